@@ -1,0 +1,1 @@
+"""Checked derivations, limits and solvers for replica and random-energy-model calculations."""

@@ -1,0 +1,219 @@
+"""Data only: the few types in which every floor of the house speaks."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from sympy import Basic, Expr, Interval, Symbol, oo, true
+from sympy.logic.boolalg import Boolean
+
+__all__ = [
+    "Branch", "Citation", "DeriveError", "Domain", "Evidence", "Parameter", "Problem", "Solution", "Stage", "Step",
+    "UniqueRoot", "Verdict",
+]
+
+
+class DeriveError(ValueError):
+    """A mistake of the user's, said in one line.
+
+    Attributes: given (what was given), allowed (what would be), nearest (the nearest right thing, or None).
+    """
+
+    def __init__(self, message: str, *, given: str = "", allowed: str = "", nearest: str | None = None) -> None:
+        super().__init__(message)
+        self.given, self.allowed, self.nearest = given, allowed, nearest
+
+
+class Verdict(enum.Enum):
+    """What is known of a claim. Ordered, weakest first; ASSUMED stands apart and does not take part in the order."""
+
+    REFUTED = 0
+    UNDECIDED = 1
+    CORROBORATED = 2
+    CERTIFIED = 3
+    PROVED = 4
+    ASSUMED = -1
+
+    @staticmethod
+    def weakest(verdicts: Iterable[Verdict]) -> Verdict:
+        """The weakest verdict, assumptions left out; PROVED of nothing."""
+        return min((v for v in verdicts if v is not Verdict.ASSUMED), key=lambda v: v.value, default=Verdict.PROVED)
+
+    @property
+    def sound(self) -> bool:
+        """Neither REFUTED nor UNDECIDED."""
+        return self not in (Verdict.REFUTED, Verdict.UNDECIDED)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Where a claim holds: an interval for each symbol, and relations between symbols."""
+
+    intervals: tuple[tuple[Symbol, Interval], ...] = ()
+    constraints: tuple[Boolean, ...] = ()
+
+    def __or__(self, other: Domain) -> Domain:
+        """Both sets of conditions; an interval of `other` replaces one of the same symbol."""
+        merged = dict(self.intervals) | dict(other.intervals)
+        return Domain(tuple(merged.items()), (*self.constraints, *(k for k in other.constraints if k not in self.constraints)))
+
+    def interval(self, symbol: Symbol) -> Interval | None:
+        """The interval of a symbol, or None where none is stated."""
+        return dict(self.intervals).get(symbol)
+
+
+@dataclass(frozen=True)
+class Citation:
+    """Where a definition or a result is to be found."""
+
+    key: str
+    where: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.key}, {self.where}" if self.where else self.key
+
+
+class UniqueRoot(Boolean):  # type: ignore[misc]
+    """The claim that `residual` has exactly one zero in `unknown` on the open interval, and crosses it there once.
+
+    Args: residual (Expr), unknown (Symbol), interval (Interval), direction (+1 increasing, -1 decreasing).
+    """
+
+    def __new__(cls, residual: Expr, unknown: Symbol, interval: Interval, direction: Expr | int = 1) -> UniqueRoot:
+        from sympy import sympify
+
+        return Basic.__new__(cls, sympify(residual), unknown, interval, sympify(direction))
+
+    residual = property(lambda self: self.args[0])
+    unknown = property(lambda self: self.args[1])
+    interval = property(lambda self: self.args[2])
+    direction = property(lambda self: self.args[3])
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a derivation.
+
+    Attributes
+    ----------
+    label: name, unique in its derivation ("condensation").
+    claim: a relation (Eq, StrictLessThan, UniqueRoot, ...) or, for an assumption only, a sentence.
+    rule: name of the rule of derive.ledger that carries the step from its premises to its claim.
+    premises: labels of earlier steps that the rule may use, and no others.
+    domain: where the claim is said to hold.
+    source: citation of the claim.
+    text: one sentence for the reader.
+    hints: what the rule needs besides (a substitution, a factor): pairs (name, expression).
+    """
+
+    label: str
+    claim: Basic | str
+    rule: str
+    premises: tuple[str, ...] = ()
+    domain: Domain = Domain()
+    source: str = ""
+    text: str = ""
+    hints: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a rule found: the verdict, how it was reached, a counter-example where there is one, and the time spent."""
+
+    verdict: Verdict
+    detail: str
+    witness: tuple[tuple[str, str], ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An argument of a quantity: its symbol, the interval it may lie in, a default, meaning and unit."""
+
+    symbol: Symbol
+    domain: Interval
+    meaning: str = ""
+    unit: str = ""
+    default: Expr | None = None
+
+    @property
+    def name(self) -> str:
+        """The name typed by a user ("lam", not "lambda", which Python keeps for itself)."""
+        return {"lambda": "lam", "epsilon": "eps"}.get(self.symbol.name, self.symbol.name)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One inner unknown: the root of `residual`, strictly monotone in `unknown` on (lower, upper).
+
+    A positive unknown is solved for in its logarithm.  `direction` is +1 where the residual increases through the
+    root and -1 where it decreases.  `clip`: where the residual keeps one sign on the whole interval, the end towards
+    which the sign points is taken (the maximum of a concave function on an interval); otherwise there is no root, and
+    `absent` says why in words.  `exists` is a condition in the parameters under which the root exists.  `inner` are
+    stages solved anew for each value of this unknown, which the residual may use.
+    """
+
+    unknown: Symbol
+    residual: Expr
+    direction: int
+    lower: Expr
+    upper: Expr = oo
+    clip: bool = False
+    exists: Boolean = true
+    absent: str = ""
+    inner: tuple[Stage, ...] = ()
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A case of a quantity: the value holds where the condition does.
+
+    `value` None is the answer that there is no value there, with the reason in words.
+    """
+
+    name: str
+    value: Expr | None
+    condition: Boolean = true
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A quantity as plain mathematics: stages solved in order, then the first branch whose condition holds.
+
+    `outputs` are further named values (expressions in parameters and unknowns); `positive` says that the value is
+    positive, so that its logarithm is an output too and right where the value itself underflows.
+    """
+
+    name: str
+    symbol: Symbol
+    parameters: tuple[Parameter, ...]
+    branches: tuple[Branch, ...]
+    stages: tuple[Stage, ...] = ()
+    outputs: tuple[tuple[str, Expr], ...] = ()
+    positive: bool = True
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What a solver returns; every array has the broadcast shape of the inputs.
+
+    value, log_value (nan where the quantity is not declared positive), residual of the defining equation, converged,
+    iterations, branch (name), stability (nan where the notion does not apply), reason (words where not converged),
+    outputs (further named arrays). No root where none exists: value nan, converged False, branch "none", the reason
+    in words.
+    """
+
+    value: np.ndarray
+    log_value: np.ndarray
+    residual: np.ndarray
+    converged: np.ndarray
+    iterations: np.ndarray
+    branch: np.ndarray
+    stability: np.ndarray
+    reason: np.ndarray
+    outputs: Mapping[str, np.ndarray] = field(default_factory=dict)
