@@ -1,0 +1,136 @@
+"""A time limit for calls of computer algebra that may not return."""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from derive.core import DeriveError
+
+__all__ = ["TimedOut", "timebox"]
+
+T = TypeVar("T")
+_REPEAT = 0.05  # seconds after which an alarm that was swallowed rings again
+
+
+class TimedOut(DeriveError):
+    """A call did not return in its time. Attribute `seconds`: the time it had."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no result within {seconds:g} s", given=f"{seconds:g} s", allowed="more time")
+        self.seconds = seconds
+
+
+class _Alarm(BaseException):
+    """Carries the interruption through `except Exception` clauses; never leaves `timebox`."""
+
+    box: _Box | None = None
+
+
+class _Box:
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+
+
+_boxes: list[_Box] = []  # of the main thread, outermost first
+
+
+def timebox(seconds: float, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """The value of function(*args, **kwargs), if it comes within `seconds`.
+
+    In the main thread an interval timer interrupts the call; boxes may be nested, the earliest deadline counts, and a
+    timer that was set by others goes on.  In other threads, which receive no signals, a watching thread plants the
+    exception in the running one.  Either way the interruption arrives between two Python instructions: a single long
+    call of compiled code ends first.
+
+    Raises: TimedOut.
+
+    >>> timebox(5, lambda x: x + 1, 1)
+    2
+    """
+    if seconds <= 0:
+        raise TimedOut(seconds)
+    if threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer"):
+        return _by_signal(seconds, function, args, kwargs)
+    return _by_watcher(seconds, function, args, kwargs)
+
+
+def _ring(signum: int, frame: Any) -> None:
+    now = time.monotonic()
+    for box in _boxes:
+        if box.deadline <= now:
+            alarm = _Alarm()
+            alarm.box = box
+            raise alarm
+
+
+def _arm() -> None:
+    """Set the timer to the earliest deadline of the open boxes."""
+    if _boxes:
+        wait = min(b.deadline for b in _boxes) - time.monotonic()
+        signal.setitimer(signal.ITIMER_REAL, max(wait, 1e-4), _REPEAT)
+
+
+def _by_signal(seconds: float, function: Callable[..., T], args: Any, kwargs: Any) -> T:
+    start = time.monotonic()
+    box = _Box(start + seconds)
+    outermost = not _boxes
+    if outermost:
+        foreign_handler = signal.signal(signal.SIGALRM, _ring)
+        foreign_left, foreign_repeat = signal.setitimer(signal.ITIMER_REAL, 0)
+    try:
+        try:
+            _boxes.append(box)
+            _arm()
+            return function(*args, **kwargs)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            _boxes.remove(box)
+            _arm()
+    except _Alarm as alarm:
+        if alarm.box is box:
+            raise TimedOut(seconds) from None
+        raise
+    finally:
+        if outermost:
+            _boxes.clear()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, foreign_handler)
+            if foreign_left:
+                left = foreign_left - (time.monotonic() - start)
+                signal.setitimer(signal.ITIMER_REAL, max(left, 1e-4), foreign_repeat)
+
+
+def _by_watcher(seconds: float, function: Callable[..., T], args: Any, kwargs: Any) -> T:
+    thread = threading.get_ident()
+    lock = threading.Lock()
+    done = threading.Event()
+    plant = ctypes.pythonapi.PyThreadState_SetAsyncExc
+
+    # One class for each box: an interruption planted from outside carries no value that could name the box.
+    alarm_class = type("_ThreadAlarm", (_Alarm,), {})
+
+    def watch() -> None:
+        wait = seconds
+        while not done.wait(wait):
+            with lock:
+                if not done.is_set():
+                    plant(ctypes.c_ulong(thread), ctypes.py_object(alarm_class))
+            wait = _REPEAT
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    try:
+        try:
+            watcher.start()
+            return function(*args, **kwargs)
+        finally:
+            with lock:
+                done.set()
+                plant(ctypes.c_ulong(thread), None)
+    except alarm_class:
+        done.set()
+        raise TimedOut(seconds) from None
