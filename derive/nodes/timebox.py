@@ -96,6 +96,9 @@ def _by_signal(seconds: float, function: Callable[..., T], args: Any, kwargs: An
             raise TimedOut(seconds) from None
         raise
     finally:
+        if box in _boxes:  # the alarm rang while the box was being closed
+            _boxes.remove(box)
+            _arm()
         if outermost:
             _boxes.clear()
             signal.setitimer(signal.ITIMER_REAL, 0)
