@@ -1,0 +1,184 @@
+"""The one object of the program: what a reader can ask for, with its equation, derivation, solver and export."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sympy import Eq, Symbol, latex, srepr
+
+from derive.core import Citation, DeriveError, Parameter, Problem, Verdict
+from derive.ledger import Derivation, Ledger
+
+if TYPE_CHECKING:
+    from derive.ensembles import Ensemble
+
+__all__ = ["Quantity", "Result"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a system hands over: the derivation, the equation it ends in, and the problem read from it."""
+
+    derivation: Derivation
+    equation: Eq
+    problem: Problem
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A quantity of a system with an ensemble.
+
+    Attributes
+    ----------
+    name: the name under which it is found ("collapse-time").
+    title: the name in words.
+    symbol: what the value is called in the equation.
+    unit: how it scales ("per N", "variance", ...).
+    system: which system defines it ("dense memory", "diffusion", "random energy model").
+    ensemble: the law of the patterns.
+    citations: where its definition and result stand.
+    options: what was chosen besides the parameters, for the record.
+
+    The derivation, the equation and the problem are made when first asked for.
+
+    >>> from derive import atlas
+    >>> atlas["collapse-time"].parameters[0].name
+    'alpha'
+    """
+
+    name: str
+    title: str
+    symbol: Symbol
+    unit: str
+    system: str
+    ensemble: Ensemble
+    citations: tuple[Citation, ...]
+    parameters: tuple[Parameter, ...]
+    make: Callable[[], Result] = field(repr=False, compare=False)
+    remake: Callable[[Ensemble], Quantity] = field(repr=False, compare=False)
+    options: tuple[tuple[str, str], ...] = ()
+    #: the same quantity with another parameter in place of one of these
+    variants: tuple[Quantity, ...] = field(default=(), repr=False, compare=False)
+
+    @cached_property
+    def _result(self) -> Result:
+        return self.make()
+
+    @property
+    def derivation(self) -> Derivation:
+        """The derivation, from definition to formula; `.derivation.check()` is its ledger."""
+        return self._result.derivation
+
+    @property
+    def equation(self) -> Eq:
+        """The equation that defines the value."""
+        return self._result.equation
+
+    @property
+    def problem(self) -> Problem:
+        """The equation as plain mathematics, with domains and branches: what solvers are generated from."""
+        return self._result.problem
+
+    @property
+    def kind(self) -> str:
+        """Formula (explicit), Root (one implicit unknown) or Composite (branches with inner roots)."""
+        stages, branches = self.problem.stages, [k for k in self.problem.branches if k.value is not None]
+        if not stages:
+            return "Formula"
+        if len(stages) == 1 and not stages[0].inner and len(branches) == 1 and branches[0].value == stages[0].unknown:
+            return "Root"
+        return "Composite"
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The checked derivation; checked once."""
+        return self.derivation.check()
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict of the weakest step, given the assumptions."""
+        return self.ledger.verdict
+
+    def given(self, *names: str) -> Quantity:
+        """The variant that takes these parameters: this one, or one that swaps an unknown for a parameter.
+
+        >>> from derive import atlas
+        >>> [p.name for p in atlas["retrieval-basin"].given("a").parameters]
+        ['alpha', 'lam', 'a']
+        """
+        wanted = set(names)
+        for variant in (self, *self.variants):
+            if wanted <= {k.name for k in variant.parameters} | {k.symbol.name for k in variant.parameters}:
+                return variant
+        return self
+
+    def with_(self, *, ensemble: Ensemble) -> Quantity:
+        """The same quantity for another law of patterns.
+
+        Raises: DeriveError ("not derived for this ensemble") where the system does not cover it.
+        """
+        return self.remake(ensemble)
+
+    def solver(self, target: str = "numpy") -> Callable[..., Any]:
+        """A solver generated from the equation.
+
+        Args: target, "numpy" (vectorised, returns a Solution) or "mpmath" (any number of digits, `digits=50`).
+        Raises: DeriveError for another target.
+        """
+        from derive import solvers
+
+        if target == "numpy":
+            return solvers.compile_numpy(self.problem)
+        if target == "mpmath":
+            return solvers.compile_mp_solver(self.problem)
+        raise DeriveError(f"no solver target {target!r}", given=target, allowed="numpy, mpmath", nearest="numpy")
+
+    def export(self, path: str | Path, target: str = "numpy", *, force: bool = False) -> Path:
+        """Write the generated solver as one plain Python file with a self-test.
+
+        Args: path of the file; target "numpy" or "mpmath"; force to replace an existing file.
+        Raises: DeriveError where the file exists and force is not set, or for another target.
+        """
+        from derive import solvers
+
+        return solvers.export(self.problem, self.export_meta(), path, target=target, force=force)
+
+    def export_meta(self) -> Any:
+        """What the head of an exported file says: equation, citation, domain, verdict and a hash of the equation."""
+        from derive import solvers
+
+        domain = ", ".join(f"{k.name} in {k.domain}" for k in self.parameters)
+        digest = hashlib.sha256(srepr(self.equation).encode()).hexdigest()[:16]
+        return solvers.ExportMeta(
+            name=self.name, title=f"{self.title}, {self.ensemble.title}", equation=f"{self.equation.lhs} = {self.equation.rhs}",
+            latex=self.latex(), citation="; ".join(map(str, self.citations)), domain=domain, verdict=self.verdict.name,
+            source_hash=digest, units=self.unit)
+
+    def latex(self) -> str:
+        """The equation in LaTeX."""
+        return str(latex(self.equation))
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.latex()}$"
+
+    def cite(self) -> str:
+        """One line a source."""
+        from derive.papers import PAPERS
+
+        return "\n".join(f"{c}: {PAPERS[c.key]}" for c in self.citations)
+
+    def parameter(self, name: str) -> Parameter:
+        """The parameter of that name; DeriveError names the nearest."""
+        from difflib import get_close_matches
+
+        names = {k.name: k for k in self.parameters} | {k.symbol.name: k for k in self.parameters}
+        if name not in names:
+            near = get_close_matches(name, names, 1)
+            raise DeriveError(f"{self.name} has no parameter {name}", given=name, allowed=", ".join(k.name for k in self.parameters),
+                              nearest=near[0] if near else None)
+        return names[name]
