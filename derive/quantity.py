@@ -155,9 +155,16 @@ class Quantity:
         domain = ", ".join(f"{k.name} in {k.domain}" for k in self.parameters)
         digest = hashlib.sha256(srepr(self.equation).encode()).hexdigest()[:16]
         return solvers.ExportMeta(
-            name=self.name, title=f"{self.title}, {self.ensemble.title}", equation=f"{self.equation.lhs} = {self.equation.rhs}",
-            latex=self.latex(), citation="; ".join(map(str, self.citations)), domain=domain, verdict=self.verdict.name,
-            source_hash=digest, units=self.unit)
+            name=self.name,
+            title=f"{self.title}, {self.ensemble.title}",
+            equation=f"{self.equation.lhs} = {self.equation.rhs}",
+            latex=self.latex(),
+            citation="; ".join(map(str, self.citations)),
+            domain=domain,
+            verdict=self.verdict.name,
+            source_hash=digest,
+            units=self.unit,
+        )
 
     def latex(self) -> str:
         """The equation in LaTeX."""
@@ -179,6 +186,10 @@ class Quantity:
         names = {k.name: k for k in self.parameters} | {k.symbol.name: k for k in self.parameters}
         if name not in names:
             near = get_close_matches(name, names, 1)
-            raise DeriveError(f"{self.name} has no parameter {name}", given=name, allowed=", ".join(k.name for k in self.parameters),
-                              nearest=near[0] if near else None)
+            raise DeriveError(
+                f"{self.name} has no parameter {name}",
+                given=name,
+                allowed=", ".join(k.name for k in self.parameters),
+                nearest=near[0] if near else None,
+            )
         return names[name]

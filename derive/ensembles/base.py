@@ -74,8 +74,11 @@ class Spherical(Ensemble):
 
     @property
     def site(self) -> SiteLaw:
-        raise DeriveError("not derived for this ensemble: the entries of a spherical pattern are not independent",
-                          given="spherical", allowed="gaussian, binary, manifold or a product measure")
+        raise DeriveError(
+            "not derived for this ensemble: the entries of a spherical pattern are not independent",
+            given="spherical",
+            allowed="gaussian, binary, manifold or a product measure",
+        )
 
     @property
     def rho(self) -> Expr:

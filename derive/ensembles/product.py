@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import mpmath
-from sympy import Abs, Expr, Float, Integral, Number, Rational, S, Symbol, Xor, integrate, log, nsimplify, oo, sympify
+from sympy import Abs, Expr, Float, Integral, Rational, S, Symbol, integrate, log, nsimplify, oo, sympify
 from sympy.calculus.singularities import singularities
-from sympy.calculus.util import continuous_domain
 
 from derive.core import DeriveError
 from derive.ensembles.base import Ensemble
@@ -70,8 +69,11 @@ class ProductMeasure(Ensemble):
 
     def __post_init__(self) -> None:
         if (self.density is None) == (self.atoms is None):
-            raise DeriveError("a product measure takes a density or atoms, not both and not neither",
-                              given="both" if self.atoms is not None else "neither", allowed="density=... or atoms={...}")
+            raise DeriveError(
+                "a product measure takes a density or atoms, not both and not neither",
+                given="both" if self.atoms is not None else "neither",
+                allowed="density=... or atoms={...}",
+            )
         law = _atoms(self.atoms) if self.atoms is not None else _density(self.density, self.variable, self.support)
         object.__setattr__(self, "law", law)
 
@@ -119,7 +121,9 @@ class ProductMeasure(Ensemble):
         """
         if not isinstance(self.law, Density):
             return ()
-        return tuple(_tail(self.law, side) for side, end in ((-1, self.law.lower), (+1, self.law.upper)) if end in (oo, -oo))
+        return tuple(
+            _tail(self.law, side) for side, end in ((-1, self.law.lower), (+1, self.law.upper)) if end in (oo, -oo)
+        )
 
     def require_cumulant(self) -> None:
         """Raise DeriveError where E exp(y xi) diverges for some y that a query can bring about."""
@@ -128,7 +132,9 @@ class ProductMeasure(Ensemble):
                 raise DeriveError(
                     f"the cumulant log E exp(lambda x xi) diverges: the tail of the density towards {'+' if side > 0 else '-'}oo "
                     "falls no faster than an exponential, while the query x is unbounded",
-                    given=str(self), allowed="a bounded support, or a tail that falls faster than any exponential")
+                    given=str(self),
+                    allowed="a bounded support, or a tail that falls faster than any exponential",
+                )
 
     @property
     def gaussian_tail(self) -> Expr:
@@ -144,17 +150,30 @@ def _atoms(atoms: Mapping[object, object]) -> Atoms:
     weights = [_exact(w) for w in atoms.values()]
     for value in (*points, *weights):
         if not (value.is_real and value.is_finite) or value.free_symbols:
-            raise DeriveError(f"an atom's value or weight is not a real number: {value}", given=str(value), allowed="real numbers")
+            raise DeriveError(
+                f"an atom's value or weight is not a real number: {value}", given=str(value), allowed="real numbers"
+            )
     if len(set(points)) < 2:
-        raise DeriveError("a law with a single value has no patterns to tell apart", given=str(points), allowed="at least two atoms")
+        raise DeriveError(
+            "a law with a single value has no patterns to tell apart", given=str(points), allowed="at least two atoms"
+        )
     if len(set(points)) < len(points):
         raise DeriveError("an atom is given twice", given=", ".join(map(str, points)), allowed="distinct values")
     if not all(w.is_positive for w in weights):
-        raise DeriveError("an atom's weight is not positive", given=", ".join(map(str, weights)), allowed="positive weights with sum 1")
+        raise DeriveError(
+            "an atom's weight is not positive",
+            given=", ".join(map(str, weights)),
+            allowed="positive weights with sum 1",
+        )
     total = sum(weights, S.Zero)
     if not (total - 1).equals(0):
         nearest = ",".join(f"{p}:{w / total}" for p, w in zip(points, weights, strict=True))
-        raise DeriveError(f"the weights of the atoms sum to {total}, not to 1", given=str(total), allowed="weights with sum 1", nearest=nearest)
+        raise DeriveError(
+            f"the weights of the atoms sum to {total}, not to 1",
+            given=str(total),
+            allowed="weights with sum 1",
+            nearest=nearest,
+        )
     order = sorted(range(len(points)), key=lambda i: points[i])
     return Atoms(tuple(points[i] for i in order), tuple(weights[i] for i in order))
 
@@ -164,14 +183,20 @@ def _density(density: object, variable: Symbol | None, support: tuple[object, ob
     free = expr.free_symbols
     if variable is None:
         if len(free) > 1:
-            raise DeriveError(f"which symbol is the entry? the density has {', '.join(sorted(map(str, free)))}",
-                              given=str(expr), allowed="one variable")
+            raise DeriveError(
+                f"which symbol is the entry? the density has {', '.join(sorted(map(str, free)))}",
+                given=str(expr),
+                allowed="one variable",
+            )
         variable = next(iter(free), Symbol("x", real=True))
     if extra := free - {variable}:
-        raise DeriveError(f"the density has a free symbol left over: {', '.join(sorted(map(str, extra)))}",
-                          given=str(expr), allowed=f"an expression in {variable}")
+        raise DeriveError(
+            f"the density has a free symbol left over: {', '.join(sorted(map(str, extra)))}",
+            given=str(expr),
+            allowed=f"an expression in {variable}",
+        )
     lower, upper = (_end(e) for e in support)
-    if not (lower < upper) is S.true:
+    if (lower < upper) is not S.true:
         raise DeriveError(f"the support {lower}:{upper} is empty", given=f"{lower}:{upper}", allowed="lower < upper")
     x = Symbol("x", real=True)
     expr = expr.subs(variable, x)
@@ -185,7 +210,9 @@ def _end(value: object) -> Expr:
         return oo if value > 0 else -oo
     end = value if value in (oo, -oo) else _exact(value)
     if not end.is_extended_real or end.free_symbols:
-        raise DeriveError(f"the support ends at {end}, which is not a real number", given=str(end), allowed="real numbers, oo or -oo")
+        raise DeriveError(
+            f"the support ends at {end}, which is not a real number", given=str(end), allowed="real numbers, oo or -oo"
+        )
     return end
 
 
@@ -212,12 +239,24 @@ def _check_sign(expr: Expr, x: Symbol, lower: Expr, upper: Expr) -> None:
         except (ZeroDivisionError, ValueError):
             continue
         if isinstance(value, mpmath.mpc) and abs(value.imag) > mpmath.mpf(10) ** -10 * (1 + abs(value)):
-            raise DeriveError(f"the density is not real at {mpmath.nstr(point, 5)}", given=str(expr), allowed="a real expression, >= 0")
+            raise DeriveError(
+                f"the density is not real at {mpmath.nstr(point, 5)}",
+                given=str(expr),
+                allowed="a real expression, >= 0",
+            )
         value = mpmath.re(value)
         if mpmath.isnan(value):
-            raise DeriveError(f"the density is not a number at {mpmath.nstr(point, 5)}", given=str(expr), allowed="a real expression, >= 0")
+            raise DeriveError(
+                f"the density is not a number at {mpmath.nstr(point, 5)}",
+                given=str(expr),
+                allowed="a real expression, >= 0",
+            )
         if value < 0:
-            raise DeriveError(f"the density is negative at {mpmath.nstr(point, 5)}", given=str(expr), allowed="an expression that is >= 0 on the support")
+            raise DeriveError(
+                f"the density is negative at {mpmath.nstr(point, 5)}",
+                given=str(expr),
+                allowed="an expression that is >= 0 on the support",
+            )
         largest = max(largest, value)
     if largest == 0:
         raise DeriveError("the density vanishes on its support", given=str(expr), allowed="a positive density")
@@ -245,7 +284,11 @@ def _check_integrable(expr: Expr, x: Symbol, lower: Expr, upper: Expr) -> None:
             if end.is_infinite:
                 slope = _slope(lambda r, s=side: f(s * r), _FAR, _FARTHER)
                 if not mpmath.isnan(slope) and slope > mpmath.mpf("-1.0000001"):
-                    raise DeriveError(not_normalisable.format("+oo" if side > 0 else "-oo"), given=str(expr), allowed="a density with finite integral")
+                    raise DeriveError(
+                        not_normalisable.format("+oo" if side > 0 else "-oo"),
+                        given=str(expr),
+                        allowed="a density with finite integral",
+                    )
         points = [(end, -side) for side, end in ((-1, lower), (+1, upper)) if end.is_finite]
         for point in _singular_points(expr, x, lower, upper):
             points += [(point, -1), (point, +1)]
@@ -253,7 +296,9 @@ def _check_integrable(expr: Expr, x: Symbol, lower: Expr, upper: Expr) -> None:
             at = mpmath.mpf(str(point.evalf(70)))
             slope = _slope(lambda r, p=at, s=side: f(p + s * r), 1 / _FAR**2, 1 / _FARTHER**2)
             if not mpmath.isnan(slope) and slope < mpmath.mpf("-0.9999999"):
-                raise DeriveError(not_normalisable.format(point), given=str(expr), allowed="a density with finite integral")
+                raise DeriveError(
+                    not_normalisable.format(point), given=str(expr), allowed="a density with finite integral"
+                )
 
 
 def _singular_points(expr: Expr, x: Symbol, lower: Expr, upper: Expr) -> list[Expr]:
@@ -276,7 +321,9 @@ def _norm(expr: Expr, x: Symbol, lower: Expr, upper: Expr) -> Expr:
         if abs(value - numeric) <= abs(numeric) * mpmath.mpf(10) ** -8:
             return exact
     if not mpmath.isfinite(numeric) or numeric <= 0:
-        raise DeriveError("the density is not normalisable", given=str(expr), allowed="a density with finite, positive integral")
+        raise DeriveError(
+            "the density is not normalisable", given=str(expr), allowed="a density with finite, positive integral"
+        )
     with mpmath.workdps(85):
         return Float(mpmath.nstr(_numeric_norm(expr, x, lower, upper, 80), 80), 80)
 
@@ -284,8 +331,10 @@ def _norm(expr: Expr, x: Symbol, lower: Expr, upper: Expr) -> Expr:
 def _numeric_norm(expr: Expr, x: Symbol, lower: Expr, upper: Expr, digits: int = 20) -> mpmath.mpf:
     f = compile_mp(expr, (x,))
     with mpmath.workdps(digits + 5):
-        ends = [mpmath.mpf("-inf") if lower == -oo else mpmath.mpf(str(lower.evalf(digits + 5))),
-                mpmath.inf if upper == oo else mpmath.mpf(str(upper.evalf(digits + 5)))]
+        ends = [
+            mpmath.mpf("-inf") if lower == -oo else mpmath.mpf(str(lower.evalf(digits + 5))),
+            mpmath.inf if upper == oo else mpmath.mpf(str(upper.evalf(digits + 5))),
+        ]
         inner = sorted(mpmath.mpf(str(p.evalf(digits + 5))) for p in _break_points(expr, x, lower, upper))
         return mpmath.quad(lambda y: mpmath.re(f(y)), [ends[0], *inner, ends[1]])
 

@@ -47,13 +47,13 @@ class SiteLaw(ABC):
     def query(self, body: Expr, x: Symbol, amplitude: Expr, variance: Expr) -> Expr:
         """E body over a query x = amplitude * entry + sqrt(variance) * noise."""
 
+    def at(self, body: Expr) -> Expr:
+        """An expression of one site, with what is known of that site put in."""
+        return body
+
     @abstractmethod
     def sites(self, body: Expr) -> Expr:
         """Average over the sites."""
-
-    @abstractmethod
-    def entry_and_noise(self, body: Expr, entry: Symbol, noise: Symbol) -> Expr:
-        """E body over an entry and an independent standard normal noise."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,6 @@ class MeasureSites(SiteLaw):
     def sites(self, body: Expr) -> Expr:
         return body
 
-    def entry_and_noise(self, body: Expr, entry: Symbol, noise: Symbol) -> Expr:
-        return MeasureAverage(GaussianAverage(body, noise), entry, self.law)
-
 
 @dataclass(frozen=True)
 class GaussianSites(SiteLaw):
@@ -91,12 +88,11 @@ class GaussianSites(SiteLaw):
 
     spectrum: MarchenkoPastur | None = None
 
-    @property
-    def variance(self) -> Expr:
-        """Variance of an entry along its eigenvalue."""
-        from sympy import S
+    variance = C
 
-        return S.One if self.spectrum is None else C
+    def at(self, body: Expr) -> Expr:
+        """An expression of one site: c is 1 where there is no spectrum."""
+        return body.subs(C, 1) if self.spectrum is None else body
 
     def log_average(self, exponent: Expr, entry: Symbol) -> Expr:
         return LogAverageExp(exponent.subs(entry, sqrt(self.variance) * _H), _H, Normal())
@@ -111,7 +107,4 @@ class GaussianSites(SiteLaw):
         return GaussianAverage(body.subs(x, amplitude * sqrt(self.variance) * _G + sqrt(variance) * _W), _G, _W)
 
     def sites(self, body: Expr) -> Expr:
-        return body if self.spectrum is None else SpectralAverage(body, C, self.spectrum)
-
-    def entry_and_noise(self, body: Expr, entry: Symbol, noise: Symbol) -> Expr:
-        return GaussianAverage(body.subs(entry, sqrt(self.variance) * _G), _G, noise)
+        return self.at(body) if self.spectrum is None else SpectralAverage(body, C, self.spectrum)

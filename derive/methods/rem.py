@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sympy import Derivative, Eq, Expr, Function, Gt, Interval, Lt, S, Subs, Symbol, diff, oo, simplify
+from sympy import Derivative, Eq, Expr, Function, Ge, Gt, Interval, Le, Lt, S, Subs, Symbol, diff, oo, simplify
 from sympy.core.function import AppliedUndef
 
 from derive.core import Branch, Domain, Parameter, Problem, Stage, Step
 from derive.ledger import Derivation
+from derive.nodes import Extremum
 from derive.symbols import alpha as ALPHA
 from derive.symbols import l as L
 from derive.symbols import lam as LAM
@@ -28,10 +29,16 @@ ZETA = Function("zeta", real=True)
 LAM_STAR = Symbol("lambda_*", positive=True)
 #: the breakpoint of one-step replica symmetry breaking
 BREAKPOINT = Symbol("m", positive=True)
+#: mean of the sum of squared weights
+PARTICIPATION = Symbol("Y", nonnegative=True)
+#: free entropy per N
+PHI = Function("Phi", real=True)
 
 SOURCE = "PHYSICS: Derrida (1981); B1"
 _POSITIVE = Interval.open(0, oo)
-_DOMAIN = Domain(((L, _POSITIVE), (ALPHA, _POSITIVE), (LAM, _POSITIVE), (LAM_STAR, _POSITIVE), (BREAKPOINT, Interval.Lopen(0, 1))))
+_DOMAIN = Domain(
+    ((L, _POSITIVE), (ALPHA, _POSITIVE), (LAM, _POSITIVE), (LAM_STAR, _POSITIVE), (BREAKPOINT, Interval.Lopen(0, 1)))
+)
 
 
 @dataclass(frozen=True)
@@ -89,14 +96,10 @@ class RandomEnergyModel:
         """Sum of squared weights beyond the condensation point, for energies without a lattice."""
         return 1 - star / lam
 
-    def condensation_stage(self, unknown: Symbol, alpha: Expr = ALPHA, **conditions: object) -> Stage:
-        """The condensation point as a root: the rate grows with l, since its derivative is l zeta''."""
-        return Stage(unknown, self.rate(unknown) - alpha, +1, S.Zero, **conditions)  # type: ignore[arg-type]
-
     def free_entropy(self, parameters: tuple[Parameter, ...], **conditions: object) -> Problem:
         """The free entropy per N as a problem to be solved: annealed up to the condensation point, frozen beyond."""
         phi = Symbol("Phi", real=True)
-        stage = self.condensation_stage(LAM_STAR, **conditions)
+        stage = Stage(LAM_STAR, self.rate(LAM_STAR) - ALPHA, +1, S.Zero, **conditions)  # type: ignore[arg-type]
         branches = (
             Branch("annealed", self.annealed(), LAM <= LAM_STAR),
             Branch("frozen", self.frozen(), LAM > LAM_STAR),
@@ -107,62 +110,237 @@ class RandomEnergyModel:
 def general_derivation() -> Derivation:
     """The random energy model for an undefined cumulant zeta, from its definition; every system builds on these steps.
 
-    Returns a Derivation whose steps are labelled rem-*; "rem-condensation" is the equation of the condensation point,
-    "rem-frozen" the free entropy beyond it, and "rem-routes" the equality of the entropic and of the one-step replica
-    route.
+    Returns a Derivation whose steps are labelled rem-*: "rem-condensation" is the equation of the condensation point,
+    "rem-annealed" and "rem-frozen" the two branches of the free entropy, "rem-routes" the equality of the entropic and of
+    the one-step replica route, "rem-participation" the participation ratio.
     """
     rem = RandomEnergyModel(ZETA(L))
-    phi, psi, sigma, energy, rate = (Function(n, real=True) for n in ("Phi", "Phi_1", "Sigma", "epsilon", "I"))
-    second = diff(ZETA(L), L, 2)
-    breakpoint_equation = BREAKPOINT * LAM * rem.energy(BREAKPOINT * LAM) - rem.zeta(BREAKPOINT * LAM)
+    phi, psi, sigma, energy, rate = PHI, *(Function(n, real=True) for n in ("Phi_1", "Sigma", "epsilon", "I"))
+    curvature = diff(ZETA(L), L, 2)
+    level = rem.entropy(L) + LAM * rem.energy(L)
+    warm, cold = Domain(constraints=(Le(LAM, LAM_STAR),)), Domain(constraints=(Ge(LAM, LAM_STAR),))
+    stationary = BREAKPOINT * LAM * rem.energy(BREAKPOINT * LAM) - rem.zeta(BREAKPOINT * LAM) - ALPHA
+
+    def step(
+        label: str,
+        claim: object,
+        rule: str,
+        premises: tuple[str, ...],
+        text: str,
+        *hints: tuple[str, object],
+        domain: Domain = Domain(),
+    ) -> Step:
+        return Step(label, claim, rule, premises, _DOMAIN | domain, SOURCE, text, hints)  # type: ignore[arg-type]
+
     steps = (
-        Step("rem-iid", "Given the query, the P = exp(alpha N) energies are independent with cumulant zeta; averages over them "
-             "are taken at large N, where the free entropy is self-averaging.", "assumption", source=SOURCE,
-             text="what makes the model a random energy model"),
-        Step("rem-convex", Gt(second, 0), "assumption", domain=_DOMAIN, source=SOURCE,
-             text="the cumulant is strictly convex: its second derivative is a variance; each ensemble proves its own"),
-        Step("rem-annealed", Eq(phi(LAM), rem.annealed()), "definition", ("rem-iid",), _DOMAIN, SOURCE,
-             "first moment of the partition function: P terms, each exp(N zeta)"),
-        Step("rem-energy", Eq(energy(L), rem.energy(L)), "definition", ("rem-iid",), _DOMAIN, SOURCE,
-             "the energy that dominates at inverse temperature l"),
-        Step("rem-rate", Eq(rate(L), rem.rate(L)), "definition", ("rem-iid",), _DOMAIN, SOURCE,
-             "Cramer's theorem: the rate is the Legendre transform of the cumulant, at the energy of inverse temperature l"),
-        Step("rem-legendre", Eq(Derivative(rate(L), L), L * Derivative(energy(L), L)), "differentiate", ("rem-rate", "rem-energy"),
-             _DOMAIN, SOURCE, "dI/d epsilon = l: rate and cumulant are a Legendre pair"),
-        Step("rem-entropy", Eq(sigma(L), rem.entropy(L)), "definition", ("rem-rate",), _DOMAIN, SOURCE,
-             "number of levels at that energy: exp(N Sigma)"),
-        Step("rem-entropy-slope", Eq(Derivative(sigma(L), L), -L * second), "differentiate", ("rem-entropy",), _DOMAIN, SOURCE,
-             "the entropy of levels falls with l"),
-        Step("rem-monotone", Lt(-L * second, 0), "positivity", ("rem-convex",), _DOMAIN, SOURCE,
-             "strictly, because zeta is strictly convex: the entropy has at most one zero"),
-        Step("rem-condensation", Eq(ALPHA, rem.rate(LAM_STAR)), "rearrange", ("rem-zero-entropy",), _DOMAIN, SOURCE,
-             "the entropy of levels vanishes at lambda_*"),
-        Step("rem-frozen", Eq(phi(LAM), rem.frozen()), "definition", ("rem-condensation", "rem-iid"), _DOMAIN, SOURCE,
-             "beyond lambda_* the lowest occupied energy keeps all the weight"),
+        step(
+            "rem-iid",
+            "Given the query, the P = exp(alpha N) energies are independent with cumulant zeta; at large N the "
+            "free entropy is self-averaging.",
+            "assumption",
+            (),
+            "what makes the model a random energy model",
+        ),
+        step(
+            "rem-convex",
+            Gt(curvature, 0),
+            "assumption",
+            (),
+            "the cumulant is strictly convex: its second derivative is a variance; each ensemble proves its own",
+        ),
+        step(
+            "rem-energy",
+            Eq(energy(L), rem.energy(L)),
+            "definition",
+            ("rem-iid",),
+            "the energy that dominates at inverse temperature l",
+        ),
+        step(
+            "rem-rate",
+            Eq(rate(L), rem.rate(L)),
+            "definition",
+            ("rem-iid",),
+            "Cramer: the rate is the Legendre transform of the cumulant, at the energy of inverse temperature l",
+        ),
+        step(
+            "rem-legendre",
+            Eq(Derivative(rate(L), L), L * Derivative(energy(L), L)),
+            "differentiate",
+            ("rem-rate", "rem-energy"),
+            "dI/d epsilon = l: rate and cumulant are a Legendre pair",
+        ),
+        step(
+            "rem-entropy",
+            Eq(sigma(L), ALPHA - rate(L)),
+            "definition",
+            ("rem-rate",),
+            "the number of levels at that energy is exp(N Sigma)",
+        ),
+        step(
+            "rem-entropy-value",
+            Eq(sigma(L), rem.entropy(L)),
+            "identity",
+            ("rem-entropy", "rem-rate"),
+            "in terms of zeta",
+        ),
+        step(
+            "rem-entropy-slope",
+            Eq(Derivative(sigma(L), L), -L * curvature),
+            "differentiate",
+            ("rem-entropy-value",),
+            "the entropy of levels falls with l",
+        ),
+        step(
+            "rem-monotone",
+            Lt(-L * curvature, 0),
+            "positivity",
+            ("rem-convex",),
+            "strictly, because zeta is strictly convex: the entropy has at most one zero",
+        ),
+        step(
+            "rem-zero-entropy",
+            Eq(rem.entropy(LAM_STAR), 0),
+            "definition",
+            ("rem-entropy-value",),
+            "the condensation point: no level is left at the dominating energy",
+        ),
+        step(
+            "rem-condensation", Eq(ALPHA, rem.rate(LAM_STAR)), "rearrange", ("rem-zero-entropy",), "solved for the load"
+        ),
+        step(
+            "rem-laplace",
+            Eq(phi(LAM), Extremum(level, L, Interval.Lopen(0, LAM_STAR), "max")),
+            "definition",
+            ("rem-entropy-value", "rem-monotone"),
+            "Laplace's method over the levels that exist, those with l <= lambda_*",
+        ),
+        step(
+            "rem-annealed",
+            Eq(phi(LAM), rem.annealed()),
+            "extremum",
+            ("rem-laplace", "rem-convex"),
+            "above the condensation temperature the dominating level is at l = lambda",
+            ("zero", LAM),
+            ("at", LAM),
+            domain=warm,
+        ),
+        step(
+            "rem-lowest",
+            Eq(phi(LAM), rem.entropy(LAM_STAR) + rem.frozen()),
+            "extremum",
+            ("rem-laplace", "rem-convex"),
+            "below it the lowest level that exists",
+            ("zero", LAM),
+            ("at", LAM_STAR),
+            domain=cold,
+        ),
+        step(
+            "rem-frozen",
+            Eq(phi(LAM), rem.frozen()),
+            "identity",
+            ("rem-lowest", "rem-condensation"),
+            "whose entropy vanishes: the free entropy is frozen",
+            domain=cold,
+        ),
+        step(
+            "rem-joint",
+            Eq(rem.annealed(LAM_STAR), rem.frozen(LAM_STAR)),
+            "identity",
+            ("rem-condensation",),
+            "the two branches meet",
+        ),
+        step(
+            "rem-joint-slope",
+            Eq(Subs(Derivative(rem.annealed(), LAM), LAM, LAM_STAR), Derivative(rem.frozen(), LAM)),
+            "differentiate",
+            (),
+            "with the same slope: the free entropy is C1",
+        ),
+        step(
+            "rem-jump",
+            Eq(
+                Subs(Derivative(rem.annealed(), (LAM, 2)), LAM, LAM_STAR) - Derivative(rem.frozen(), (LAM, 2)),
+                Subs(curvature, L, LAM_STAR),
+            ),
+            "differentiate",
+            (),
+            "the second derivative jumps by zeta'': a second-order transition",
+        ),
+        step(
+            "rem-1rsb",
+            Eq(psi(BREAKPOINT), rem.one_step()),
+            "definition",
+            ("rem-iid",),
+            "one-step replica symmetry breaking: n/m groups of m replicas, each group on one level",
+        ),
+        step(
+            "rem-1rsb-slope",
+            Eq(Derivative(rem.one_step(), BREAKPOINT), stationary / BREAKPOINT**2),
+            "differentiate",
+            (),
+            "its slope in the breakpoint",
+        ),
+        step(
+            "rem-1rsb-extremum",
+            Eq(Derivative(psi(BREAKPOINT), BREAKPOINT), 0),
+            "definition",
+            ("rem-1rsb",),
+            "extremum over the breakpoint",
+        ),
+        step(
+            "rem-1rsb-stationary",
+            Eq(stationary, 0),
+            "rearrange",
+            ("rem-1rsb-extremum", "rem-1rsb"),
+            "stationary breakpoint",
+        ),
+        step(
+            "rem-1rsb-root",
+            Eq(ALPHA, rem.rate(LAM_STAR)),
+            "substitute",
+            ("rem-1rsb-stationary",),
+            "m lambda plays the part of lambda_*",
+            ("symbol", BREAKPOINT),
+            ("value", LAM_STAR / LAM),
+        ),
+        step(
+            "rem-1rsb-value",
+            Eq(rem.one_step(LAM_STAR / LAM), rem.frozen()),
+            "identity",
+            ("rem-1rsb-root",),
+            "the free entropy at the stationary breakpoint",
+        ),
+        step(
+            "rem-routes",
+            Eq(ALPHA, rem.rate(LAM_STAR)),
+            "routes-agree",
+            ("rem-condensation", "rem-1rsb-root"),
+            "entropy of levels and one-step replica symmetry breaking give the same condensation point",
+        ),
+        step(
+            "rem-weights",
+            "In the condensed phase the weights of the levels are Poisson-Dirichlet with parameter m, the "
+            "breakpoint, if the energies have a density: the mean of the sum of their squares is 1 - m.",
+            "theorem",
+            ("rem-1rsb-root",),
+            "energies on a lattice have ties, and the formula does not hold for them",
+        ),
+        step(
+            "rem-participation-1rsb",
+            Eq(PARTICIPATION, 1 - BREAKPOINT),
+            "definition",
+            ("rem-weights",),
+            "participation ratio in terms of the breakpoint",
+        ),
+        step(
+            "rem-participation",
+            Eq(PARTICIPATION, rem.participation()),
+            "substitute",
+            ("rem-participation-1rsb",),
+            "with the breakpoint lambda_*/lambda",
+            ("symbol", BREAKPOINT),
+            ("value", LAM_STAR / LAM),
+            domain=cold,
+        ),
     )
-    zero = Step("rem-zero-entropy", Eq(rem.entropy(LAM_STAR), 0), "definition", ("rem-entropy",), _DOMAIN, SOURCE,
-                "definition of the condensation point: no level is left at the dominating energy")
-    at = [s.label for s in steps].index("rem-condensation")
-    steps = (*steps[:at], zero, *steps[at:])
-    more = (
-        Step("rem-joint", Eq(rem.annealed(LAM_STAR), rem.frozen(LAM_STAR)), "identity", ("rem-condensation",), _DOMAIN, SOURCE,
-             "the two branches meet"),
-        Step("rem-joint-slope", Eq(Subs(Derivative(rem.annealed(), LAM), LAM, LAM_STAR), Derivative(rem.frozen(), LAM)),
-             "differentiate", (), _DOMAIN, SOURCE, "with the same slope: the free entropy is C1"),
-        Step("rem-jump", Eq(Subs(Derivative(rem.annealed(), (LAM, 2)), LAM, LAM_STAR) - Derivative(rem.frozen(), (LAM, 2)),
-                            Subs(second, L, LAM_STAR)), "differentiate", (), _DOMAIN, SOURCE,
-             "the second derivative jumps by zeta'': a second-order transition"),
-        Step("rem-1rsb", Eq(psi(BREAKPOINT), rem.one_step()), "definition", ("rem-iid",), _DOMAIN, SOURCE,
-             "replicas in n/m groups of m that sit on the same level"),
-        Step("rem-1rsb-slope", Eq(Derivative(psi(BREAKPOINT), BREAKPOINT), (breakpoint_equation - ALPHA) / BREAKPOINT**2),
-             "differentiate", ("rem-1rsb",), _DOMAIN, SOURCE, "extremum over the breakpoint"),
-        Step("rem-1rsb-stationary", Eq(breakpoint_equation - ALPHA, 0), "stationarity", ("rem-1rsb-slope",), _DOMAIN, SOURCE,
-             "stationary breakpoint"),
-        Step("rem-1rsb-root", Eq(ALPHA, rem.rate(LAM_STAR)), "substitute", ("rem-1rsb-stationary",), _DOMAIN, SOURCE,
-             "m lambda plays the part of lambda_*", (("symbol", BREAKPOINT), ("value", LAM_STAR / LAM))),
-        Step("rem-1rsb-value", Eq(rem.one_step(LAM_STAR / LAM), rem.frozen()), "identity", ("rem-1rsb-root",), _DOMAIN, SOURCE,
-             "the free entropy at the stationary breakpoint"),
-        Step("rem-routes", Eq(ALPHA, rem.rate(LAM_STAR)), "routes-agree", ("rem-condensation", "rem-1rsb-root"), _DOMAIN,
-             SOURCE, "entropy of levels and one-step replica symmetry breaking give the same condensation point"),
-    )
-    return Derivation("random-energy-model", "Condensation in the random energy model", (*steps, *more))
+    return Derivation("random-energy-model", "Condensation in the random energy model", steps)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from sympy import (
-    Abs,
     Derivative,
     Eq,
     Expr,
@@ -21,27 +20,27 @@ from sympy import (
     Lambda,
     Lt,
     Min,
-    Rational,
+    Piecewise,
     S,
-    Subs,
     Symbol,
     diff,
+    expand_log,
     log,
     oo,
     sqrt,
 )
+from sympy.logic.boolalg import Boolean
 
 from derive.core import Branch, Citation, DeriveError, Domain, Parameter, Problem, Stage, Step
 from derive.ensembles import Binary, Ensemble, Gaussian, HiddenManifold, ProductMeasure, Spherical
 from derive.ledger import Derivation
-from derive.methods.rem import LAM_STAR, ZETA, RandomEnergyModel, general_derivation
-from derive.nodes import Atoms, Density, Extremum, LogAverageExp, MeasureAverage, TiltedAverage
+from derive.methods.rem import LAM_STAR, PHI, ZETA, RandomEnergyModel, general_derivation
+from derive.nodes import Atoms, Density, Extremum
 from derive.quantity import Quantity, Result
 from derive.symbols import a as A
 from derive.symbols import alpha as ALPHA
 from derive.symbols import l as L
 from derive.symbols import lam as LAM
-from derive.symbols import rho as RHO
 from derive.symbols import theta as THETA
 from derive.symbols import v as VARIANCE
 from derive.symbols import x as X
@@ -69,10 +68,17 @@ class Cumulant:
     """The noise of a query as a random energy model: zeta(l) as a closed or explicit expression, and how it got there."""
 
     expression: Expr
+    slope: Expr
     steps: tuple[Step, ...]
     #: labels of the step that states zeta(l) and of the one that states its convexity
     statement: str
     convexity: str
+    #: l - zeta(l) in a form in which nothing cancels, where there is one
+    margin: Expr | None = None
+
+    def below(self, signal: Expr) -> Expr:
+        """Signal minus noise, signal * l - zeta(l)."""
+        return self.margin if self.margin is not None and signal == 1 else signal * L - self.expression
 
 
 def _domain(ensemble: Ensemble, *more: Symbol) -> Domain:
@@ -92,18 +98,47 @@ def noise_cumulant(ensemble: Ensemble, amplitude: Expr = S.One, variance: Expr =
         ensemble.require_cumulant()
     site = ensemble.site
     definition = site.sites(site.query(site.log_average(L * X * XI, XI), X, amplitude, variance))
-    first = Step("cumulant", Eq(ZETA(L), definition), "definition", ("rem-iid",), domain, SOURCE,
-                 f"cumulant of the overlaps of a query with {ensemble.title}, averaged over the query")
+    first = Step(
+        "cumulant",
+        Eq(ZETA(L), definition),
+        "definition",
+        ("rem-iid",),
+        domain,
+        SOURCE,
+        f"cumulant of the overlaps of a query with {ensemble.title}, averaged over the query",
+    )
     closed = definition if _is_density(ensemble) else definition.doit()
     steps = [first]
     if closed != definition:
-        steps.append(Step("cumulant-closed", Eq(definition, closed), "evaluate", (), domain, SOURCE, "the averages, done exactly"))
-        steps.append(Step("cumulant-value", Eq(ZETA(L), closed), "identity", ("cumulant", "cumulant-closed"), domain, SOURCE,
-                          "the cumulant in closed form"))
+        steps.append(
+            Step(
+                "cumulant-closed", Eq(definition, closed), "evaluate", (), domain, SOURCE, "the averages, done exactly"
+            )
+        )
+        steps.append(
+            Step(
+                "cumulant-value",
+                Eq(ZETA(L), closed),
+                "identity",
+                ("cumulant", "cumulant-closed"),
+                domain,
+                SOURCE,
+                "the cumulant in closed form",
+            )
+        )
     statement = steps[-1].label
-    steps.append(Step("cumulant-convex", Gt(diff(closed, L, 2), 0), "positivity", (), domain, SOURCE,
-                      "the cumulant of this ensemble is strictly convex"))
-    return Cumulant(closed, tuple(steps), statement, "cumulant-convex")
+    steps.append(
+        Step(
+            "cumulant-convex",
+            Gt(diff(closed, L, 2), 0),
+            "positivity",
+            (),
+            domain,
+            SOURCE,
+            "the cumulant of this ensemble is strictly convex",
+        )
+    )
+    return Cumulant(closed, diff(closed, L), tuple(steps), statement, "cumulant-convex")
 
 
 def _is_density(ensemble: Ensemble) -> bool:
@@ -114,32 +149,115 @@ def _spherical_cumulant(domain: Domain) -> Cumulant:
     """The sphere: overlaps u with a fixed direction have entropy log(1 - u^2)/2, and zeta is the Laplace point."""
     body = L * _U + log(1 - _U**2) / 2
     node = Extremum(body, _U, Interval.open(0, 1), "max")
-    u_hat = Symbol("\\hat u", positive=True)
-    root = (sqrt(1 + 4 * L**2) - 1) / (2 * L)
-    domain = domain | Domain(((_U, Interval.open(0, 1)), (u_hat, Interval.open(0, 1))))
-    closed = L * root + log(root / L) / 2
+    scale = sqrt(1 + 4 * L**2)
+    root = 2 * L / (1 + scale)
+    domain = domain | Domain(((_U, Interval.open(0, 1)),))
+    closed = L * root - log((1 + scale) / 2) / 2
+    margin = L * (1 + 1 / (scale + 2 * L)) / (1 + scale) + log((1 + scale) / 2) / 2
     steps = (
-        Step("overlap-entropy", "On the sphere of squared radius N the overlap u per N with a fixed direction has density "
-             "proportional to (1 - u^2)^((N - 3)/2), hence entropy log(1 - u^2)/2 per N.", "theorem", source=SOURCE,
-             text="the volume of a slice of the sphere"),
-        Step("cumulant", Eq(ZETA(L), node), "definition", ("rem-iid", "overlap-entropy"), domain, SOURCE,
-             "Laplace's method over the overlap"),
-        Step("overlap-stationary", Eq(L - _U / (1 - _U**2), 0), "stationarity", ("cumulant",), domain, SOURCE,
-             "stationarity in the overlap"),
-        Step("overlap-concave", Lt(diff(body, _U, 2), 0), "positivity", (), domain, SOURCE, "the exponent is concave: one maximum"),
+        Step(
+            "overlap-entropy",
+            "On the sphere of squared radius N the overlap u per N with a fixed direction has density "
+            "proportional to (1 - u^2)^((N - 3)/2), hence entropy log(1 - u^2)/2 per N.",
+            "theorem",
+            source=SOURCE,
+            text="the volume of a slice of the sphere",
+        ),
+        Step(
+            "cumulant",
+            Eq(ZETA(L), node),
+            "definition",
+            ("rem-iid", "overlap-entropy"),
+            domain,
+            SOURCE,
+            "Laplace's method over the overlap",
+        ),
+        Step(
+            "overlap-stationary",
+            Eq(L - _U / (1 - _U**2), 0),
+            "stationarity",
+            ("cumulant",),
+            domain,
+            SOURCE,
+            "stationarity in the overlap",
+        ),
+        Step(
+            "overlap-concave",
+            Lt(diff(body, _U, 2), 0),
+            "positivity",
+            (),
+            domain,
+            SOURCE,
+            "the exponent is concave: one maximum",
+        ),
         Step("overlap-root", Eq(_U, root), "solve", ("overlap-stationary",), domain, SOURCE, "the root inside (0, 1)"),
-        Step("overlap-factor", Eq(1 - root**2, root / L), "identity", (), domain, SOURCE, "at that root"),
-        Step("cumulant-value", Eq(body.subs(_U, root), closed), "identity", ("overlap-factor",), domain, SOURCE,
-             "the cumulant in closed form"),
-        Step("cumulant-convex", Gt(diff(closed, L, 2), 0), "positivity", (), domain, SOURCE, "strictly convex"),
+        Step("overlap-inside", Lt(root, 1), "positivity", (), domain, SOURCE, "it is an overlap"),
+        Step(
+            "laplace-point",
+            Eq(node, closed),
+            "extremum",
+            ("overlap-root", "overlap-concave"),
+            domain,
+            SOURCE,
+            "the exponent at its maximum",
+        ),
+        Step(
+            "cumulant-value",
+            Eq(ZETA(L), closed),
+            "identity",
+            ("cumulant", "laplace-point"),
+            domain,
+            SOURCE,
+            "the cumulant in closed form",
+        ),
+        Step(
+            "cumulant-slope",
+            Eq(Derivative(closed, L), root),
+            "differentiate",
+            (),
+            domain,
+            SOURCE,
+            "its slope is the overlap",
+        ),
+        Step("cumulant-convex", Gt(diff(root, L), 0), "positivity", (), domain, SOURCE, "strictly convex"),
+        Step(
+            "margin",
+            Eq(L - closed, margin),
+            "identity",
+            (),
+            domain,
+            SOURCE,
+            "signal minus noise, in a form in which nothing cancels",
+        ),
     )
-    return Cumulant(closed, steps, "cumulant-value", "cumulant-convex")
+    return Cumulant(closed, root, steps, "cumulant-value", "cumulant-convex", margin)
 
 
-def _quantity(name: str, title: str, symbol: Symbol, unit: str, ensemble: Ensemble, parameters: tuple[Parameter, ...],
-              make: Callable[[], Result], remake: Callable[[Ensemble], Quantity], **more: object) -> Quantity:
-    return Quantity(name, title, symbol, unit, SYSTEM, ensemble, CITE, (*parameters, *ensemble.parameters), make, remake,
-                    (("ensemble", str(ensemble)),), **more)  # type: ignore[arg-type]
+def _quantity(
+    name: str,
+    title: str,
+    symbol: Symbol,
+    unit: str,
+    ensemble: Ensemble,
+    parameters: tuple[Parameter, ...],
+    make: Callable[[], Result],
+    remake: Callable[[Ensemble], Quantity],
+    **more: object,
+) -> Quantity:
+    return Quantity(
+        name,
+        title,
+        symbol,
+        unit,
+        SYSTEM,
+        ensemble,
+        CITE,
+        (*parameters, *ensemble.parameters),
+        make,
+        remake,
+        (("ensemble", str(ensemble)),),
+        **more,
+    )  # type: ignore[arg-type]
 
 
 def _rem_steps(*labels: str) -> tuple[Step, ...]:
@@ -151,8 +269,16 @@ def _rem_steps(*labels: str) -> tuple[Step, ...]:
 
 def specialise(label: str, claim: Eq, general: str, cumulant: Cumulant, domain: Domain, text: str) -> Step:
     """A step that puts an ensemble's cumulant in place of zeta in a general one."""
-    return Step(label, claim, "specialise", (general, cumulant.statement), domain, SOURCE, text,
-                (("function", ZETA), ("replacement", Lambda(L, cumulant.expression))))
+    return Step(
+        label,
+        claim,
+        "specialise",
+        (general, cumulant.statement),
+        domain,
+        SOURCE,
+        text,
+        (("function", ZETA), ("replacement", Lambda(L, cumulant.expression))),
+    )
 
 
 # ------------------------------------------------------------------------------------------------- condensation
@@ -160,28 +286,59 @@ def specialise(label: str, claim: Eq, general: str, cumulant: Cumulant, domain: 
 
 def rem_condensation(ensemble: Ensemble) -> Quantity:
     """Condensation point lam_*(alpha) of the noise that a typical pattern sees (B1; section 1)."""
-    return _quantity("rem-condensation", "condensation point of the noise", LAM_STAR, "1", ensemble, (_LOAD,),
-                     partial(_rem_condensation, ensemble), rem_condensation)
+    return _quantity(
+        "rem-condensation",
+        "condensation point of the noise",
+        LAM_STAR,
+        "1",
+        ensemble,
+        (_LOAD,),
+        partial(_rem_condensation, ensemble),
+        rem_condensation,
+    )
 
 
 def _rem_condensation(ensemble: Ensemble) -> Result:
     zeta = noise_cumulant(ensemble)
     domain = _domain(ensemble)
-    rem = RandomEnergyModel(zeta.expression)
-    rate = rem.rate(LAM_STAR)
+    rate = (L * zeta.slope - zeta.expression).subs(L, LAM_STAR)
+    curvature = LAM_STAR * diff(zeta.slope, L).subs(L, LAM_STAR)
     equation = Eq(ALPHA, rate)
     steps = (
-        *_rem_steps("rem-routes"), *zeta.steps,
-        specialise("condensation", equation, "rem-condensation", zeta, domain, "the condensation equation of this ensemble"),
-        Step("condensation-slope", Eq(Derivative(rate, LAM_STAR), LAM_STAR * diff(zeta.expression, L, 2).subs(L, LAM_STAR)),
-             "differentiate", (), domain, SOURCE, "the rate grows with lambda_*"),
-        Step("condensation-monotone", Gt(LAM_STAR * diff(zeta.expression, L, 2).subs(L, LAM_STAR), 0), "positivity",
-             (zeta.convexity,), domain, SOURCE, "strictly: at most one condensation point"),
+        *_rem_steps("rem-routes"),
+        *zeta.steps,
+        specialise(
+            "condensation", equation, "rem-condensation", zeta, domain, "the condensation equation of this ensemble"
+        ),
+        Step(
+            "condensation-slope",
+            Eq(Derivative(rate, LAM_STAR), curvature),
+            "differentiate",
+            (),
+            domain,
+            SOURCE,
+            "the rate grows with lambda_*",
+        ),
+        Step(
+            "condensation-monotone",
+            Gt(curvature, 0),
+            "positivity",
+            (zeta.convexity,),
+            domain,
+            SOURCE,
+            "strictly: at most one condensation point",
+        ),
     )
     limit = overlap_entropy(ensemble)
     stage = Stage(LAM_STAR, rate - ALPHA, +1, S.Zero, **existence(limit, "no condensation: {}"))
-    problem = Problem("rem-condensation", LAM_STAR, (_LOAD, *ensemble.parameters), (Branch("condensed", LAM_STAR),), (stage,))
-    return Result(Derivation(f"rem-condensation/{ensemble}", f"Condensation of the noise, {ensemble.title}", steps), equation, problem)
+    problem = Problem(
+        "rem-condensation", LAM_STAR, (_LOAD, *ensemble.parameters), (Branch("condensed", LAM_STAR),), (stage,)
+    )
+    return Result(
+        Derivation(f"rem-condensation/{ensemble}", f"Condensation of the noise, {ensemble.title}", steps),
+        equation,
+        problem,
+    )
 
 
 def overlap_entropy(ensemble: Ensemble) -> Expr:
@@ -207,8 +364,16 @@ def existence(limit: Expr, sentence: str) -> dict[str, object]:
 
 def retrieval_capacity(ensemble: Ensemble) -> Quantity:
     """Load alpha_1(lam) up to which a typical pattern is retrieved from itself (B1, A1; section 2)."""
-    return _quantity("retrieval-capacity", "capacity for a typical pattern", ALPHA_1, "per N", ensemble, (_TEMPERATURE,),
-                     partial(_retrieval_capacity, ensemble), retrieval_capacity)
+    return _quantity(
+        "retrieval-capacity",
+        "capacity for a typical pattern",
+        ALPHA_1,
+        "per N",
+        ensemble,
+        (_TEMPERATURE,),
+        partial(_retrieval_capacity, ensemble),
+        retrieval_capacity,
+    )
 
 
 def capacity_steps(ensemble: Ensemble, zeta: Cumulant, signal: Expr, domain: Domain) -> tuple[Step, ...]:
@@ -218,41 +383,128 @@ def capacity_steps(ensemble: Ensemble, zeta: Cumulant, signal: Expr, domain: Dom
     annealed = signal * LAM - ZETA(LAM)
     saturated = signal * LAM_HAT - ZETA(LAM_HAT)
     return (
-        Step("signal", Eq(strength(LAM), signal * LAM), "definition", (), domain, SOURCE, "exponent of the pattern's own term, per N"),
-        Step("boundary", Eq(strength(LAM), Function("Phi", real=True)(LAM)), "definition", ("signal", "rem-annealed", "rem-frozen"),
-             domain, SOURCE, "retrieval ends where the noise's free entropy reaches the signal"),
-        Step("boundary-annealed", Eq(signal * LAM, rem.annealed()), "identity", ("boundary", "signal", "rem-annealed"), domain, SOURCE,
-             "with annealed noise"),
-        Step("capacity-annealed", Eq(ALPHA, annealed), "rearrange", ("boundary-annealed",), domain, SOURCE, "solved for the load"),
-        Step("boundary-frozen", Eq(signal * LAM, LAM * rem.energy(LAM_HAT)), "identity", ("boundary", "signal", "rem-frozen"), domain,
-             SOURCE, "with frozen noise: lambda_* has reached lambda-hat", (("symbol", LAM_STAR), ("value", LAM_HAT))),
-        Step("saturation", Eq(signal - rem.energy(LAM_HAT), 0), "rearrange", ("boundary-frozen",), domain, SOURCE,
-             "the frozen boundary does not depend on lambda"),
-        Step("capacity-frozen", Eq(rem.rate(LAM_HAT), saturated), "identity", ("saturation",), domain, SOURCE,
-             "the load at saturation is the annealed capacity at lambda-hat"),
-        Step("capacity-slope", Eq(Derivative(annealed, LAM), signal - rem.energy(LAM)), "differentiate", (), domain, SOURCE,
-             "saturation is the maximum of the annealed capacity: both branches meet with zero slope"),
+        Step(
+            "signal",
+            Eq(strength(LAM), signal * LAM),
+            "definition",
+            (),
+            domain,
+            SOURCE,
+            "exponent of the pattern's own term, per N",
+        ),
+        Step(
+            "boundary",
+            Eq(strength(LAM), PHI(LAM)),
+            "definition",
+            ("signal", "rem-annealed", "rem-frozen"),
+            domain,
+            SOURCE,
+            "retrieval ends where the noise's free entropy reaches the signal",
+        ),
+        Step(
+            "boundary-annealed",
+            Eq(signal * LAM, rem.annealed()),
+            "identity",
+            ("boundary", "signal", "rem-annealed"),
+            domain,
+            SOURCE,
+            "with annealed noise",
+        ),
+        Step(
+            "capacity-annealed",
+            Eq(ALPHA, annealed),
+            "rearrange",
+            ("boundary-annealed",),
+            domain,
+            SOURCE,
+            "solved for the load",
+        ),
+        Step(
+            "boundary-frozen",
+            Eq(signal * LAM, LAM * rem.energy(LAM_HAT)),
+            "identity",
+            ("boundary", "signal", "rem-frozen"),
+            domain,
+            SOURCE,
+            "with frozen noise: lambda_* has reached lambda-hat",
+            (("symbol", LAM_STAR), ("value", LAM_HAT)),
+        ),
+        Step(
+            "saturation",
+            Eq(signal - rem.energy(LAM_HAT), 0),
+            "rearrange",
+            ("boundary-frozen",),
+            domain,
+            SOURCE,
+            "the frozen boundary does not depend on lambda",
+        ),
+        Step(
+            "capacity-frozen",
+            Eq(rem.rate(LAM_HAT), saturated),
+            "identity",
+            ("saturation",),
+            domain,
+            SOURCE,
+            "the load at saturation is the annealed capacity at lambda-hat",
+        ),
+        Step(
+            "capacity-slope",
+            Eq(Derivative(annealed, LAM), signal - rem.energy(LAM)),
+            "differentiate",
+            (),
+            domain,
+            SOURCE,
+            "saturation is the maximum of the annealed capacity: both branches meet with zero slope",
+        ),
     )
 
 
 def _retrieval_capacity(ensemble: Ensemble) -> Result:
     zeta = noise_cumulant(ensemble)
     domain = _domain(ensemble)
-    value = ensemble.rho * L - zeta.expression
-    slope = ensemble.rho - diff(zeta.expression, L)
+    value = zeta.below(ensemble.rho)
+    slope = ensemble.rho - zeta.slope
     steps = (
-        *_rem_steps("rem-frozen", "rem-annealed"), *zeta.steps, *capacity_steps(ensemble, zeta, ensemble.rho, domain),
-        specialise("capacity", Eq(ALPHA, value.subs(L, LAM)), "capacity-annealed", zeta, domain, "the capacity of this ensemble"),
-        specialise("capacity-saturation", Eq(slope.subs(L, LAM_HAT), 0), "saturation", zeta, domain,
-                   "where it saturates, if there is a root; beyond it the capacity keeps its value there"),
-        Step("capacity-concave", Lt(diff(value, L, 2), 0), "positivity", (zeta.convexity,), domain, SOURCE,
-             "the capacity is concave in l: at most one saturation point, and it is a maximum"),
+        *_rem_steps("rem-frozen", "rem-annealed"),
+        *zeta.steps,
+        *capacity_steps(ensemble, zeta, ensemble.rho, domain),
+        specialise(
+            "capacity",
+            Eq(ALPHA, (ensemble.rho * L - zeta.expression).subs(L, LAM)),
+            "capacity-annealed",
+            zeta,
+            domain,
+            "the capacity of this ensemble",
+        ),
+        specialise(
+            "capacity-saturation",
+            Eq(slope.subs(L, LAM_HAT), 0),
+            "saturation",
+            zeta,
+            domain,
+            "where it saturates, if there is a root; beyond it the capacity keeps its value there",
+        ),
+        Step(
+            "capacity-concave",
+            Lt(diff(slope, L), 0),
+            "positivity",
+            (zeta.convexity,),
+            domain,
+            SOURCE,
+            "the capacity is concave in l: at most one saturation point, and it is a maximum",
+        ),
     )
     equation = Eq(ALPHA_1, Extremum(value, L, Interval.Lopen(0, LAM), "max"))
     stage = Stage(L, slope, -1, S.Zero, LAM, clip=True)
     branches = (Branch("unsaturated", value, L >= LAM), Branch("saturated", value))
-    problem = Problem("retrieval-capacity", ALPHA_1, (_TEMPERATURE, *ensemble.parameters), branches, (stage,), (("lambda_hat", L),))
-    return Result(Derivation(f"retrieval-capacity/{ensemble}", f"Capacity for a typical pattern, {ensemble.title}", steps), equation, problem)
+    problem = Problem(
+        "retrieval-capacity", ALPHA_1, (_TEMPERATURE, *ensemble.parameters), branches, (stage,), (("lambda_hat", L),)
+    )
+    return Result(
+        Derivation(f"retrieval-capacity/{ensemble}", f"Capacity for a typical pattern, {ensemble.title}", steps),
+        equation,
+        problem,
+    )
 
 
 # ------------------------------------------------------------------------------------------------- full capacity
@@ -264,10 +516,22 @@ def full_capacity(ensemble: Ensemble) -> Quantity:
     Raises: DeriveError for the hidden manifold, "not derived for this ensemble".
     """
     if isinstance(ensemble, HiddenManifold):
-        raise DeriveError("full-capacity is not derived for this ensemble: the hidden manifold", given=str(ensemble),
-                          allowed="gaussian, spherical, binary or a product measure", nearest="retrieval-capacity")
-    return _quantity("full-capacity", "capacity for all patterns", ALPHA_C, "per N", ensemble, (_TEMPERATURE,),
-                     partial(_full_capacity, ensemble), full_capacity)
+        raise DeriveError(
+            "full-capacity is not derived for this ensemble: the hidden manifold",
+            given=str(ensemble),
+            allowed="gaussian, spherical, binary or a product measure",
+            nearest="retrieval-capacity",
+        )
+    return _quantity(
+        "full-capacity",
+        "capacity for all patterns",
+        ALPHA_C,
+        "per N",
+        ensemble,
+        (_TEMPERATURE,),
+        partial(_full_capacity, ensemble),
+        full_capacity,
+    )
 
 
 _INNER_THETA = Symbol("theta_l", positive=True)
@@ -281,48 +545,130 @@ def _full_capacity(ensemble: Ensemble) -> Result:
         ensemble.require_cumulant()
     domain = _domain(ensemble, THETA, _PAIR_L)
     site = ensemble.site
-    closed = (lambda e: e) if _is_density(ensemble) else (lambda e: e.doit())
-    log_m = site.log_average(L * X * XI, XI)
+    conditions: set[Boolean] = set()
+
+    def closed(expr: Expr) -> Expr:
+        return expr if _is_density(ensemble) else _converged(expr.doit(), conditions)
+
+    log_m = site.at(site.log_average(L * X * XI, XI))
     margin = L * X**2 - log_m
-    tilted_norm = site.log_average(-THETA * margin, X)
-    mean_margin = site.tilted(margin, -THETA * margin, X)
-    cost = site.tilted(-THETA * margin - tilted_norm, -THETA * margin, X)
-    pair = site.log_average(-L * X**2 + log_m, X)
+    tilted_norm = site.at(site.log_average(-THETA * margin, X))
+    mean_margin = site.at(site.tilted(margin, -THETA * margin, X))
+    cost = site.at(site.tilted(-THETA * margin - tilted_norm, -THETA * margin, X))
+    pair = site.at(site.log_average(-L * X**2 + log_m, X))
     bound = -tilted_norm / (1 + THETA)
     norm_closed, pair_closed = closed(tilted_norm), closed(pair)
     bound_closed = -norm_closed / (1 + THETA)
     lagrange = Function("Lambda", real=True)
     steps = [
-        Step("empirical-laws", "Among exp(alpha N) patterns every empirical law Q of the entries with relative entropy KL(Q|p) <= alpha "
-             "occurs, and no other (Sanov); the worst of them decides.", "theorem", source=SOURCE, text="first moment over patterns"),
-        Step("signal-noise", "A pattern with empirical law Q is retrieved up to the load max over l <= lambda of E_Q[l x^2 - log M(l x)], "
-             "M(y) = E exp(y xi).", "assumption", source=SOURCE, text="the retrieval condition with that pattern as the query"),
-        Step("tilted-law", Eq(lagrange(THETA), tilted_norm), "definition", ("empirical-laws",), domain, SOURCE,
-             "the cheapest law for a given margin is p tilted by exp(-theta margin); Lambda is the log of its norm"),
-        Step("mean-margin", Eq(Derivative(tilted_norm, THETA), -mean_margin), "differentiate", (), domain, SOURCE,
-             "mean margin under the tilted law"),
-        Step("cost", Eq(cost, -THETA * mean_margin - tilted_norm), "identity", (), domain, SOURCE,
-             "its relative entropy: the mean of the log of its density"),
-        Step("balance", Eq(mean_margin, -THETA * mean_margin - tilted_norm), "definition", ("empirical-laws", "signal-noise", "cost"),
-             domain, SOURCE, "at the capacity the worst law that occurs is just lost: cost = mean margin"),
+        Step(
+            "empirical-laws",
+            "Among exp(alpha N) patterns every empirical law Q of the entries with relative entropy KL(Q|p) <= alpha "
+            "occurs, and no other (Sanov); the worst of them decides.",
+            "theorem",
+            source=SOURCE,
+            text="first moment over patterns",
+        ),
+        Step(
+            "signal-noise",
+            "A pattern with empirical law Q is retrieved up to the load max over l <= lambda of E_Q[l x^2 - log M(l x)], "
+            "M(y) = E exp(y xi).",
+            "assumption",
+            source=SOURCE,
+            text="the retrieval condition with that pattern as the query",
+        ),
+        Step(
+            "tilted-law",
+            Eq(lagrange(THETA), tilted_norm),
+            "definition",
+            ("empirical-laws",),
+            domain,
+            SOURCE,
+            "the cheapest law for a given margin is p tilted by exp(-theta margin); Lambda is the log of its norm",
+        ),
+        Step(
+            "mean-margin",
+            Eq(Derivative(tilted_norm, THETA), -mean_margin),
+            "differentiate",
+            (),
+            domain,
+            SOURCE,
+            "mean margin under the tilted law",
+        ),
+        Step(
+            "cost",
+            Eq(cost, -THETA * mean_margin - tilted_norm),
+            "identity",
+            (),
+            domain,
+            SOURCE,
+            "its relative entropy: the mean of the log of its density",
+        ),
+        Step(
+            "balance",
+            Eq(mean_margin, -THETA * mean_margin - tilted_norm),
+            "definition",
+            ("empirical-laws", "signal-noise", "cost"),
+            domain,
+            SOURCE,
+            "at the capacity the worst law that occurs is just lost: cost = mean margin",
+        ),
         Step("noise-value", Eq(mean_margin, bound), "rearrange", ("balance",), domain, SOURCE, "the load there"),
-        Step("noise-stationary", Eq(Derivative(bound, THETA), (mean_margin * (1 + THETA) + tilted_norm) / (1 + THETA) ** 2),
-             "differentiate", (), domain, SOURCE, "balance is stationarity of the bound in theta: a maximum over theta, l"),
-        Step("pairs", "A pair of patterns with x.xi > |x|^2 defeats retrieval of x at every lambda; among exp(2 alpha N) pairs none "
-             "exists below half of Chernoff's rate, max over l of -log E exp(l x (xi - x)).", "theorem", source=SOURCE,
-             text="first moment over pairs"),
+        Step(
+            "noise-stationary",
+            Eq(Derivative(bound, THETA), (mean_margin * (1 + THETA) + tilted_norm) / (1 + THETA) ** 2),
+            "differentiate",
+            (),
+            domain,
+            SOURCE,
+            "balance is stationarity of the bound in theta: a maximum over theta, l",
+        ),
+        Step(
+            "pairs",
+            "A pair of patterns with x.xi > |x|^2 defeats retrieval of x at every lambda; among exp(2 alpha N) pairs none "
+            "exists below half of Chernoff's rate, max over l of -log E exp(l x (xi - x)).",
+            "theorem",
+            source=SOURCE,
+            text="first moment over pairs",
+        ),
     ]
     if norm_closed != tilted_norm:
-        steps.append(Step("noise-closed", Eq(tilted_norm, norm_closed), "evaluate", (), domain, SOURCE, "the averages, done exactly"))
+        steps.append(
+            Step(
+                "noise-closed",
+                Eq(tilted_norm, norm_closed),
+                "evaluate",
+                (),
+                domain,
+                SOURCE,
+                "the averages, done exactly",
+            )
+        )
     if pair_closed != pair:
-        steps.append(Step("pair-closed", Eq(pair, pair_closed), "evaluate", (), domain, SOURCE, "the averages, done exactly"))
+        steps.append(
+            Step("pair-closed", Eq(pair, pair_closed), "evaluate", (), domain, SOURCE, "the averages, done exactly")
+        )
     tie = _ties(ensemble)
-    slope = closed(site.tilted(X**2 - X * site.tilted(XI, L * X * XI, XI), -THETA * margin, X))
+    upper = _margin_limit(ensemble)
+    within = domain | Domain(((L, Interval.Lopen(0, upper)),)) if upper not in (0, oo) else domain
+    near = domain | Domain(((L, Interval.open(0, _pair_limit(ensemble))),)) if upper not in (0, oo) else domain
+    steps += [
+        Step(
+            f"converges-{i}",
+            condition,
+            "positivity",
+            (),
+            within if THETA in condition.free_symbols else near,
+            SOURCE,
+            "the averages converge on this domain",
+        )
+        for i, condition in enumerate(sorted(conditions, key=str), 1)
+    ]
+    slope = closed(site.at(site.tilted(X**2 - X * site.tilted(XI, L * X * XI, XI), -THETA * margin, X)))
     balance = closed(mean_margin * (1 + THETA) + tilted_norm)
     outputs: list[tuple[str, Expr]] = []
     stages: list[Stage] = []
-    upper = _margin_limit(ensemble)
-    if (constant := closed(margin)).free_symbols <= {L}:
+    if (constant := _common_margin(ensemble, closed(margin))) is not None:
         noise = constant
         stages.append(Stage(L, diff(constant, L), -1, S.Zero, LAM, clip=True))
     elif upper == 0:
@@ -330,7 +676,17 @@ def _full_capacity(ensemble: Ensemble) -> Result:
     else:
         noise = bound_closed
         inner = Stage(_INNER_THETA, balance.subs(THETA, _INNER_THETA), -1, S.Zero, clip=True)
-        stages.append(Stage(L, slope.subs(THETA, _INNER_THETA), -1, S.Zero, Min(LAM, upper) if upper != oo else LAM, clip=True, inner=(inner,)))
+        stages.append(
+            Stage(
+                L,
+                slope.subs(THETA, _INNER_THETA),
+                -1,
+                S.Zero,
+                Min(LAM, upper) if upper != oo else LAM,
+                clip=True,
+                inner=(inner,),
+            )
+        )
         stages.append(Stage(THETA, balance, -1, S.Zero, clip=True))
     if tie is not None:
         pair_value = -log(tie) / 2
@@ -342,8 +698,14 @@ def _full_capacity(ensemble: Ensemble) -> Result:
     outputs += [("noise", noise), ("pair", pair_value)]
     duplicates = tie is not None and _is_sign(ensemble)
     if upper == 0:
-        branches: tuple[Branch, ...] = (Branch("none", None, reason="tails heavier than Gaussian: single large entries defeat some "
-                                               "pattern at every load, the capacity for all patterns is 0 per N"),)
+        branches: tuple[Branch, ...] = (
+            Branch(
+                "none",
+                None,
+                reason="tails heavier than Gaussian: single large entries defeat some "
+                "pattern at every load, the capacity for all patterns is 0 per N",
+            ),
+        )
     elif duplicates:
         outputs[-1] = ("exact_recovery", pair_value)
         branches = (Branch("noise", noise),)
@@ -351,11 +713,38 @@ def _full_capacity(ensemble: Ensemble) -> Result:
         branches = (Branch("pair", pair_value, pair_value < noise), Branch("noise", noise))
     by_noise = noise if THETA not in noise.free_symbols else Extremum(noise, THETA, _POSITIVE, "max")
     by_noise = Extremum(by_noise, L, Interval.Lopen(0, LAM), "max") if L in by_noise.free_symbols else by_noise
-    by_pair = pair_value if _PAIR_L not in pair_value.free_symbols else Extremum(
-        pair_value, _PAIR_L, Interval.open(0, _pair_limit(ensemble)), "max")
+    by_pair = (
+        pair_value
+        if _PAIR_L not in pair_value.free_symbols
+        else Extremum(pair_value, _PAIR_L, Interval.open(0, _pair_limit(ensemble)), "max")
+    )
     equation = Eq(ALPHA_C, by_noise if duplicates else Min(by_noise, by_pair))
     problem = Problem("full-capacity", ALPHA_C, (_TEMPERATURE,), branches, tuple(stages), tuple(outputs))
-    return Result(Derivation(f"full-capacity/{ensemble}", f"Capacity for all patterns, {ensemble.title}", tuple(steps)), equation, problem)
+    return Result(
+        Derivation(f"full-capacity/{ensemble}", f"Capacity for all patterns, {ensemble.title}", tuple(steps)),
+        equation,
+        problem,
+    )
+
+
+def _common_margin(ensemble: Ensemble, margin: Expr) -> Expr | None:
+    """The margin where all atoms have the same one: every empirical law is then as good as any other."""
+    law = getattr(ensemble, "law", None)
+    if not isinstance(law, Atoms):
+        return None
+    first, *others = (margin.subs(X, p).doit() for p in law.points)
+    return first if all(expand_log(first - k, force=False).equals(0) for k in others) else None
+
+
+def _converged(expr: Expr, conditions: set[Boolean]) -> Expr:
+    """A closed form where the averages in it converge; the conditions under which they do are collected."""
+
+    def settled(*cases: tuple[Expr, Boolean]) -> Expr:
+        value, condition = cases[0]
+        conditions.add(condition)
+        return value
+
+    return expr.replace(Piecewise, settled)
 
 
 def _ties(ensemble: Ensemble) -> Expr | None:
@@ -389,13 +778,26 @@ def _pair_limit(ensemble: Ensemble) -> Expr:
 
 def _full_capacity_spherical(ensemble: Ensemble) -> Result:
     typical = _retrieval_capacity(ensemble)
-    step = Step("all-alike", "Every pattern has the same norm, and the noise of a query on the sphere depends on nothing else: all patterns "
-                "are retrieved up to the capacity of a typical one.", "theorem", source=SOURCE, text="rotation symmetry")
-    derivation = Derivation(f"full-capacity/{ensemble}", f"Capacity for all patterns, {ensemble.title}", (*typical.derivation.steps, step))
+    step = Step(
+        "all-alike",
+        "Every pattern has the same norm, and the noise of a query on the sphere depends on nothing else: all patterns "
+        "are retrieved up to the capacity of a typical one.",
+        "theorem",
+        source=SOURCE,
+        text="rotation symmetry",
+    )
+    derivation = Derivation(
+        f"full-capacity/{ensemble}", f"Capacity for all patterns, {ensemble.title}", (*typical.derivation.steps, step)
+    )
     problem = typical.problem
     value = problem.branches[0].value
-    return Result(derivation, Eq(ALPHA_C, typical.equation.rhs),
-                  Problem("full-capacity", ALPHA_C, problem.parameters, (Branch("noise", value),), problem.stages, (("noise", value),)))
+    return Result(
+        derivation,
+        Eq(ALPHA_C, typical.equation.rhs),
+        Problem(
+            "full-capacity", ALPHA_C, problem.parameters, (Branch("noise", value),), problem.stages, (("noise", value),)
+        ),
+    )
 
 
 # --------------------------------------------------------------------------------------------------------- basin
@@ -409,46 +811,124 @@ def retrieval_basin(ensemble: Ensemble) -> Quantity:
     """
     title = "smallest overlap retrieved in one update"
     if isinstance(ensemble, (Spherical, Binary)):
-        return _quantity("retrieval-basin", title, OVERLAP, "per N", ensemble, (_LOAD, _TEMPERATURE), partial(_basin_on_shell, ensemble),
-                         retrieval_basin)
-    given_a = _quantity("retrieval-basin", "largest noise retrieved in one update", OVERLAP, "per N", ensemble,
-                        (_LOAD, _TEMPERATURE, _AMPLITUDE), partial(_basin, ensemble, _AMPLITUDE), retrieval_basin)
-    return _quantity("retrieval-basin", title, OVERLAP, "per N", ensemble, (_LOAD, _TEMPERATURE, _NOISE), partial(_basin, ensemble, _NOISE),
-                     retrieval_basin, variants=(given_a,))
+        return _quantity(
+            "retrieval-basin",
+            title,
+            OVERLAP,
+            "per N",
+            ensemble,
+            (_LOAD, _TEMPERATURE),
+            partial(_basin_on_shell, ensemble),
+            retrieval_basin,
+        )
+    given_a = _quantity(
+        "retrieval-basin",
+        "largest noise retrieved in one update",
+        OVERLAP,
+        "per N",
+        ensemble,
+        (_LOAD, _TEMPERATURE, _AMPLITUDE),
+        partial(_basin, ensemble, _AMPLITUDE),
+        retrieval_basin,
+    )
+    return _quantity(
+        "retrieval-basin",
+        title,
+        OVERLAP,
+        "per N",
+        ensemble,
+        (_LOAD, _TEMPERATURE, _NOISE),
+        partial(_basin, ensemble, _NOISE),
+        retrieval_basin,
+        variants=(given_a,),
+    )
 
 
 def _basin_on_shell(ensemble: Ensemble) -> Result:
     zeta = noise_cumulant(ensemble)
     domain = _domain(ensemble, OVERLAP)
-    rem = RandomEnergyModel(zeta.expression)
-    annealed, frozen = rem.annealed() / LAM, rem.energy(LAM_STAR)
+    annealed = (ALPHA + zeta.expression.subs(L, LAM)) / LAM
+    frozen = zeta.slope.subs(L, LAM_STAR)
+    rate = (L * zeta.slope - zeta.expression).subs(L, LAM_STAR)
     general = RandomEnergyModel(ZETA(L))
     strength = Function("S", real=True)
     steps = (
-        *_rem_steps("rem-frozen", "rem-annealed"), *zeta.steps,
-        Step("signal", Eq(strength(LAM), OVERLAP * LAM), "definition", (), domain, SOURCE,
-             "the start has the norm of a pattern, overlap m with it, and sees the same noise as a pattern"),
-        Step("boundary", Eq(strength(LAM), Function("Phi", real=True)(LAM)), "definition", ("signal",), domain, SOURCE, "signal = noise"),
-        Step("boundary-annealed", Eq(OVERLAP * LAM, general.annealed()), "identity", ("boundary", "signal", "rem-annealed"), domain, SOURCE,
-             "with annealed noise"),
-        Step("overlap-annealed", Eq(OVERLAP, general.annealed() / LAM), "rearrange", ("boundary-annealed",), domain, SOURCE, "solved for m"),
-        Step("boundary-frozen", Eq(OVERLAP * LAM, general.frozen()), "identity", ("boundary", "signal", "rem-frozen"), domain, SOURCE,
-             "with frozen noise"),
-        Step("overlap-frozen", Eq(OVERLAP, general.energy(LAM_STAR)), "rearrange", ("boundary-frozen",), domain, SOURCE, "solved for m"),
-        specialise("basin-annealed", Eq(OVERLAP, annealed), "overlap-annealed", zeta, domain, "below the condensation point"),
-        specialise("basin-frozen", Eq(OVERLAP, frozen), "overlap-frozen", zeta, domain, "beyond it: independent of lambda"),
+        *_rem_steps("rem-frozen", "rem-annealed"),
+        *zeta.steps,
+        Step(
+            "signal",
+            Eq(strength(LAM), OVERLAP * LAM),
+            "definition",
+            (),
+            domain,
+            SOURCE,
+            "the start has the norm of a pattern, overlap m with it, and sees the same noise as a pattern",
+        ),
+        Step(
+            "boundary",
+            Eq(strength(LAM), PHI(LAM)),
+            "definition",
+            ("signal",),
+            domain,
+            SOURCE,
+            "signal = noise",
+        ),
+        Step(
+            "boundary-annealed",
+            Eq(OVERLAP * LAM, general.annealed()),
+            "identity",
+            ("boundary", "signal", "rem-annealed"),
+            domain,
+            SOURCE,
+            "with annealed noise",
+        ),
+        Step(
+            "overlap-annealed",
+            Eq(OVERLAP, general.annealed() / LAM),
+            "rearrange",
+            ("boundary-annealed",),
+            domain,
+            SOURCE,
+            "solved for m",
+        ),
+        Step(
+            "boundary-frozen",
+            Eq(OVERLAP * LAM, general.frozen()),
+            "identity",
+            ("boundary", "signal", "rem-frozen"),
+            domain,
+            SOURCE,
+            "with frozen noise",
+        ),
+        Step(
+            "overlap-frozen",
+            Eq(OVERLAP, general.energy(LAM_STAR)),
+            "rearrange",
+            ("boundary-frozen",),
+            domain,
+            SOURCE,
+            "solved for m",
+        ),
+        specialise(
+            "basin-annealed", Eq(OVERLAP, annealed), "overlap-annealed", zeta, domain, "below the condensation point"
+        ),
+        specialise(
+            "basin-frozen", Eq(OVERLAP, frozen), "overlap-frozen", zeta, domain, "beyond it: independent of lambda"
+        ),
     )
     limit = overlap_entropy(ensemble)
     above = "the load is above the capacity: not even the pattern itself is retrieved"
-    stage = rem.condensation_stage(LAM_STAR, **existence(limit, above + " ({})"))
+    stage = Stage(LAM_STAR, rate - ALPHA, +1, S.Zero, **existence(limit, above + " ({})"))
     branches = (
         Branch("frozen", frozen, LAM > LAM_STAR),
         Branch("annealed", annealed, annealed <= 1),
         Branch("none", None, reason=above),
     )
     problem = Problem("retrieval-basin", OVERLAP, (_LOAD, _TEMPERATURE, *ensemble.parameters), branches, (stage,))
-    equation = Eq(OVERLAP * LAM, Function("Phi", real=True)(LAM))
-    return Result(Derivation(f"retrieval-basin/{ensemble}", f"Basin of retrieval, {ensemble.title}", steps), equation, problem)
+    equation = Eq(OVERLAP * LAM, PHI(LAM))
+    return Result(
+        Derivation(f"retrieval-basin/{ensemble}", f"Basin of retrieval, {ensemble.title}", steps), equation, problem
+    )
 
 
 def _basin(ensemble: Ensemble, given: Parameter) -> Result:
@@ -456,19 +936,34 @@ def _basin(ensemble: Ensemble, given: Parameter) -> Result:
     domain = _domain(ensemble, A) | Domain(((VARIANCE, Interval(0, oo)),))
     rho = ensemble.rho
     margin = A * rho * L - zeta.expression
-    inner = Stage(L, A * rho - diff(zeta.expression, L), -1, S.Zero, LAM, clip=True)
+    inner = Stage(L, A * rho - zeta.slope, -1, S.Zero, LAM, clip=True)
     boundary = Eq(ALPHA, margin.subs(L, LAM))
     steps = (
-        *_rem_steps("rem-frozen", "rem-annealed"), *zeta.steps, *capacity_steps(ensemble, zeta, A * rho, domain),
-        specialise("basin", boundary, "capacity-annealed", zeta, domain, "the boundary of the basin, with annealed noise"),
-        specialise("basin-saturation", Eq((A * rho - diff(zeta.expression, L)).subs(L, LAM_HAT), 0), "saturation", zeta, domain,
-                   "with frozen noise the same at l = lambda-hat"),
+        *_rem_steps("rem-frozen", "rem-annealed"),
+        *zeta.steps,
+        *capacity_steps(ensemble, zeta, A * rho, domain),
+        specialise(
+            "basin", boundary, "capacity-annealed", zeta, domain, "the boundary of the basin, with annealed noise"
+        ),
+        specialise(
+            "basin-saturation",
+            Eq((A * rho - diff(zeta.expression, L)).subs(L, LAM_HAT), 0),
+            "saturation",
+            zeta,
+            domain,
+            "with frozen noise the same at l = lambda-hat",
+        ),
     )
     unknown = A if given is _NOISE else VARIANCE
-    words = ("the load is at or above the saturated capacity: no amplitude is enough" if unknown == A
-             else "the load is at or above the capacity at this amplitude: no noise is tolerated")
+    words = (
+        "the load is at or above the saturated capacity: no amplitude is enough"
+        if unknown == A
+        else "the load is at or above the capacity at this amplitude: no noise is tolerated"
+    )
     stage = Stage(unknown, margin - ALPHA, +1 if unknown == A else -1, S.Zero, absent=words, inner=(inner,))
     outputs = (("a", A), ("v", VARIANCE), ("cosine", A * sqrt(rho) / sqrt(A**2 * rho + VARIANCE)))
     parameters = (_LOAD, _TEMPERATURE, given, *ensemble.parameters)
     problem = Problem("retrieval-basin", OVERLAP, parameters, (Branch("boundary", A * rho),), (stage,), outputs)
-    return Result(Derivation(f"retrieval-basin/{ensemble}", f"Basin of one update, {ensemble.title}", steps), boundary, problem)
+    return Result(
+        Derivation(f"retrieval-basin/{ensemble}", f"Basin of one update, {ensemble.title}", steps), boundary, problem
+    )

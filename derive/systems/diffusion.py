@@ -12,7 +12,9 @@ from collections.abc import Callable
 from functools import partial
 
 from sympy import (
+    Add,
     Derivative,
+    Dummy,
     E,
     Eq,
     Expr,
@@ -25,8 +27,10 @@ from sympy import (
     Rational,
     S,
     Symbol,
+    cancel,
+    degree,
     diff,
-    exp,
+    factor,
     log,
     oo,
     pi,
@@ -34,10 +38,9 @@ from sympy import (
 )
 
 from derive.core import Branch, Citation, DeriveError, Domain, Parameter, Problem, Stage, Step, UniqueRoot
-from derive.ensembles import Binary, Ensemble, ProductMeasure, Spherical
+from derive.ensembles import Ensemble, Spherical
 from derive.ensembles.sites import GaussianSites
 from derive.ledger import Derivation
-from derive.nodes import Density, GaussianAverage, SpectralAverage
 from derive.quantity import Quantity, Result
 from derive.symbols import alpha as ALPHA
 from derive.symbols import b as B
@@ -66,16 +69,50 @@ _G = Symbol("g", real=True)
 PSI = Function("psi", real=True)
 
 
+def resolvent_form(expr: Expr, b: Expr) -> Expr:
+    """The same function of the variance c, written in log(1 + bc), c/(1 + bc) and c/(1 + bc)^2.
+
+    A rational function of c with its poles at -1/b is a polynomial in w = 1/(1 + bc), and c/(1 + bc) = (1 - w)/b,
+    c/(1 + bc)^2 = w (1 - w)/b.  In this form nothing cancels where b c is large, and the averages over a spectrum are
+    those that a paper would print.  An expression that is not of this kind is returned as it is.
+
+    >>> from derive.symbols import b, c
+    >>> resolvent_form(b * c / (1 + b * c) + b**2 * c**2 / (1 + b * c) ** 2, b)
+    -b*c/(b*c + 1)**2 + 2*b*c/(b*c + 1)
+    """
+    w, pole = Symbol("w", positive=True), 1 + b * C
+    expr = expr.expand()
+    logs = sorted((k for k in expr.atoms(log) if k.has(C)), key=str)
+    slots = [Dummy(real=True) for _ in logs]
+    linear = expr.subs(dict(zip(logs, slots, strict=True)))
+    reduced = cancel(linear.subs(dict.fromkeys(slots, 0)).subs(C, (1 / w - 1) / b))
+    if not reduced.is_polynomial(w) or degree(reduced, w) > 2:
+        return expr
+    r0, r1, r2 = (reduced.expand().coeff(w, k) for k in range(3))
+    terms = [factor(r0 + r1 + r2), -factor(b * (r1 + r2)) * C / pole, -factor(b * r2) * C / pole**2]
+    return Add(*terms, *(linear.expand().coeff(slot) * k for slot, k in zip(slots, logs, strict=True)))
+
+
 class Distances:
     """The random energy model of squared distances for an ensemble: psi_s(b), its parts, and their closed forms."""
 
     def __init__(self, ensemble: Ensemble) -> None:
         if isinstance(ensemble, Spherical):
-            raise DeriveError("diffusion is not derived for this ensemble: spherical patterns", given=str(ensemble),
-                              allowed="gaussian, binary, manifold or a product measure", nearest="gaussian")
+            raise DeriveError(
+                "diffusion is not derived for this ensemble: spherical patterns",
+                given=str(ensemble),
+                allowed="gaussian, binary, manifold or a product measure",
+                nearest="gaussian",
+            )
         self.ensemble, self.site = ensemble, ensemble.site
-        self.domain = Domain((*((k, _POSITIVE) for k in (ALPHA, B, B_STAR, T, T_C, T_O, T_G)), (QUERY, Interval(0, oo)),
-                              (C, Interval(0, oo)), *((p.symbol, p.domain) for p in ensemble.parameters)))
+        self.domain = Domain(
+            (
+                *((k, _POSITIVE) for k in (ALPHA, B, B_STAR, T, T_C, T_O, T_G)),
+                (QUERY, Interval(0, oo)),
+                (C, Interval(0, oo)),
+                *((p.symbol, p.domain) for p in ensemble.parameters),
+            )
+        )
 
     @property
     def gaussian(self) -> bool:
@@ -85,6 +122,10 @@ class Distances:
     def exponent(self, b: Expr) -> Expr:
         """The exponent of one site."""
         return -b * (X - XI) ** 2 / 2
+
+    def done(self, raw: Expr, b: Expr) -> Expr:
+        """The averages over one Gaussian site, done."""
+        return self.site.at(resolvent_form(raw.doit(), b))
 
     def psi_site(self, b: Expr, s: Expr) -> Expr:
         """psi at one site, as the averages that define it."""
@@ -100,7 +141,7 @@ class Distances:
 
     def psi_closed(self, b: Expr, s: Expr) -> Expr:
         """psi_s(b) with the averages over a site done where they can be; the average over the spectrum is left."""
-        return self.site.sites(self.psi_site(b, s).doit()) if self.gaussian else self.psi(b, s)
+        return self.site.sites(resolvent_form(self.psi_site(b, s).doit(), b)) if self.gaussian else self.psi(b, s)
 
     def distance_site(self, b: Expr, s: Expr) -> Expr:
         """Mean squared distance of the tilted data at one site."""
@@ -108,7 +149,9 @@ class Distances:
 
     def distance(self, b: Expr, s: Expr) -> Expr:
         """Mean squared distance per N, -2 psi'."""
-        return self.site.sites(self.distance_site(b, s).doit() if self.gaussian else self.distance_site(b, s))
+        return self.site.sites(
+            resolvent_form(self.distance_site(b, s).doit(), b) if self.gaussian else self.distance_site(b, s)
+        )
 
     def divergence_site(self, b: Expr, s: Expr) -> Expr:
         """Relative entropy of the tilted entries to their prior, at one site: the mean of the log of the density."""
@@ -121,25 +164,54 @@ class Distances:
 
     def divergence(self, b: Expr, s: Expr) -> Expr:
         """Relative entropy per N of the data that dominate at b: their rate."""
-        return self.site.sites(self.divergence_site(b, s).doit() if self.gaussian else self.divergence_site(b, s))
+        return self.site.sites(
+            resolvent_form(self.divergence_site(b, s).doit(), b) if self.gaussian else self.divergence_site(b, s)
+        )
 
     # ------------------------------------------------------------------------------------------------ shared steps
 
     def start(self) -> tuple[Step, ...]:
         """What every derivation of this system begins with: assumptions and the definition of psi."""
         steps = [
-            Step("large-n", "P = exp(alpha N) independent data points at large N; the free entropies of signal and noise are "
-                 "self-averaging, and given the query the squared distances to the other data are a random energy model.",
-                 "assumption", source=SOURCE, text="what makes memorization a condensation"),
-            Step("psi", Eq(PSI(B, QUERY), self.psi(B, QUERY)), "definition", ("large-n",), self.domain, SOURCE,
-                 f"cumulant of the squared distances between a query and the data, {self.ensemble.title}"),
+            Step(
+                "large-n",
+                "P = exp(alpha N) independent data points at large N; the free entropies of signal and noise are "
+                "self-averaging, and given the query the squared distances to the other data are a random energy model.",
+                "assumption",
+                source=SOURCE,
+                text="what makes memorization a condensation",
+            ),
+            Step(
+                "psi",
+                Eq(PSI(B, QUERY), self.psi(B, QUERY)),
+                "definition",
+                ("large-n",),
+                self.domain,
+                SOURCE,
+                f"cumulant of the squared distances between a query and the data, {self.ensemble.title}",
+            ),
         ]
         if self.gaussian:
-            site, done = self.psi_site(B, QUERY), self.psi_site(B, QUERY).doit()
+            site, done = self.site.at(self.psi_site(B, QUERY)), self.done(self.psi_site(B, QUERY), B)
             steps += [
-                Step("psi-site", Eq(site, done), "evaluate", (), self.domain, SOURCE, "the Gaussian integrals along one eigenvalue"),
-                Step("psi-value", Eq(PSI(B, QUERY), self.psi_closed(B, QUERY)), "identity", ("psi", "psi-site"), self.domain, SOURCE,
-                     "psi for this ensemble"),
+                Step(
+                    "psi-site",
+                    Eq(site, done),
+                    "evaluate",
+                    (),
+                    self.domain,
+                    SOURCE,
+                    "the Gaussian integrals along one eigenvalue",
+                ),
+                Step(
+                    "psi-value",
+                    Eq(PSI(B, QUERY), self.psi_closed(B, QUERY)),
+                    "identity",
+                    ("psi", "psi-site"),
+                    self.domain,
+                    SOURCE,
+                    "psi for this ensemble",
+                ),
             ]
         return tuple(steps)
 
@@ -149,11 +221,30 @@ class Distances:
         return "psi-value" if self.gaussian else "psi"
 
 
-def _quantity(name: str, title: str, symbol: Symbol, unit: str, ensemble: Ensemble, parameters: tuple[Parameter, ...],
-              make: Callable[[Distances], Result], remake: Callable[[Ensemble], Quantity]) -> Quantity:
+def _quantity(
+    name: str,
+    title: str,
+    symbol: Symbol,
+    unit: str,
+    ensemble: Ensemble,
+    parameters: tuple[Parameter, ...],
+    make: Callable[[Distances], Result],
+    remake: Callable[[Ensemble], Quantity],
+) -> Quantity:
     distances = Distances(ensemble)
-    return Quantity(name, title, symbol, unit, SYSTEM, ensemble, CITE, (*parameters, *ensemble.parameters), partial(make, distances),
-                    remake, (("ensemble", str(ensemble)),))
+    return Quantity(
+        name,
+        title,
+        symbol,
+        unit,
+        SYSTEM,
+        ensemble,
+        CITE,
+        (*parameters, *ensemble.parameters),
+        partial(make, distances),
+        remake,
+        (("ensemble", str(ensemble)),),
+    )
 
 
 def _exists(distances: Distances, what: str) -> dict[str, object]:
@@ -161,8 +252,10 @@ def _exists(distances: Distances, what: str) -> dict[str, object]:
     limit = distances.ensemble.entropy
     if limit == oo:
         return {}
-    return {"exists": Lt(ALPHA, limit),
-            "absent": f"no {what}: the load is at or above {limit} (= {float(limit):.6g}), the entropy per entry of this law"}
+    return {
+        "exists": Lt(ALPHA, limit),
+        "absent": f"no {what}: the load is at or above {limit} (= {float(limit):.6g}), the entropy per entry of this law",
+    }
 
 
 def _closed_step(label: str, left: Expr, right: Expr, distances: Distances, text: str) -> tuple[Step, Expr]:
@@ -176,7 +269,9 @@ def _closed_step(label: str, left: Expr, right: Expr, distances: Distances, text
 
 def onset_time(ensemble: Ensemble) -> Quantity:
     """Time t_o(alpha) below which a data point is a trap (A2; section 4)."""
-    return _quantity("onset-time", "onset of memorization", T_O, "variance", ensemble, (_LOAD,), _onset_time, onset_time)
+    return _quantity(
+        "onset-time", "onset of memorization", T_O, "variance", ensemble, (_LOAD,), _onset_time, onset_time
+    )
 
 
 def _onset(distances: Distances) -> tuple[tuple[Step, ...], Expr]:
@@ -184,18 +279,58 @@ def _onset(distances: Distances) -> tuple[tuple[Step, ...], Expr]:
     signal = Function("S", real=True)
     right = -distances.psi_closed(1 / T, S.Zero)
     steps = [
-        Step("signal-at-data", Eq(signal(T), 0), "definition", (), distances.domain, SOURCE,
-             "exponent of the data point's own term, at the data point itself"),
-        Step("trap", Eq(signal(T), ALPHA + PSI(1 / T, 0)), "definition", ("large-n",), distances.domain, SOURCE,
-             "the trap appears where signal and noise are equal, at s = 0 and b = 1/t"),
-        Step("onset", Eq(ALPHA, -PSI(1 / T, 0)), "rearrange", ("trap", "signal-at-data"), distances.domain, SOURCE, "solved for the load"),
-        Step("onset-value", Eq(ALPHA, right), "identity", ("onset", distances.psi_label), distances.domain, SOURCE,
-             "with psi of this ensemble"),
+        Step(
+            "signal-at-data",
+            Eq(signal(T), 0),
+            "definition",
+            (),
+            distances.domain,
+            SOURCE,
+            "exponent of the data point's own term, at the data point itself",
+        ),
+        Step(
+            "trap",
+            Eq(signal(T), ALPHA + PSI(1 / T, 0)),
+            "definition",
+            ("large-n",),
+            distances.domain,
+            SOURCE,
+            "the trap appears where signal and noise are equal, at s = 0 and b = 1/t",
+        ),
+        Step(
+            "onset",
+            Eq(ALPHA, -PSI(1 / T, 0)),
+            "rearrange",
+            ("trap", "signal-at-data"),
+            distances.domain,
+            SOURCE,
+            "solved for the load",
+        ),
+        Step(
+            "onset-value",
+            Eq(ALPHA, right),
+            "identity",
+            ("onset", distances.psi_label),
+            distances.domain,
+            SOURCE,
+            "with psi of this ensemble",
+        ),
     ]
     if distances.gaussian:
         step, done = _closed_step("onset-average", T, right, distances, "the average over the spectrum")
-        return (*steps, step, Step("onset-closed", Eq(ALPHA, done), "identity", ("onset-value", "onset-average"), distances.domain,
-                                   SOURCE, "the onset in closed form")), done
+        return (
+            *steps,
+            step,
+            Step(
+                "onset-closed",
+                Eq(ALPHA, done),
+                "identity",
+                ("onset-value", "onset-average"),
+                distances.domain,
+                SOURCE,
+                "the onset in closed form",
+            ),
+        ), done
     return tuple(steps), right
 
 
@@ -204,22 +339,47 @@ def _onset_time(distances: Distances) -> Result:
     unique = _uniqueness("onset", distances, -distances.psi_closed(1 / T, S.Zero), ALPHA)
     stage = Stage(T_O, (right - ALPHA).subs(T, T_O), -1, S.Zero, **_exists(distances, "onset"))
     problem = Problem("onset-time", T_O, (_LOAD, *distances.ensemble.parameters), (Branch("onset", T_O),), (stage,))
-    derivation = Derivation(f"onset-time/{distances.ensemble}", f"Onset of memorization, {distances.ensemble.title}",
-                            (*distances.start(), *steps, *unique))
+    derivation = Derivation(
+        f"onset-time/{distances.ensemble}",
+        f"Onset of memorization, {distances.ensemble.title}",
+        (*distances.start(), *steps, *unique),
+    )
     return Result(derivation, Eq(ALPHA, right.subs(T, T_O)), problem)
 
 
 def _uniqueness(name: str, distances: Distances, right: Expr, load: Expr) -> tuple[Step, ...]:
     """That load = right(t) has one root in t, where the site averages are done in closed form."""
     if not distances.gaussian:
-        return (Step(f"{name}-unique", "The information that the noisy point carries falls strictly with t, from the entropy of the data "
-                     "(infinite for a density) to 0: one root where the load is below it, none otherwise.", "theorem",
-                     source="Guo, Shamai, Verdu (2005), I-MMSE", text="existence and uniqueness"),)
+        return (
+            Step(
+                f"{name}-unique",
+                "The information that the noisy point carries falls strictly with t, from the entropy of the data "
+                "(infinite for a density) to 0: one root where the load is below it, none otherwise.",
+                "theorem",
+                source="Guo, Shamai, Verdu (2005), I-MMSE",
+                text="existence and uniqueness",
+            ),
+        )
     slope = diff(right, T)
     return (
-        Step(f"{name}-falls", Lt(slope, 0), "positivity", (), distances.domain, SOURCE, "the right-hand side falls strictly with t"),
-        Step(f"{name}-unique", UniqueRoot(right - load, T, _POSITIVE, -1), "monotone-root", (f"{name}-falls",), distances.domain, SOURCE,
-             "from infinity at t = 0 to 0 at infinity: exactly one root"),
+        Step(
+            f"{name}-falls",
+            Lt(slope, 0),
+            "positivity",
+            (),
+            distances.domain,
+            SOURCE,
+            "the right-hand side falls strictly with t",
+        ),
+        Step(
+            f"{name}-unique",
+            UniqueRoot(right - load, T, _POSITIVE, -1),
+            "monotone-root",
+            (f"{name}-falls",),
+            distances.domain,
+            SOURCE,
+            "from infinity at t = 0 to 0 at infinity: exactly one root",
+        ),
     )
 
 
@@ -228,7 +388,16 @@ def _uniqueness(name: str, distances: Distances, right: Expr, load: Expr) -> tup
 
 def collapse_time(ensemble: Ensemble) -> Quantity:
     """Time t_c(alpha) below which a typical trajectory is trapped by one data point (A2, B2; section 4)."""
-    return _quantity("collapse-time", "collapse onto a data point", T_C, "variance", ensemble, (_LOAD,), _collapse_time, collapse_time)
+    return _quantity(
+        "collapse-time",
+        "collapse onto a data point",
+        T_C,
+        "variance",
+        ensemble,
+        (_LOAD,),
+        _collapse_time,
+        collapse_time,
+    )
 
 
 def _collapse(distances: Distances) -> tuple[tuple[Step, ...], Expr]:
@@ -239,47 +408,149 @@ def _collapse(distances: Distances) -> tuple[tuple[Step, ...], Expr]:
     signal_value = -distances.psi_closed(1 / T, T) - Rational(1, 2)
     steps: list[Step] = [
         # first route: signal against noise
-        Step("signal", Eq(signal(B, QUERY), -B * QUERY / 2), "definition", (), domain, SOURCE,
-             "exponent of the data point's own term at distance sqrt(s) per sqrt(N)"),
-        Step("balance", Eq(signal(B, QUERY), ALPHA + PSI(B, QUERY)), "definition", ("large-n",), domain, SOURCE,
-             "the point is lost where the noise reaches the signal"),
-        Step("balance-solved", Eq(ALPHA, -B * QUERY / 2 - PSI(B, QUERY)), "rearrange", ("balance", "signal"), domain, SOURCE,
-             "solved for the load"),
-        Step("balance-typical", Eq(ALPHA, by_signal), "substitute", ("balance-solved",), domain, SOURCE,
-             "on a typical trajectory s = t and b = 1/t", (("symbol", B), ("value", 1 / T), ("symbol", QUERY), ("value", T))),
-        Step("route-signal", Eq(ALPHA, signal_value), "identity", ("balance-typical", distances.psi_label), domain, SOURCE,
-             "first route, with psi of this ensemble"),
+        Step(
+            "signal",
+            Eq(signal(B, QUERY), -B * QUERY / 2),
+            "definition",
+            (),
+            domain,
+            SOURCE,
+            "exponent of the data point's own term at distance sqrt(s) per sqrt(N)",
+        ),
+        Step(
+            "balance",
+            Eq(signal(B, QUERY), ALPHA + PSI(B, QUERY)),
+            "definition",
+            ("large-n",),
+            domain,
+            SOURCE,
+            "the point is lost where the noise reaches the signal",
+        ),
+        Step(
+            "balance-solved",
+            Eq(ALPHA, -B * QUERY / 2 - PSI(B, QUERY)),
+            "rearrange",
+            ("balance", "signal"),
+            domain,
+            SOURCE,
+            "solved for the load",
+        ),
+        Step(
+            "balance-typical",
+            Eq(ALPHA, by_signal),
+            "substitute",
+            ("balance-solved",),
+            domain,
+            SOURCE,
+            "on a typical trajectory s = t and b = 1/t",
+            (("symbol", B), ("value", 1 / T), ("symbol", QUERY), ("value", T)),
+        ),
+        Step(
+            "route-signal",
+            Eq(ALPHA, signal_value),
+            "identity",
+            ("balance-typical", distances.psi_label),
+            domain,
+            SOURCE,
+            "first route, with psi of this ensemble",
+        ),
         # second route: the entropy of the noise vanishes
-        Step("rate", Eq(rate(B, QUERY), distances.divergence_raw(B, QUERY)), "definition", (), domain, SOURCE,
-             "rate of the data that dominate at b: relative entropy of the tilted entries to their prior"),
-        Step("condensation", Eq(ALPHA, rate(1 / T, T)), "definition", (), domain, SOURCE,
-             "no data point other than the true one is left: the rate is the load"),
+        Step(
+            "rate",
+            Eq(rate(B, QUERY), distances.divergence_raw(B, QUERY)),
+            "definition",
+            (),
+            domain,
+            SOURCE,
+            "rate of the data that dominate at b: relative entropy of the tilted entries to their prior",
+        ),
+        Step(
+            "condensation",
+            Eq(ALPHA, rate(1 / T, T)),
+            "definition",
+            (),
+            domain,
+            SOURCE,
+            "no data point other than the true one is left: the rate is the load",
+        ),
     ]
     if distances.gaussian:
-        raw, done = distances.divergence_site(1 / T, T), distances.divergence_site(1 / T, T).doit()
-        rate_value = site.sites(done)
+        raw, done = (
+            site.at(distances.divergence_site(1 / T, T)),
+            distances.done(distances.divergence_site(1 / T, T), 1 / T),
+        )
+        rate_value = distances.divergence(1 / T, T)
         steps += [
-            Step("rate-site", Eq(raw, done), "evaluate", (), domain, SOURCE, "relative entropy of two Gaussians, averaged over the query"),
-            Step("route-condensation", Eq(ALPHA, rate_value), "identity", ("condensation", "rate", "rate-site"), domain, SOURCE,
-                 "second route"),
+            Step(
+                "rate-site",
+                Eq(raw, done),
+                "evaluate",
+                (),
+                domain,
+                SOURCE,
+                "relative entropy of two Gaussians, averaged over the query",
+            ),
+            Step(
+                "route-condensation",
+                Eq(ALPHA, rate_value),
+                "identity",
+                ("condensation", "rate", "rate-site"),
+                domain,
+                SOURCE,
+                "second route",
+            ),
         ]
     else:
         left = site.query(site.tilted((X - XI) ** 2, distances.exponent(1 / T), XI), X, S.One, T)
         rate_value = -Rational(1, 2) - site.query(site.log_average(distances.exponent(1 / T), XI), X, S.One, T)
         steps += [
-            Step("nishimori", Eq(left, T), "nishimori", (), domain, SOURCE,
-                 "at b = 1/t the tilted entry is a sample of the true posterior, and may be exchanged with the true entry"),
-            Step("route-condensation", Eq(ALPHA, rate_value), "identity", ("condensation", "rate", "nishimori"), domain, SOURCE,
-                 "second route"),
+            Step(
+                "nishimori",
+                Eq(left, T),
+                "nishimori",
+                (),
+                domain,
+                SOURCE,
+                "at b = 1/t the tilted entry is a sample of the true posterior, and may be exchanged with the true entry",
+            ),
+            Step(
+                "route-condensation",
+                Eq(ALPHA, rate_value),
+                "identity",
+                ("condensation", "rate", "nishimori"),
+                domain,
+                SOURCE,
+                "second route",
+            ),
         ]
     steps += _information_route(distances, information)
-    final = site.sites(log(1 + site.variance / T) / 2) if isinstance(site, GaussianSites) else signal_value
-    steps.append(Step("routes", Eq(ALPHA, final), "routes-agree", ("route-signal", "route-condensation", "route-information"), domain,
-                      SOURCE, "three routes, one equation"))
+    final = site.sites(log(1 + C / T) / 2) if isinstance(site, GaussianSites) else signal_value
+    steps.append(
+        Step(
+            "routes",
+            Eq(ALPHA, final),
+            "routes-agree",
+            ("route-signal", "route-condensation", "route-information"),
+            domain,
+            SOURCE,
+            "three routes, one equation",
+        )
+    )
     if distances.gaussian:
         step, done = _closed_step("collapse-average", T, final, distances, "the average over the spectrum")
-        return (*steps, step, Step("collapse-closed", Eq(ALPHA, done), "identity", ("routes", "collapse-average"), domain, SOURCE,
-                                   "the collapse in closed form")), done
+        return (
+            *steps,
+            step,
+            Step(
+                "collapse-closed",
+                Eq(ALPHA, done),
+                "identity",
+                ("routes", "collapse-average"),
+                domain,
+                SOURCE,
+                "the collapse in closed form",
+            ),
+        ), done
     return tuple(steps), final
 
 
@@ -289,20 +560,60 @@ def _information_route(distances: Distances, information: Function) -> list[Step
     log_marginal = site.log_average(-((X - XI) ** 2) / (2 * T), XI) - log(2 * pi * T) / 2
     entropy = -site.query(log_marginal, X, S.One, T)
     noise = log(2 * pi * E * T) / 2
-    steps = [Step("information", Eq(information(T), site.sites(entropy - noise)), "definition", (), domain, SOURCE,
-                  "entropy of the noisy entry minus entropy of the noise"),
-             Step("reliable", Eq(ALPHA, information(T)), "definition", (), domain, SOURCE,
-                  "exp(alpha N) points can be told apart up to the mutual information (channel coding)")]
+    steps = [
+        Step(
+            "information",
+            Eq(information(T), site.sites(entropy - noise)),
+            "definition",
+            (),
+            domain,
+            SOURCE,
+            "entropy of the noisy entry minus entropy of the noise",
+        ),
+        Step(
+            "reliable",
+            Eq(ALPHA, information(T)),
+            "definition",
+            (),
+            domain,
+            SOURCE,
+            "exp(alpha N) points can be told apart up to the mutual information (channel coding)",
+        ),
+    ]
     if distances.gaussian:
         done = entropy.doit()
         steps += [
-            Step("entropy-site", Eq(entropy, done), "evaluate", (), domain, SOURCE, "entropy of a Gaussian of variance c + t"),
-            Step("route-information", Eq(ALPHA, site.sites(done - noise)), "identity", ("reliable", "information", "entropy-site"), domain,
-                 SOURCE, "third route"),
+            Step(
+                "entropy-site",
+                Eq(site.at(entropy), site.at(done)),
+                "evaluate",
+                (),
+                domain,
+                SOURCE,
+                "entropy of a Gaussian of variance c + t",
+            ),
+            Step(
+                "route-information",
+                Eq(ALPHA, site.sites(done - noise)),
+                "identity",
+                ("reliable", "information", "entropy-site"),
+                domain,
+                SOURCE,
+                "third route",
+            ),
         ]
     else:
-        steps.append(Step("route-information", Eq(ALPHA, entropy - noise), "identity", ("reliable", "information"), domain, SOURCE,
-                          "third route"))
+        steps.append(
+            Step(
+                "route-information",
+                Eq(ALPHA, entropy - noise),
+                "identity",
+                ("reliable", "information"),
+                domain,
+                SOURCE,
+                "third route",
+            )
+        )
     return steps
 
 
@@ -311,9 +622,14 @@ def _collapse_time(distances: Distances) -> Result:
     before = next(s for s in steps if s.label == "routes").claim.rhs
     unique = _uniqueness("collapse", distances, before, ALPHA)
     stage = Stage(T_C, (right - ALPHA).subs(T, T_C), -1, S.Zero, **_exists(distances, "collapse"))
-    problem = Problem("collapse-time", T_C, (_LOAD, *distances.ensemble.parameters), (Branch("collapse", T_C),), (stage,))
-    derivation = Derivation(f"collapse-time/{distances.ensemble}", f"Collapse, {distances.ensemble.title}",
-                            (*distances.start(), *steps, *unique))
+    problem = Problem(
+        "collapse-time", T_C, (_LOAD, *distances.ensemble.parameters), (Branch("collapse", T_C),), (stage,)
+    )
+    derivation = Derivation(
+        f"collapse-time/{distances.ensemble}",
+        f"Collapse, {distances.ensemble.title}",
+        (*distances.start(), *steps, *unique),
+    )
     return Result(derivation, Eq(ALPHA, right.subs(T, T_C)), problem)
 
 
@@ -327,28 +643,69 @@ def _fresh(distances: Distances) -> tuple[tuple[Step, ...], Expr, Expr]:
     raw_psi, raw_rate = distances.psi_closed(B, zero), distances.divergence(B, zero)
     rate, distance = distances.closed(raw_rate), distances.closed(distances.distance(B, zero))
     steps = [
-        Step("fresh", "A fresh point of the data law sees all data points alike: s = 0 and no signal.", "assumption", source=SOURCE,
-             text="the query of generalization"),
-        Step("fresh-rate", Eq(B * Derivative(raw_psi, B) - raw_psi, raw_rate), "differentiate", (), domain, SOURCE,
-             "the rate is the Legendre transform of psi_0"),
-        Step("fresh-distance", Eq(-2 * Derivative(raw_psi, B), distances.distance(B, zero)), "differentiate", (), domain, SOURCE,
-             "mean squared distance of the data that dominate at b"),
+        Step(
+            "fresh",
+            "A fresh point of the data law sees all data points alike: s = 0 and no signal.",
+            "assumption",
+            source=SOURCE,
+            text="the query of generalization",
+        ),
+        Step(
+            "fresh-rate",
+            Eq(B * Derivative(raw_psi, B) - raw_psi, raw_rate),
+            "differentiate",
+            (),
+            domain,
+            SOURCE,
+            "the rate is the Legendre transform of psi_0",
+        ),
+        Step(
+            "fresh-distance",
+            Eq(-2 * Derivative(raw_psi, B), distances.distance(B, zero)),
+            "differentiate",
+            (),
+            domain,
+            SOURCE,
+            "mean squared distance of the data that dominate at b",
+        ),
     ]
     if distances.gaussian:
         steps += [
             Step("rate-average", Eq(raw_rate, rate), "evaluate", (), domain, SOURCE, "the rate in closed form"),
-            Step("distance-average", Eq(distances.distance(B, zero), distance), "evaluate", (), domain, SOURCE, "the distance in closed form"),
+            Step(
+                "distance-average",
+                Eq(distances.distance(B, zero), distance),
+                "evaluate",
+                (),
+                domain,
+                SOURCE,
+                "the distance in closed form",
+            ),
         ]
     steps += [
-        Step("fresh-condensation", Eq(ALPHA, rate.subs(B, B_STAR)), "definition", ("fresh",), domain, SOURCE,
-             "no data point is closer on average: the rate reaches the load at b_*"),
+        Step(
+            "fresh-condensation",
+            Eq(ALPHA, rate.subs(B, B_STAR)),
+            "definition",
+            ("fresh",),
+            domain,
+            SOURCE,
+            "no data point is closer on average: the rate reaches the load at b_*",
+        ),
     ]
     if distances.gaussian:
         slope = diff(raw_rate, B)
         steps += [
             Step("fresh-rises", Gt(slope, 0), "positivity", (), domain, SOURCE, "the rate rises strictly with b"),
-            Step("fresh-unique", UniqueRoot(raw_rate - ALPHA, B, _POSITIVE, +1), "monotone-root", ("fresh-rises",), domain, SOURCE,
-                 "from 0 to infinity: exactly one condensation point"),
+            Step(
+                "fresh-unique",
+                UniqueRoot(raw_rate - ALPHA, B, _POSITIVE, +1),
+                "monotone-root",
+                ("fresh-rises",),
+                domain,
+                SOURCE,
+                "from 0 to infinity: exactly one condensation point",
+            ),
         ]
     return tuple(steps), rate, distance
 
@@ -360,26 +717,94 @@ def _nearest(distances: Distances) -> tuple[tuple[Step, ...], Expr, Expr]:
     kl, phi = Function("KL", real=True), Function("Phi", real=True)
     condensed = log(2 * pi * T) / 2 + ALPHA + _E_STAR / T
     more = [
-        Step("kl", Eq(kl(T), log(2 * pi * T) / 2 + ALPHA - phi(1 / T)), "definition", ("fresh",), domain, SOURCE,
-             "divergence of the empirical density from the data law, per N, up to the entropy of the data"),
-        Step("frozen", Eq(phi(1 / T), -_E_STAR / T), "definition", ("fresh-condensation",), domain, SOURCE,
-             "beyond condensation only the nearest data count, at squared distance 2 e_* per N"),
-        Step("kl-condensed", Eq(kl(T), condensed), "identity", ("kl", "frozen"), domain, SOURCE, "the condensed branch"),
-        Step("kl-slope", Eq(Derivative(condensed, T), (T - 2 * _E_STAR) / (2 * T**2)), "differentiate", (), domain, SOURCE,
-             "its slope: negative below t = 2 e_*, positive above, so that this is its only minimum"),
-        Step("kl-stationary", Eq(Derivative(condensed, T), 0), "definition", ("kl-condensed",), domain, SOURCE, "the best time to stop"),
-        Step("t-g", Eq(T, 2 * _E_STAR), "solve", ("kl-stationary",), domain, SOURCE, "squared distance per N to the nearest data point"),
-        Step("nearest", Eq(2 * _E_STAR, distance.subs(B, B_STAR)), "definition", ("frozen",), domain, SOURCE,
-             "2 e_* is the mean squared distance at b_*"),
-        Step("generalization", Eq(T, distance.subs(B, B_STAR)), "identity", ("t-g", "nearest"), domain, SOURCE, "the time in closed form"),
+        Step(
+            "kl",
+            Eq(kl(T), log(2 * pi * T) / 2 + ALPHA - phi(1 / T)),
+            "definition",
+            ("fresh",),
+            domain,
+            SOURCE,
+            "divergence of the empirical density from the data law, per N, up to the entropy of the data",
+        ),
+        Step(
+            "frozen",
+            Eq(phi(1 / T), -_E_STAR / T),
+            "definition",
+            ("fresh-condensation",),
+            domain,
+            SOURCE,
+            "beyond condensation only the nearest data count, at squared distance 2 e_* per N",
+        ),
+        Step(
+            "kl-condensed", Eq(kl(T), condensed), "identity", ("kl", "frozen"), domain, SOURCE, "the condensed branch"
+        ),
+        Step(
+            "kl-slope",
+            Eq(Derivative(condensed, T), (T - 2 * _E_STAR) / (2 * T**2)),
+            "differentiate",
+            (),
+            domain,
+            SOURCE,
+            "its slope: negative below t = 2 e_*, positive above, so that this is its only minimum",
+        ),
+        Step(
+            "kl-stationary",
+            Eq(Derivative(condensed, T), 0),
+            "definition",
+            ("kl-condensed",),
+            domain,
+            SOURCE,
+            "the best time to stop",
+        ),
+        Step(
+            "t-g",
+            Eq(T, 2 * _E_STAR),
+            "solve",
+            ("kl-stationary",),
+            domain,
+            SOURCE,
+            "squared distance per N to the nearest data point",
+        ),
+        Step(
+            "nearest",
+            Eq(2 * _E_STAR, distance.subs(B, B_STAR)),
+            "definition",
+            ("frozen",),
+            domain,
+            SOURCE,
+            "2 e_* is the mean squared distance at b_*",
+        ),
+        Step(
+            "generalization",
+            Eq(T, distance.subs(B, B_STAR)),
+            "identity",
+            ("t-g", "nearest"),
+            domain,
+            SOURCE,
+            "the time in closed form",
+        ),
     ]
     if distances.gaussian:
-        gap = distances.site.sites(1 / (1 + B * distances.site.variance) ** 2)
+        gap = distances.site.sites(1 / (1 + B * C) ** 2)
         more += [
-            Step("gap", Eq(1 - B * distances.distance(B, S.Zero), gap), "evaluate", (), domain, SOURCE,
-                 "how far t_g stays below 1/b_*"),
-            Step("gap-positive", Gt(gap, 0), "positivity", (), domain, SOURCE,
-                 "strictly: the minimum lies on the condensed branch, and the annealed branch rises, so it is the only one"),
+            Step(
+                "gap",
+                Eq(1 - B * distances.distance(B, S.Zero), gap),
+                "evaluate",
+                (),
+                domain,
+                SOURCE,
+                "how far t_g stays below 1/b_*",
+            ),
+            Step(
+                "gap-positive",
+                Gt(gap, 0),
+                "positivity",
+                (),
+                domain,
+                SOURCE,
+                "strictly: the minimum lies on the condensed branch, and the annealed branch rises, so it is the only one",
+            ),
         ]
     return (*steps, *more), rate, distance
 
@@ -389,30 +814,55 @@ _E_STAR = Symbol("e_*", positive=True)
 
 def generalization_time(ensemble: Ensemble) -> Quantity:
     """Time t_g(alpha) at which the empirical density is closest to the data law (A2; section 4)."""
-    return _quantity("generalization-time", "best time to stop", T_G, "variance", ensemble, (_LOAD,), _generalization_time,
-                     generalization_time)
+    return _quantity(
+        "generalization-time",
+        "best time to stop",
+        T_G,
+        "variance",
+        ensemble,
+        (_LOAD,),
+        _generalization_time,
+        generalization_time,
+    )
 
 
 def _fresh_stage(distances: Distances, rate: Expr) -> Stage:
-    return Stage(B_STAR, rate.subs(B, B_STAR) - ALPHA, +1, S.Zero, **_exists(distances, "condensation at a fresh point"))
+    return Stage(
+        B_STAR, rate.subs(B, B_STAR) - ALPHA, +1, S.Zero, **_exists(distances, "condensation at a fresh point")
+    )
 
 
 def _on_condensed_branch(distances: Distances, distance: Expr) -> tuple[Branch, ...]:
     """For a law that is not Gaussian the minimum could lie on the annealed branch; then there is no answer here."""
     if distances.gaussian:
         return ()
-    return (Branch("none", None, Ge(B_STAR * distance.subs(B, B_STAR), 1),
-                   "the divergence of this law has its minimum above the condensation time 1/b_*, on the annealed branch"),)
+    return (
+        Branch(
+            "none",
+            None,
+            Ge(B_STAR * distance.subs(B, B_STAR), 1),
+            "the divergence of this law has its minimum above the condensation time 1/b_*, on the annealed branch",
+        ),
+    )
 
 
 def _generalization_time(distances: Distances) -> Result:
     steps, rate, distance = _nearest(distances)
     value = distance.subs(B, B_STAR)
     branches = (*_on_condensed_branch(distances, distance), Branch("condensed", value))
-    problem = Problem("generalization-time", T_G, (_LOAD, *distances.ensemble.parameters), branches, (_fresh_stage(distances, rate),),
-                      (("b_star", B_STAR),))
-    derivation = Derivation(f"generalization-time/{distances.ensemble}", f"Best time to stop, {distances.ensemble.title}",
-                            (*distances.start(), *steps))
+    problem = Problem(
+        "generalization-time",
+        T_G,
+        (_LOAD, *distances.ensemble.parameters),
+        branches,
+        (_fresh_stage(distances, rate),),
+        (("b_star", B_STAR),),
+    )
+    derivation = Derivation(
+        f"generalization-time/{distances.ensemble}",
+        f"Best time to stop, {distances.ensemble.title}",
+        (*distances.start(), *steps),
+    )
     return Result(derivation, Eq(T_G, value), problem)
 
 
@@ -421,8 +871,16 @@ def _generalization_time(distances: Distances) -> Result:
 
 def kl_divergence(ensemble: Ensemble) -> Quantity:
     """Divergence of the empirical density at time t from the data law, per N, above its minimum at t_g (A2; section 4)."""
-    return _quantity("kl-divergence", "divergence from the data law above its minimum", KL, "nats per N", ensemble, (_LOAD, _TIME),
-                     _kl_divergence, kl_divergence)
+    return _quantity(
+        "kl-divergence",
+        "divergence from the data law above its minimum",
+        KL,
+        "nats per N",
+        ensemble,
+        (_LOAD, _TIME),
+        _kl_divergence,
+        kl_divergence,
+    )
 
 
 def _kl_divergence(distances: Distances) -> Result:
@@ -435,15 +893,51 @@ def _kl_divergence(distances: Distances) -> Result:
     annealed = log(T / T_G) / 2 - Rational(1, 2) - ALPHA - PSI(1 / T, 0)
     psi = distances.closed(distances.psi_closed(1 / T, S.Zero))
     more = (
-        Step("kl-minimum", Eq((log(2 * pi * T) / 2 + ALPHA + _E_STAR / T).subs({T: T_G, _E_STAR: T_G / 2}), at_minimum), "identity", (),
-             domain, SOURCE, "the value at t_g = 2 e_*"),
-        Step("excess-condensed", Eq(log(2 * pi * T) / 2 + ALPHA + T_G / (2 * T) - at_minimum, condensed), "identity", (), domain, SOURCE,
-             "above the minimum, for t <= 1/b_*"),
-        Step("annealed-noise", Eq(phi(1 / T), ALPHA + PSI(1 / T, 0)), "definition", ("fresh",), domain, SOURCE, "above condensation"),
-        Step("kl-annealed", Eq(kl(T), log(2 * pi * T) / 2 - PSI(1 / T, 0)), "identity", ("kl", "annealed-noise"), domain, SOURCE,
-             "the annealed branch"),
-        Step("excess-annealed", Eq(log(2 * pi * T) / 2 - PSI(1 / T, 0) - at_minimum, annealed), "identity", (), domain, SOURCE,
-             "above the minimum, for t > 1/b_*"),
+        Step(
+            "kl-minimum",
+            Eq((log(2 * pi * T) / 2 + ALPHA + _E_STAR / T).subs({T: T_G, _E_STAR: T_G / 2}), at_minimum),
+            "identity",
+            (),
+            domain,
+            SOURCE,
+            "the value at t_g = 2 e_*",
+        ),
+        Step(
+            "excess-condensed",
+            Eq(log(2 * pi * T) / 2 + ALPHA + T_G / (2 * T) - at_minimum, condensed),
+            "identity",
+            (),
+            domain,
+            SOURCE,
+            "above the minimum, for t <= 1/b_*",
+        ),
+        Step(
+            "annealed-noise",
+            Eq(phi(1 / T), ALPHA + PSI(1 / T, 0)),
+            "definition",
+            ("fresh",),
+            domain,
+            SOURCE,
+            "above condensation",
+        ),
+        Step(
+            "kl-annealed",
+            Eq(kl(T), log(2 * pi * T) / 2 - PSI(1 / T, 0)),
+            "identity",
+            ("kl", "annealed-noise"),
+            domain,
+            SOURCE,
+            "the annealed branch",
+        ),
+        Step(
+            "excess-annealed",
+            Eq(log(2 * pi * T) / 2 - PSI(1 / T, 0) - at_minimum, annealed),
+            "identity",
+            (),
+            domain,
+            SOURCE,
+            "above the minimum, for t > 1/b_*",
+        ),
     )
     value_condensed, value_annealed = (e.subs(PSI(1 / T, 0), psi).subs(T_G, t_g) for e in (condensed, annealed))
     branches = (
@@ -451,10 +945,20 @@ def _kl_divergence(distances: Distances) -> Result:
         Branch("condensed", value_condensed, Le(T * B_STAR, 1)),
         Branch("annealed", value_annealed),
     )
-    problem = Problem("kl-divergence", KL, (_LOAD, _TIME, *distances.ensemble.parameters), branches, (_fresh_stage(distances, rate),),
-                      (("t_g", t_g), ("b_star", B_STAR)), positive=False)
-    derivation = Derivation(f"kl-divergence/{distances.ensemble}", f"Divergence from the data law, {distances.ensemble.title}",
-                            (*distances.start(), *steps, *more))
+    problem = Problem(
+        "kl-divergence",
+        KL,
+        (_LOAD, _TIME, *distances.ensemble.parameters),
+        branches,
+        (_fresh_stage(distances, rate),),
+        (("t_g", t_g), ("b_star", B_STAR)),
+        positive=False,
+    )
+    derivation = Derivation(
+        f"kl-divergence/{distances.ensemble}",
+        f"Divergence from the data law, {distances.ensemble.title}",
+        (*distances.start(), *steps, *more),
+    )
     return Result(derivation, Eq(KL, condensed), problem)
 
 
@@ -463,8 +967,16 @@ def _kl_divergence(distances: Distances) -> Result:
 
 def basin_radius(ensemble: Ensemble) -> Quantity:
     """Radius per sqrt(N) of the basin of a data point at time t (A2; section 4): 0 at t_o, constant below t_c."""
-    return _quantity("basin-radius", "radius of a data point's basin", RADIUS, "per sqrt(N)", ensemble, (_LOAD, _TIME), _basin_radius,
-                     basin_radius)
+    return _quantity(
+        "basin-radius",
+        "radius of a data point's basin",
+        RADIUS,
+        "per sqrt(N)",
+        ensemble,
+        (_LOAD, _TIME),
+        _basin_radius,
+        basin_radius,
+    )
 
 
 def _basin_radius(distances: Distances) -> Result:
@@ -473,35 +985,109 @@ def _basin_radius(distances: Distances) -> Result:
     signal, phi = Function("S", real=True), Function("Phi", real=True)
     edge = Eq(ALPHA, -QUERY / (2 * T) - PSI(1 / T, QUERY))
     spread = site.query(site.tilted((X - XI) ** 2, distances.exponent(1 / T), XI), X, S.One, T)
-    exchange = Step("exchange", Eq(spread if not distances.gaussian else site.sites(spread), T), "evaluate" if distances.gaussian else "nishimori",
-                    (), domain, SOURCE, "at s = t and b = 1/t the data that dominate lie at squared distance t, as far as the true one")
+    exchange = Step(
+        "exchange",
+        Eq(spread if not distances.gaussian else site.sites(spread), T),
+        "evaluate" if distances.gaussian else "nishimori",
+        (),
+        domain,
+        SOURCE,
+        "at s = t and b = 1/t the data that dominate lie at squared distance t, as far as the true one",
+    )
     steps: list[Step] = [
         *collapse,
-        Step("edge", edge, "substitute", ("balance-solved",), domain, SOURCE, "the edge of the basin at b = 1/t, noise annealed",
-             (("symbol", B), ("value", 1 / T))),
-        Step("frozen-noise", Eq(phi(1 / T), -_E_STAR / T), "definition", ("large-n",), domain, SOURCE,
-             "below t_c the noise at the edge is condensed at squared distance 2 e_*"),
-        Step("frozen-edge", Eq(-QUERY / (2 * T), -_E_STAR / T), "definition", ("frozen-noise",), domain, SOURCE, "signal = frozen noise"),
-        Step("frozen-distance", Eq(QUERY, 2 * _E_STAR), "rearrange", ("frozen-edge",), domain | Domain(((_E_STAR, _POSITIVE),)), SOURCE,
-             "the edge is where the noise is as far away as the data point, at whatever t: b_* = 1/t_c and s = t_c solve this, since"),
+        Step(
+            "edge",
+            edge,
+            "substitute",
+            ("balance-solved",),
+            domain,
+            SOURCE,
+            "the edge of the basin at b = 1/t, noise annealed",
+            (("symbol", B), ("value", 1 / T)),
+        ),
+        Step(
+            "frozen-noise",
+            Eq(phi(1 / T), -_E_STAR / T),
+            "definition",
+            ("large-n",),
+            domain,
+            SOURCE,
+            "below t_c the noise at the edge is condensed at squared distance 2 e_*",
+        ),
+        Step(
+            "frozen-edge",
+            Eq(-QUERY / (2 * T), -_E_STAR / T),
+            "definition",
+            ("frozen-noise",),
+            domain,
+            SOURCE,
+            "signal = frozen noise",
+        ),
+        Step(
+            "frozen-distance",
+            Eq(QUERY, 2 * _E_STAR),
+            "rearrange",
+            ("frozen-edge",),
+            domain | Domain(((_E_STAR, _POSITIVE),)),
+            SOURCE,
+            "the edge is where the noise is as far away as the data point, at whatever t: b_* = 1/t_c and s = t_c solve this, since",
+        ),
         exchange,
     ]
     if distances.gaussian:
         value = distances.psi_closed(1 / T, QUERY)
-        slope = site.sites(site.variance / (site.variance + T))
-        numerator = site.sites(log(1 + site.variance / T) + site.variance / (site.variance + T))
+        slope = site.sites(C / (C + T))
+        numerator = site.sites(log(1 + C / T) + C / (C + T))
         s_edge = T * (numerator - 2 * ALPHA) / slope
         closed = T * (distances.closed(numerator) - 2 * ALPHA) / distances.closed(slope)
         steps += [
-            Step("edge-value", Eq(ALPHA, -QUERY / (2 * T) - value), "identity", ("edge", distances.psi_label), domain, SOURCE,
-                 "with psi of this ensemble"),
+            Step(
+                "edge-value",
+                Eq(ALPHA, -QUERY / (2 * T) - value),
+                "identity",
+                ("edge", distances.psi_label),
+                domain,
+                SOURCE,
+                "with psi of this ensemble",
+            ),
             Step("edge-solved", Eq(QUERY, s_edge), "solve", ("edge-value",), domain, SOURCE, "linear in s"),
-            Step("numerator-average", Eq(numerator, distances.closed(numerator)), "evaluate", (), domain, SOURCE, "average over the spectrum"),
-            Step("slope-average", Eq(slope, distances.closed(slope)), "evaluate", (), domain, SOURCE, "average over the spectrum"),
-            Step("edge-closed", Eq(QUERY, closed), "identity", ("edge-solved", "numerator-average", "slope-average"), domain, SOURCE,
-                 "squared radius in closed form"),
-            Step("edge-joint", Eq(s_edge.subs(ALPHA, site.sites(log(1 + site.variance / T) / 2)), T), "evaluate", (), domain, SOURCE,
-                 "at the collapse the edge is at s = t: the radius is continuous"),
+            Step(
+                "numerator-average",
+                Eq(numerator, distances.closed(numerator)),
+                "evaluate",
+                (),
+                domain,
+                SOURCE,
+                "average over the spectrum",
+            ),
+            Step(
+                "slope-average",
+                Eq(slope, distances.closed(slope)),
+                "evaluate",
+                (),
+                domain,
+                SOURCE,
+                "average over the spectrum",
+            ),
+            Step(
+                "edge-closed",
+                Eq(QUERY, closed),
+                "identity",
+                ("edge-solved", "numerator-average", "slope-average"),
+                domain,
+                SOURCE,
+                "squared radius in closed form",
+            ),
+            Step(
+                "edge-joint",
+                Eq(s_edge.subs(ALPHA, site.sites(log(1 + C / T) / 2)), T),
+                "evaluate",
+                (),
+                domain,
+                SOURCE,
+                "at the collapse the edge is at s = t: the radius is continuous",
+            ),
         ]
         square: Expr = closed
         stages: tuple[Stage, ...] = ()
@@ -517,8 +1103,18 @@ def _basin_radius(distances: Distances) -> Result:
         Branch("annealed", sqrt(square), positive),
         Branch("none", None, reason="no basin: t is above the onset time"),
     )
-    problem = Problem("basin-radius", RADIUS, (_LOAD, _TIME, *distances.ensemble.parameters), branches, (t_c, *stages), (("t_c", T_C),))
-    derivation = Derivation(f"basin-radius/{distances.ensemble}", f"Basin of a data point, {distances.ensemble.title}",
-                            (*distances.start(), *steps))
+    problem = Problem(
+        "basin-radius",
+        RADIUS,
+        (_LOAD, _TIME, *distances.ensemble.parameters),
+        branches,
+        (t_c, *stages),
+        (("t_c", T_C),),
+    )
+    derivation = Derivation(
+        f"basin-radius/{distances.ensemble}",
+        f"Basin of a data point, {distances.ensemble.title}",
+        (*distances.start(), *steps),
+    )
     del signal
     return Result(derivation, Eq(RADIUS**2, square) if distances.gaussian else edge, problem)
