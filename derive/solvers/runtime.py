@@ -1,0 +1,611 @@
+"""What a generated solver needs at run time: stable functions, root finders on arrays, and the run of a whole problem.
+
+NumPy and SciPy only.  Every function here may be copied, as it stands, into an exported file, so none of them reaches
+for anything outside this module.  Arrays of one problem are one-dimensional and of one length throughout.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+Array = npt.NDArray[np.float64]
+
+EPS = 2.0**-52
+LOG_LIMIT = 1.7e7
+"""How far the logarithm of a positive unknown is looked for on either side of zero."""
+BLOCK = 4096
+"""Points solved at once: small enough for the temporaries to stay in cache."""
+
+
+class InputError(ValueError):
+    """A parameter that is missing, unknown, not a number or out of its domain; `nearest` is the nearest right name."""
+
+    nearest: str | None = None
+
+
+# --- functions ---------------------------------------------------------------------------------------------------
+
+
+def softplus(x: Array) -> Array:
+    """log(1 + e^x), without overflow, and to full relative precision for x far below zero."""
+    return np.asarray(np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x))))
+
+
+def log_softplus(x: Array) -> Array:
+    """log log(1 + e^x), right where the inner logarithm underflows."""
+    return np.asarray(np.where(x < -37.0, x, np.log(softplus(np.maximum(x, -40.0)))))
+
+
+def logistic(x: Array) -> Array:
+    """1/(1 + e^-x)."""
+    return np.asarray(special.expit(x))
+
+
+def log_add(x: Array, y: Array) -> Array:
+    """log(e^x + e^y)."""
+    return np.asarray(np.logaddexp(x, y))
+
+
+def log_subtract(x: Array, y: Array) -> Array:
+    """log(e^x - e^y) for x > y; nan where x < y."""
+    return np.asarray(x + log1mexp(x - y))
+
+
+def log1mexp(x: Array) -> Array:
+    """log(1 - e^-x) for x > 0."""
+    return np.asarray(np.where(x > 0.6931471805599453, np.log1p(-np.exp(-x)), np.log(-np.expm1(-x))))
+
+
+def log_cosh(x: Array) -> Array:
+    """log cosh x, to full relative precision at small x and without overflow at large x."""
+    a = np.abs(x)
+    near = np.log1p(2.0 * np.sinh(0.5 * np.minimum(a, 1.0)) ** 2)
+    return np.asarray(np.where(a < 1.0, near, a + np.log1p(np.exp(-2.0 * a)) - 0.6931471805599453))
+
+
+def log_erfc(x: Array) -> Array:
+    """log erfc x, without underflow."""
+    far = np.maximum(x, 0.0)
+    near = np.minimum(x, 0.0)
+    return np.asarray(np.where(x > 0.0, np.log(special.erfcx(far)) - far * far, np.log1p(-special.erf(near))))
+
+
+def log_gamma(x: Array) -> Array:
+    """log Gamma(x) for x > 0."""
+    return np.asarray(special.gammaln(x))
+
+
+def lambert_w(x: Array) -> Array:
+    """The principal real branch of Lambert's W; nan below -1/e."""
+    w = special.lambertw(np.asarray(x, dtype=float))
+    return np.asarray(np.where(np.abs(w.imag) > 0.0, np.nan, w.real))
+
+
+def mp_response(log_b: Array, ratio: Array) -> tuple[Array, Array, Array, Array]:
+    """The response V of the Marchenko-Pastur law at b = exp(log_b), for any ratio > 0 and any size of b.
+
+    V in (0, 1) solves ratio V^2 + (1 - ratio + ratio t) V - ratio t = 0 with t = 1/b.  The larger of the two terms of
+    the quadratic formula is used on either side of the sign change of the linear coefficient, everything is scaled by
+    t where t > 1 and by sqrt(t) where ratio = 1, and 1 - V comes from b V/(1 + b V) = ratio (1 - V).
+
+    Returns: log V, 1 - V, log(b V), and d log V/d log t.
+    """
+    log_t = -log_b
+    gap = 1.0 - ratio
+    small = np.exp(-np.abs(log_t))
+    large_t = log_t > 0.0
+    linear = np.where(large_t, gap * small + ratio, gap + ratio * small)
+    twice = 2.0 * ratio
+    critical = (gap == 0.0) & ~large_t
+    if critical.any():
+        root_t = np.exp(np.minimum(0.5 * log_t, 0.0))
+        linear = np.where(critical, ratio * root_t, linear)
+        discriminant = np.sqrt(linear * linear + twice * twice * np.where(critical, 1.0, small))
+        scale = np.where(critical, 0.5 * log_t, np.maximum(log_t, 0.0))
+    else:
+        root_t = np.ones(())
+        discriminant = np.sqrt(linear * linear + twice * twice * small)
+        scale = np.maximum(log_t, 0.0)
+    larger = discriminant + np.abs(linear)
+    up = linear >= 0.0
+    log_larger = scale + np.log(larger / twice)
+    log_v = np.where(up, log_t - log_larger, log_larger)
+    log_bv = np.where(up, -log_larger, log_larger - log_t)
+    # bV = high/low
+    weighted = twice * small
+    high = np.where(up, np.where(large_t, weighted, twice), larger)
+    low = np.where(up, np.where(critical, larger * root_t, larger), weighted)
+    share = high / (high + low)
+    one_minus_v = share / ratio
+    # V = 1 - share/ratio close to one: from the share, the other way round elsewhere
+    log_v = np.where(one_minus_v < 0.5, np.log1p(-np.minimum(one_minus_v, 0.5)), log_v)
+    weight = np.where(critical, larger, np.where(large_t & up, low * small, low))
+    slope = weight / ((high + low) * discriminant)
+    return log_v, one_minus_v, log_bv, slope
+
+
+def piecewise(args: Sequence[Array], *pieces: tuple[Callable[..., Array], Callable[..., Array]]) -> Array:
+    """The value of the first piece whose condition holds, each evaluated only where it is used; nan where none holds."""
+    arrays = np.broadcast_arrays(*args)
+    shape = arrays[0].shape
+    flat = [np.asarray(a, dtype=float).ravel() for a in arrays]
+    left = np.arange(flat[0].size)
+    out = np.full(flat[0].size, np.nan)
+    for condition, value in pieces:
+        here = [a[left] for a in flat]
+        holds = np.broadcast_to(np.asarray(condition(*here), dtype=bool), left.shape)
+        taken = left[holds]
+        if taken.size:
+            out[taken] = value(*[a[taken] for a in flat])
+        left = left[~holds]
+        if not left.size:
+            break
+    return out.reshape(shape)
+
+
+def less(x: Array, y: Array, unknown: Any = False) -> Any:
+    """x < y; `unknown` where either side is nan."""
+    return np.where(np.isnan(x) | np.isnan(y), unknown, np.less(x, y))
+
+
+def less_equal(x: Array, y: Array, unknown: Any = False) -> Any:
+    """x <= y; `unknown` where either side is nan."""
+    return np.where(np.isnan(x) | np.isnan(y), unknown, np.less_equal(x, y))
+
+
+def equal(x: Array, y: Array, unknown: Any = False) -> Any:
+    """x == y; `unknown` where either side is nan."""
+    return np.where(np.isnan(x) | np.isnan(y), unknown, np.equal(x, y))
+
+
+# --- roots -------------------------------------------------------------------------------------------------------
+
+
+def model_start(value: Array, slope: Array, offset: Array) -> Array:
+    """How far to go from a point where G = value - offset has this value and slope, to where G = -offset.
+
+    G is taken for an amplitude times log(1 + e^z), z linear in the unknown with slope one in size: the shape of every
+    information of a signal in noise.  nan where value and slope do not fit it.
+    """
+    part = value - offset
+    rho = np.abs(part / slope)
+    target = np.abs(offset)
+    fits = (part * offset < 0.0) & (rho > 1.0)
+    z = np.log(2.0 * np.expm1(np.where(fits, np.minimum(rho, 600.0), 2.0) - 1.0))
+    amplitude = np.abs(part) / softplus(z)
+    reach = np.minimum(target / amplitude, 1e7)
+    there = np.where(reach > 30.0, reach, np.log(np.expm1(np.minimum(reach, 30.0))))
+    return np.asarray(np.where(fits, (there - z) * np.sign(part * slope), np.nan))
+
+
+def newton_roots(
+    function: Callable[..., tuple[Array, Array]],
+    env: dict[str, Array],
+    start: Array,
+    offset: Array | None,
+    direction: int,
+    steps: int = 14,
+) -> tuple[Array, Array, Array, Array]:
+    """Newton's iteration from `start`, for as long as it does well; points that have converged are left alone.
+
+    Args: function(x, env) gives residual and slope; offset is the part of the residual without the unknown, if any.
+    Returns: x, residual, converged, iterations.  A point where it does not do well is left to the bracketing search.
+    """
+    n = start.size
+    x_out, f_out = start.copy(), np.full(n, np.nan)
+    ok, count = np.zeros(n, dtype=bool), np.zeros(n, dtype=np.int64)
+    index = np.arange(n)
+    x = start
+    last = np.full(n, np.inf)
+    for k in range(steps):
+        f, slope = function(x, env)
+        move = -f / slope
+        if k == 0 and offset is not None:
+            guess = model_start(f, slope, offset)
+            move = np.where(np.isnan(guess), move, guess)
+        size = np.abs(move)
+        scale = np.maximum(np.abs(x), 1.0)
+        settled = (size <= EPS * scale) | ((last <= 1e-7 * scale) & (size >= 0.25 * last))
+        if k == 0:
+            settled &= f == 0.0
+        good = direction * slope > 0.0
+        stop = settled | ~good | ~(np.abs(x + move) < LOG_LIMIT)
+        if stop.any() or k == steps - 1:
+            closing = settled & good
+            at = index[closing]
+            x_out[at], f_out[at], ok[at], count[at] = (x + np.where(size < last, move, 0.0))[closing], f[closing], True, k + 1
+            keep = ~stop
+            if not keep.any():
+                break
+            index, x, move, size = index[keep], x[keep], move[keep], size[keep]
+            env = {name: array[keep] for name, array in env.items()}
+            if offset is not None:
+                offset = offset[keep]
+        x = x + move
+        last = size
+    return x_out, f_out, ok, count
+
+
+def bracketed_roots(
+    function: Callable[..., Array],
+    env: dict[str, Array],
+    lower: Array,
+    upper: Array,
+    direction: int,
+    limit: float,
+) -> tuple[Array, Array, Array, Array, Array]:
+    """The root of a function with one sign change of known direction on (lower, upper), ends possibly infinite.
+
+    Looks for the sign change from inside, by doubling towards an infinite end (as far as `limit`) and by nearing a
+    finite one, then closes in by Chandrupatla's method until the bracket is an ulp wide.
+
+    Returns: x, residual, state (0 root, -1 root would lie at or below lower, +1 at or above upper, 2 not a number),
+    iterations, and the last point tried.
+    """
+    n = lower.size
+    open_low, open_high = np.isinf(lower), np.isinf(upper)
+    low_, high_ = np.where(open_low, 0.0, lower), np.where(open_high, 0.0, upper)
+    start = np.where(
+        open_low & open_high, 0.0,
+        np.where(open_high, np.maximum(low_ + 1.0, 0.0), np.where(open_low, np.minimum(high_ - 1.0, 0.0), 0.5 * low_ + 0.5 * high_)),
+    )
+    f0 = function(start, env)
+    count = np.ones(n, dtype=np.int64)
+    sign0 = np.sign(direction * f0)
+    state = np.where(np.isnan(f0), 2, np.where(sign0 < 0, 1, np.where(sign0 > 0, -1, 0)))
+    near_x, near_f = start.copy(), f0.copy()
+    far_x, far_f = start.copy(), f0.copy()
+    root = sign0 == 0.0
+    found = root.copy()
+    seeking = np.flatnonzero(~root & ~np.isnan(f0))
+    growth = 2.0 if limit < 1e8 else 8.0
+    for k in range(400):
+        if not seeking.size:
+            break
+        up = sign0[seeking] < 0
+        end = np.where(up, upper[seeking], lower[seeking])
+        infinite = np.isinf(end)
+        reach = np.where(up, 1.0, -1.0) * growth ** (k + 1)
+        bounded = np.where(infinite, 0.0, end)
+        inside = bounded - (bounded - start[seeking]) * 4.0**-k if k else bounded
+        point = np.where(infinite, start[seeking] + reach, inside)
+        value = function(point, {name: array[seeking] for name, array in env.items()})
+        count[seeking] += 1
+        side = np.sign(direction * value)
+        crossed = (side * sign0[seeking] < 0) | ((side == 0) & infinite)
+        hit = seeking[crossed]
+        far_x[hit], far_f[hit] = point[crossed], value[crossed]
+        found[hit] = True
+        same = ~crossed & ~np.isnan(value)
+        near_x[seeking[same & infinite]], near_f[seeking[same & infinite]] = point[same & infinite], value[same & infinite]
+        exhausted = np.where(infinite, np.abs(point) >= limit, (same if k == 0 else np.zeros_like(same)) | (k > 26))
+        if k:
+            moved = seeking[same & ~infinite]
+            near_x[moved], near_f[moved] = point[same & ~infinite], value[same & ~infinite]
+        seeking = seeking[~crossed & ~exhausted]
+    state = np.where(found, 0, state)
+    x, f = near_x.copy(), near_f.copy()
+    on_far = found & (far_f == 0.0)
+    x[on_far], f[on_far] = far_x[on_far], far_f[on_far]
+    # a residual that has died away to nothing is no sign change
+    flat = on_far & ~root & (np.abs(far_x) > 1e3) & (np.abs(near_f) < 1e-300)
+    state = np.where(flat, np.where(sign0 < 0, 1, -1), state)
+
+    index = np.flatnonzero(found & ~root & ~on_far)
+    env = {name: array[index] for name, array in env.items()}
+    x1, f1, x2, f2 = far_x[index], far_f[index], near_x[index], near_f[index]
+    t = np.full(index.size, 0.5)
+    for _ in range(300):
+        if not index.size:
+            break
+        xt = x1 + t * (x2 - x1)
+        ft = function(xt, env)
+        count[index] += 1
+        broken = np.isnan(ft)
+        same = np.sign(ft) == np.sign(f1)
+        x3, f3 = np.where(same, x1, x2), np.where(same, f1, f2)
+        x2, f2 = np.where(same, x2, x1), np.where(same, f2, f1)
+        x1, f1 = xt, ft
+        better = np.abs(f2) < np.abs(f1)
+        xm, fm = np.where(better, x2, x1), np.where(better, f2, f1)
+        width = np.abs(x2 - x1)
+        tight = EPS * np.maximum(np.abs(xm), 1.0) / np.where(width > 0.0, width, 1e-300)
+        done = (tight > 0.5) | (fm == 0.0) | broken
+        if done.any():
+            at = index[done]
+            x[at], f[at] = xm[done], fm[done]
+            state[at] = np.where(broken[done], 2, 0)
+            keep = ~done
+            index = index[keep]
+            env = {name: array[keep] for name, array in env.items()}
+            x1, f1, x2, f2, x3, f3, tight = x1[keep], f1[keep], x2[keep], f2[keep], x3[keep], f3[keep], tight[keep]
+        xi, phi = (x1 - x2) / (x3 - x2), (f1 - f2) / (f3 - f2)
+        smooth = (phi**2 < xi) & ((1.0 - phi) ** 2 < 1.0 - xi)
+        quadratic = f1 / (f2 - f1) * f3 / (f2 - f3) + (x3 - x1) / (x2 - x1) * f1 / (f3 - f1) * f2 / (f3 - f2)
+        t = np.clip(np.where(smooth, quadratic, 0.5), tight, 1.0 - tight)
+    if index.size:
+        state[index] = 2
+    return x, f, state, count, np.where(found, far_x, near_x)
+
+
+# --- a whole problem ---------------------------------------------------------------------------------------------
+
+
+def call(entry: tuple[Callable[..., Any], tuple[str, ...]], env: Mapping[str, Array], n: int, **extra: Any) -> Any:
+    """A generated function at the arrays it asks for, its constants spread over the points."""
+    function, names = entry
+    result = function(*[env[name] for name in names], **extra)
+    if isinstance(result, tuple):
+        return tuple(np.broadcast_to(np.asarray(r), (n,)) for r in result)
+    return np.broadcast_to(np.asarray(result), (n,))
+
+
+def solve_stage(stage: Mapping[str, Any], env: dict[str, Array], n: int) -> dict[str, Any]:
+    """One unknown at n points: its value, its logarithm, the residual there, whether it is good, and why not.
+
+    Adds nothing to `env`.  Where the answer is an end of the interval it is that end to the last bit.
+    """
+    name, in_log, direction = stage["name"], stage["log"], stage["direction"]
+    reason = np.full(n, "", dtype=object)
+    good = np.ones(n, dtype=bool)
+    needed = [a for a in stage["needs"] if a in env]
+    for other in needed:
+        good &= ~np.isnan(env[other])
+    reason[~good] = "it rests on an unknown that has no value there"
+    exists = good.copy()
+    if stage["exists"] is not None:
+        exists &= np.asarray(call(stage["exists"], env, n), dtype=bool)
+        reason[good & ~exists] = stage["absent"]
+    lower, upper = np.array(call(stage["lower"], env, n), dtype=float), np.array(call(stage["upper"], env, n), dtype=float)
+    proper = lower < upper
+    reason[exists & ~proper] = f"the interval of {name} is empty"
+    good = exists & proper
+    value, log_value = np.full(n, np.nan), np.full(n, np.nan)
+    residual, count = np.full(n, np.nan), np.zeros(n, dtype=np.int64)
+    index = np.flatnonzero(good)
+    inner: dict[str, Array] = {}
+    if index.size:
+        local = {key: array[index] for key, array in env.items()} if index.size < n else dict(env)
+        a, b = lower[index], upper[index]
+        x, exact, f, ok, iterations, why = _roots(stage, local, a, b, in_log, direction)
+        value[index], residual[index], count[index] = exact, f, iterations
+        good[index] = ok
+        reason[index] = why
+        if in_log:
+            log_value[index] = x
+        value[~good], log_value[~good] = np.nan, np.nan
+        if stage["inner"]:
+            final = dict(local)
+            final[name], final["log_" + name] = value[index], log_value[index]
+            for part in stage["inner"]:
+                found = solve_stage(part, final, index.size)
+                for key in (part["name"], "log_" + part["name"], *found["inner"]):
+                    full = np.full(n, np.nan)
+                    full[index] = found["inner"][key] if key in found["inner"] else (
+                        found["value"] if key == part["name"] else found["log_value"]
+                    )
+                    inner[key] = full
+                    final[key] = full[index]
+    return {"value": value, "log_value": log_value, "residual": residual, "count": count, "good": good, "reason": reason,
+            "inner": inner}
+
+
+def _roots(
+    stage: Mapping[str, Any], env: dict[str, Array], lower: Array, upper: Array, in_log: bool, direction: int
+) -> tuple[Array, Array, Array, Array, Array, Array]:
+    """The roots of a stage where it has an interval: x (or its logarithm), value, residual, good, iterations, reason."""
+    name = stage["name"]
+    n = lower.size
+    a, b = (np.log(lower), np.log(upper)) if in_log else (lower, upper)
+    limit = stage["limit"]
+
+    def residual(x: Array, here: dict[str, Array]) -> Any:
+        full = dict(here)
+        full[name] = np.exp(x) if in_log else x
+        full["log_" + name] = x if in_log else np.full(x.shape, np.nan)
+        for part in stage["inner"]:
+            found = solve_stage(part, full, x.size)
+            full[part["name"]], full["log_" + part["name"]] = found["value"], found["log_value"]
+            full.update(found["inner"])
+        return call(stage["residual"], full, x.size)
+
+    x, f = np.full(n, np.nan), np.full(n, np.nan)
+    ok, count = np.zeros(n, dtype=bool), np.zeros(n, dtype=np.int64)
+    state = np.zeros(n, dtype=np.int64)
+    if stage["slope"] and in_log:
+        start = np.where(np.isinf(a) | np.isinf(b), np.clip(0.0, a, b), 0.5 * (np.maximum(a, -1e6) + np.minimum(b, 1e6)))
+        offset = None if stage["offset"] is None else np.asarray(call(stage["offset"], env, n))
+        x, f, ok, count = newton_roots(residual, env, np.asarray(start, dtype=float), offset, direction)
+        ok &= (x > a) & (x < b)
+    rest = np.flatnonzero(~ok)
+    if rest.size:
+        sub = {key: array[rest] for key, array in env.items()} if rest.size < n else env
+
+        def plain(x: Array, here: dict[str, Array]) -> Array:
+            answer = residual(x, here)
+            return np.asarray(answer[0] if isinstance(answer, tuple) else answer)
+
+        xr, fr, sr, cr, _ = bracketed_roots(plain, sub, a[rest], b[rest], direction, limit)
+        x[rest], f[rest], state[rest], ok[rest] = xr, fr, sr, sr == 0
+        count[rest] += cr
+    value = np.exp(x) if in_log else x.copy()
+    reason = np.full(n, "", dtype=object)
+    missing = np.flatnonzero(~ok)
+    for i in missing:
+        if state[i] == 2:
+            reason[i] = f"the residual of {name} is not a number on its interval"
+            continue
+        end = upper[i] if state[i] > 0 else lower[i]
+        if stage["clip"] and np.isfinite(end):
+            value[i], x[i], f[i], ok[i] = end, np.log(upper[i : i + 1] if state[i] > 0 else lower[i : i + 1])[0] if in_log else end, 0.0, True
+        else:
+            reason[i] = stage["absent"] or f"the equation for {name} has no root: its sides never meet"
+    return x, value, f, ok, count, reason
+
+
+def run_block(problem: Mapping[str, Any], env: dict[str, Array], n: int) -> dict[str, Any]:
+    """A problem at n points: stages in order, then the first branch whose condition holds."""
+    env = dict(env)
+    stages: dict[str, dict[str, Any]] = {}
+    count = np.zeros(n, dtype=np.int64)
+    for stage in problem["stages"]:
+        found = solve_stage(stage, env, n)
+        env[stage["name"]], env["log_" + stage["name"]] = found["value"], found["log_value"]
+        env.update(found["inner"])
+        stages[stage["name"]] = found
+        for name in found["inner"]:
+            stages.setdefault(name, found)
+        count += found["count"]
+    value, log_value = np.full(n, np.nan), np.full(n, np.nan)
+    residual, good = np.full(n, np.nan), np.zeros(n, dtype=bool)
+    branch, reason = np.full(n, "none", dtype=object), np.full(n, "no branch of the quantity holds there", dtype=object)
+    outputs = {name: np.full(n, np.nan) for name in problem["outputs"]}
+    left = np.arange(n)
+    for case in problem["branches"]:
+        if not left.size:
+            break
+        here = {key: array[left] for key, array in env.items()}
+        if case["condition"] is None:
+            holds = np.ones(left.size, dtype=bool)
+        else:
+            holds = np.array(call(case["condition"], here, left.size, unknown=False), dtype=bool)
+            maybe = np.array(call(case["condition"], here, left.size, unknown=True), dtype=bool)
+            open_case = maybe != holds
+            if open_case.any():
+                at = left[open_case]
+                reason[at] = first_reason(case["condition_needs"], stages, at, "the condition of a branch cannot be decided")
+                left, holds = left[~open_case], holds[~open_case]
+        at = left[holds]
+        left = left[~holds]
+        if not at.size:
+            continue
+        if case["value"] is None:
+            reason[at] = case["reason"] or "no value there"
+            continue
+        fine = np.ones(at.size, dtype=bool)
+        error = np.zeros(at.size)
+        for name in case["needs"]:
+            if name in stages:
+                part = stages[name]
+                fine &= part["good"][at]
+                size = np.where(part["good"][at], part["residual"][at], 0.0)
+                error = np.where(np.abs(size) > np.abs(error), size, error)
+        if not fine.all():
+            bad = at[~fine]
+            reason[bad] = first_reason(case["needs"], stages, bad, "an unknown of this branch has no value")
+            at, error = at[fine], error[fine]
+        if not at.size:
+            continue
+        here = {key: array[at] for key, array in env.items()}
+        result = call(case["value"], here, at.size)
+        v, lv = result if isinstance(result, tuple) else (result, np.full(at.size, np.nan))
+        value[at], log_value[at] = v, lv
+        broken = (np.isnan(v) | np.isnan(lv)) if isinstance(result, tuple) else ~np.isfinite(v)
+        good[at], branch[at], residual[at], reason[at] = ~broken, case["name"], error, ""
+        if broken.any():
+            lost = at[broken]
+            value[lost], log_value[lost], branch[lost] = np.nan, np.nan, "none"
+            reason[lost] = f"the value on branch {case['name']} is not a finite number"
+    for name, entry in problem["outputs"].items():
+        done = np.flatnonzero(good)
+        if done.size:
+            outputs[name][done] = call(entry, {key: array[done] for key, array in env.items()}, done.size)
+    return {"value": value, "log_value": log_value, "residual": residual, "converged": good, "iterations": count,
+            "branch": branch, "reason": reason, "outputs": outputs}
+
+
+def first_reason(names: Sequence[str], stages: Mapping[str, dict[str, Any]], at: Any, otherwise: str) -> Any:
+    """Why the first of these unknowns that has no value has none, point by point."""
+    words = np.full(at.size, otherwise, dtype=object)
+    for name in reversed([name for name in names if name in stages]):
+        bad = ~stages[name]["good"][at]
+        words[bad] = stages[name]["reason"][at][bad]
+    return words
+
+
+def read_parameters(
+    table: Sequence[tuple[str, float, float, bool, bool, float | None, tuple[str, ...]]], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The parameters as arrays, checked against their domains.
+
+    Args: table rows are name, lower, upper, lower end open, upper end open, default or None, other names.
+    Raises: InputError in one line.
+    """
+    import difflib
+
+    names = [row[0] for row in table]
+    alias = {other: row[0] for row in table for other in row[6]}
+    known: dict[str, Any] = {}
+    for key, raw in given.items():
+        name = alias.get(key, key)
+        if name not in names:
+            near = difflib.get_close_matches(key, names, 1, 0.4)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            error = InputError(f"unknown parameter {key!r}; allowed: {', '.join(names) or 'none'}{hint}")
+            error.nearest = near[0] if near else None
+            raise error
+        if name in known:
+            raise InputError(f"parameter {name!r} is given twice")
+        known[name] = raw
+    out: dict[str, Any] = {}
+    for name, low, high, low_open, high_open, default, _ in table:
+        if name not in known:
+            if default is None:
+                raise InputError(f"missing parameter {name!r}; needed: {', '.join(r[0] for r in table if r[5] is None)}")
+            out[name] = np.asarray(default, dtype=float)
+            continue
+        array = np.asarray(known[name])
+        if array.dtype.kind not in "iuf":
+            try:
+                if array.dtype.kind != "O" or any(isinstance(v, bool | str | bytes | complex) for v in array.ravel()):
+                    raise TypeError
+                array = array.astype(float)
+            except (TypeError, ValueError):
+                raise InputError(f"parameter {name!r} is not a number: {known[name]!r}"[:200]) from None
+        array = array.astype(float)
+        domain = f"{'(' if low_open else '['}{low:g}, {high:g}{')' if high_open or high == math.inf else ']'}"
+        if np.isnan(array).any():
+            raise InputError(f"parameter {name!r} is nan; allowed: a number in {domain}")
+        inside = (array > low if low_open else array >= low) & (array < high if high_open else array <= high)
+        inside &= np.isfinite(array)
+        if not inside.all():
+            bad = np.ravel(array)[np.argmin(np.ravel(inside))]
+            raise InputError(f"parameter {name!r} = {bad:.17g} is out of its domain {domain}")
+        out[name] = array
+    return out
+
+
+def run_problem(problem: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Solve a problem for parameters that broadcast against one another.
+
+    Returns: value, log_value, residual, converged, iterations, branch, reason, outputs: arrays of the common shape.
+    Raises: InputError for parameters that are missing, unknown, not numbers, out of domain or do not broadcast.
+    """
+    parameters = read_parameters(problem["parameters"], given)
+    try:
+        shape = np.broadcast_shapes(*[p.shape for p in parameters.values()])
+    except ValueError:
+        shapes = ", ".join(f"{k}: {v.shape}" for k, v in parameters.items())
+        raise InputError(f"the parameters do not broadcast: {shapes}") from None
+    flat = {name: np.ascontiguousarray(np.broadcast_to(p, shape)).ravel() for name, p in parameters.items()}
+    n = math.prod(shape)
+    parts = []
+    with np.errstate(all="ignore"):
+        for first in range(0, max(n, 1), BLOCK):
+            size = min(BLOCK, n - first)
+            parts.append(run_block(problem, {k: a[first : first + size] for k, a in flat.items()}, size))
+    out: dict[str, Any] = {
+        key: np.concatenate([p[key] for p in parts]).reshape(shape) for key in parts[0] if key != "outputs"
+    }
+    out["branch"] = out["branch"].astype(str)
+    out["reason"] = out["reason"].astype(str)
+    out["outputs"] = {
+        key: np.concatenate([p["outputs"][key] for p in parts]).reshape(shape) for key in problem["outputs"]
+    }
+    return out
