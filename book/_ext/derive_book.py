@@ -3,7 +3,8 @@
 - The execution cache is keyed on the package's source, and all pages are read anew when that changes: a cell's output
   depends on the package that it imports, which the cache of cells alone does not see.
 - Kernels see the book's own figure style and settings, and none of the user's.
-- Docstrings are plain text in this project: bars, stars and trailing underscores in them are characters, not markup.
+- Docstrings are plain text with a few habits in this project: `restructured` makes markup of the habits, and of
+  bars, stars and trailing underscores what they are, characters.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +30,13 @@ SOURCES = (
 KERNEL_CONFIG = """\
 c = get_config()
 c.HistoryManager.enabled = False
+c.IPKernelApp.log_level = "ERROR"
 c.InlineBackend.figure_formats = {"svg"}
 """
-MARKUP = re.compile(r"(`[^`]*`)|([|*\\]|(?<=\w)_(?!\w))")
+MARKUP = re.compile(r"``(?P<code>[^`]+)``|`(?P<single>[^`]+)`|[|*\\`]|(?<=\w)_(?!\w)")
+DOCTEST = re.compile(r"\s*>>> ")
+BULLET = re.compile(r"\s*[-*] ")
+SECTION = re.compile(r"(Args|Arguments|Attributes|Returns|Yields|Raises|Shapes?|Units?|Source|See|Note|Examples?): *")
 
 
 def source_key(root: Path = ROOT) -> str:
@@ -43,13 +49,16 @@ def source_key(root: Path = ROOT) -> str:
 
 
 def set_cache(app: Sphinx, config: Config) -> None:
-    """Move the execution cache into a folder named by the source's key, and drop those of other keys."""
-    config.derive_source_key = source_key()
+    """Move the execution cache into a folder named by the source's key, and drop those of other keys.
+
+    Sphinx reads all pages anew when this path changes.
+    """
     caches = Path(app.outdir).parent / ".jupyter_cache"
+    current = caches / source_key()
     for stale in caches.glob("*"):
-        if stale.is_dir() and stale.name != config.derive_source_key:
+        if stale.is_dir() and stale != current:
             shutil.rmtree(stale)
-    config.nb_execution_cache_path = str(caches / config.derive_source_key)
+    config.nb_execution_cache_path = str(current)
 
 
 def set_kernel(app: Sphinx, config: Config) -> None:
@@ -65,27 +74,83 @@ def set_kernel(app: Sphinx, config: Config) -> None:
     )
 
 
-def plain(lines: Iterable[str]) -> list[str]:
-    """Escape what reStructuredText would take for markup, outside code and doctests.
+def inline(text: str) -> str:
+    """One paragraph: code in backticks becomes an inline literal, all other markup characters are escaped.
 
-    >>> plain(["Norm |x|^2 of `*x`.", "", ">>> f(*x)", "3"])
-    ['Norm \\\\|x\\\\|^2 of `*x`.', '', '>>> f(*x)', '3']
+    >>> inline("Norm |x|^2 of `*x`s, a_")
+    'Norm \\\\|x\\\\|^2 of ``*x``\\\\ s, a\\\\_'
     """
-    escaped, doctest = [], False
+
+    def literal(match: re.Match[str]) -> str:
+        if not (code := match["code"] or match["single"]):
+            return "\\" + match[0]
+        before, after = text[: match.start()][-1:], text[match.end() :][:1]
+        glue = ("\\ " if re.match(r"[^\s([{]", before) else "", "\\ " if re.match(r"\w", after) else "")
+        return f"{glue[0]}``{code.strip()}``{glue[1]}"
+
+    return MARKUP.sub(literal, text)
+
+
+def items(lines: Sequence[str]) -> list[str]:
+    """A bullet list: a line that is indented no further than the first opens an item, others continue it."""
+    margin = min(len(line) - len(line.lstrip()) for line in lines)
+    found: list[str] = []
     for line in lines:
-        doctest = bool(line.strip()) and (doctest or line.lstrip().startswith(">>>"))
-        escaped.append(line if doctest else MARKUP.sub(lambda m: m[1] or "\\" + m[2], line))
-    return escaped
+        if line[margin] == " " and found:
+            found[-1] += " " + line.strip()
+        else:
+            found.append(line.strip())
+    return [f"- {inline(re.sub(BULLET, '', item))}" for item in found]
+
+
+def block(lines: Sequence[str]) -> list[str]:
+    """One block of a docstring (between blank lines) as reStructuredText."""
+    first = lines[0]
+    if DOCTEST.match(first):
+        return list(lines)
+    for at in range(1, len(lines)):
+        if DOCTEST.match(lines[at]) or (opens(lines[at]) and not BULLET.match(first)):
+            return [*block(lines[:at]), "", *block(lines[at:])]
+    if len(lines) > 2 and re.fullmatch(r"-{3,}\s*", lines[1]):
+        return [f"**{first.strip()}**", "", *items(lines[2:])]
+    if BULLET.match(first):
+        return items(lines)
+    if section := SECTION.match(first):
+        rest = [first[section.end() :], *lines[1:]]
+        if rest[0].strip():
+            return [f"**{section[1]}:** {inline(' '.join(line.strip() for line in rest))}"]
+        return [f"**{section[1]}:**", "", *(items(lines[1:]) if lines[1:] else [])]
+    if all(line.startswith("  ") for line in lines):
+        return ["::", "", *(f"  {line}" for line in lines)]
+    return [inline("\n".join(line.strip() for line in lines))]
+
+
+def opens(line: str) -> bool:
+    """Whether a line begins a block of its own even where no blank line stands before it."""
+    return bool(DOCTEST.match(line) or SECTION.match(line) or BULLET.match(line))
+
+
+def restructured(lines: Iterable[str]) -> list[str]:
+    """A docstring of this project, which is plain text with a few habits, as reStructuredText.
+
+    The habits: code in backticks; doctests; bullets; indented formulas; paragraphs that open with Args:, Returns:,
+    Raises: and the like; sections underlined by dashes with one `name: text` a line.
+    """
+    text: list[str] = []
+    for blank, group in groupby(lines, key=lambda line: not line.strip()):
+        if not blank:
+            text += ["\n".join(block(list(group))), ""]
+    return "\n".join(text).split("\n")
 
 
 def plain_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Handler of autodoc-process-docstring."""
-    lines[:] = plain(lines)
+    lines[:] = restructured(lines)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the handlers."""
-    app.add_config_value("derive_source_key", "", "env", str)
+    app.add_config_value("comments_config", {}, "html", dict)  # set by jupyter-book for an extension that is left out
     app.connect("config-inited", set_cache, priority=100)
     app.connect("config-inited", set_kernel, priority=100)
     app.connect("autodoc-process-docstring", plain_docstring, priority=100)
