@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ _BLOCK = 2**18  # numbers in one evaluation
 _DEPTH = 64  # halvings of a cell
 _CELLS = 4000  # cells of one average, at most, on average over a batch
 _NEGLECT = 42.0  # cells below exp(-this) of the total are left out
+_FAR = 1e150  # the end of the line; its square is still a double
 _TINY = 1e-290  # the smallest width a window is laid out with
 _WINDOW = np.array([-40.0, -14.0, -9.0, -4.5, 0.0, 4.5, 9.0, 14.0, 40.0])
 
@@ -203,7 +205,8 @@ class _Line(Law):
         scale = np.exp(peak - total(flat[:n]))
         value, error = sums[:, 1] * scale, errors[:, 1] * scale
         diverges = np.isinf(ends)
-        value = np.where(diverges.any(1), np.where((ends[:, 0] * ends[:, 1] < 0), np.nan, ends.sum(1)), value)
+        both = (ends[:, 0] * ends[:, 1] < 0) | np.isnan(ends).any(1)
+        value = np.where(diverges.any(1), np.where(both, np.nan, np.where(diverges[:, 0], ends[:, 0], ends[:, 1])), value)
         weight = self._atom(flat[:n])
         if weight is not None:
             at_zero = _call(f, np.zeros((value.size, 1)), [a[:, None] for a in flat[n:]])[:, 0]
@@ -367,8 +370,8 @@ class _Job:
             fine = np.minimum(self.prune[which], segment.smooth)[:, None]
             delta = np.where((delta < fine) & (delta < segment.length), 0.0, delta)
         if np.isinf(segment.length) and stage:
-            ratio = 2.0 ** np.arange(1, 41) if stage == 1 else 2.0 ** np.r_[1:41, 44:1000:4]
-            delta = np.concatenate([delta, np.minimum(delta.max(1)[:, None] * ratio, 1e306)], 1)
+            ratio = 2.0 ** np.arange(1, 41) if stage == 1 else 2.0 ** np.r_[1:41, 44:600:4]
+            delta = np.concatenate([delta, np.minimum(delta.max(1)[:, None] * ratio, _FAR)], 1)
         delta = np.minimum(delta, segment.length)
         if self.window is None:
             return np.sort(delta, 1), None
@@ -414,12 +417,10 @@ class _Job:
                 keep |= ~(tops[i] < best[:, i, None] - _NEGLECT)
             keep &= length > 0
             if np.isinf(segment.length):
-                last = score[:, -1] + np.log(delta[:, -1])
-                before = score[:, -2] + np.log(delta[:, -2])
-                open_ = ~((last < best[:, 0] - _NEGLECT) & ((last < before) | (last == -np.inf)))
+                open_ = ~_decayed(score, delta, best[:, 0] - _NEGLECT)
                 sign = np.sign(values[0][:, -1]) if self.g is None else np.ones(which.size)
                 column = 0 if segment.sign < 0 else 1
-                ends[:, column] = np.where(open_, np.inf * sign if stage == 2 else np.nan, ends[:, column])
+                ends[:, column] = np.where(open_, np.where(sign < 0, -np.inf, np.inf) if stage == 2 else np.nan, 0.0)
             i, j = np.nonzero(keep)
             low, high = delta[i, j], delta[i, j + 1]
             central = np.zeros(i.size, bool)
@@ -448,9 +449,9 @@ class _Job:
         z = 0.5 * (1 + nodes)
         length = (p.high - p.low)[:, None]
         power = np.where((p.low == 0) & ~p.central, self.powers[p.segment], 0.0)[:, None]
-        q = np.where(power != 0, np.minimum(4.0 / (power + 1.0), 60.0), 1.0)
-        local = np.where(power != 0, p.high[:, None] * z**q, p.low[:, None] + length * z)
-        jacobian = np.where(power != 0, np.log(q) + (q - 1) * np.log(z), 0.0) + np.log(length)
+        offset, first = _towards_edge(power, p.high[:, None], z)
+        local = np.where(power != 0, offset, p.low[:, None] + length * z)
+        jacobian = np.where(power != 0, first, 0.0) + np.log(length)
         if self.window is None:
             h, values, size = self.evaluate(p.row, p.segment, local, None, p.central)
         else:
@@ -493,7 +494,8 @@ class _Job:
             sums, moduli, errors, peak = sums * old, moduli * old, errors * old, new
             leading = top >= peak[active.row] - 1
             np.maximum.at(noise, active.row[leading], size[leading])
-            scale = np.where(top > -np.inf, np.exp(top - np.where(np.isfinite(peak), peak, 0.0)[active.row]), 0.0)[:, None]
+            finite = np.where(np.isfinite(peak), peak, 0.0)[active.row]
+            scale = np.where(top > -np.inf, np.exp(top - finite), 0.0)[:, None]
             value, modulus, error = value * scale, modulus * scale, error * scale
             total = moduli + _sum_rows(active.row, modulus, self.size)
             allowed = np.maximum(_TOLERANCE, 4e-16 * noise)[:, None] * total
@@ -523,6 +525,23 @@ def _sum_rows(row: Array, values: Array, size: int) -> Array:
 def _merge(panels: Sequence[_Panels]) -> _Panels:
     names = ("row", "segment", "central", "low", "high", "worst", "stalled")
     return _Panels(*(np.concatenate([getattr(p, n) for p in panels]) for n in names))
+
+
+def _decayed(score: Array, delta: Array, level: Array) -> Array:
+    """Whether a tail, sampled at growing offsets (rows, J), ends below the level and falling.
+
+    A value of -inf is a true zero where the offsets are moderate, and an overflow of the integrand's where they are
+    huge; there the last finite value has to speak.
+    """
+    tail = score + np.log(delta)
+    zero = (tail == -np.inf) & (delta < 1e70)
+    known = np.isfinite(tail) | zero
+    last = tail.shape[1] - 1 - known[:, ::-1].argmax(1)[:, None]
+    end = np.take_along_axis(tail, last, 1)[:, 0]
+    before = np.take_along_axis(tail, np.maximum(last - 1, 0), 1)[:, 0]
+    stops = np.take_along_axis(zero, last, 1)[:, 0]
+    unbounded = (tail == np.inf).any(1)
+    return np.asarray(known.any(1) & ~unbounded & (stops | ((end < level) & (end <= before))))
 
 
 def _fill(values: Array) -> Array:
@@ -683,27 +702,18 @@ class DensityLaw(_Line):
         segments = []
         for k, point in enumerate(points):
             for sign, end in ((-1.0, bounds[k]), (1.0, bounds[k + 1])):
-                if self.lower < point + sign * 0 and sign < 0 or point < self.upper and sign > 0:
+                if (self.lower < point and sign < 0) or (point < self.upper and sign > 0):
                     segments.append(self._segment(float(point), sign, abs(end - point), float(point) in self._hard))
         return self._refined(segments)
 
     def _peaks(self) -> list[float]:
         """Inner maxima of the density that carry mass, found on a grid and then closed in upon."""
         cuts = [self.lower, *(h for h in self._hard if self.lower < h < self.upper), self.upper]
-        far = 2.0 ** (np.arange(-400, 401) / 8)
+        far = 2.0 ** (np.arange(-1600, 1601) / 32)
         found: list[tuple[float, float, float]] = []
         seen = -np.inf
-        for a, b in zip(cuts[:-1], cuts[1:], strict=True):
-            if np.isfinite(a) and np.isfinite(b):
-                near = 0.5 * (b - a) * 2.0 ** -np.arange(1.0, 50.0)
-                grid = np.unique(np.concatenate([np.linspace(a, b, 2049)[1:-1], a + near, b - near]))
-            elif np.isfinite(a):
-                grid = a + far
-            elif np.isfinite(b):
-                grid = (b - far)[::-1]
-            else:
-                grid = np.concatenate([-far[::-1], [0.0], far])
-            grid = grid[(grid > a) & (grid < b)]
+        for a, b in pairwise(cuts):
+            grid = self._search(a, b, far)
             v = self.log_pdf(grid)
             seen = max(seen, float(v.max(initial=-np.inf)))
             i = 1 + np.flatnonzero((v[1:-1] > v[:-2]) & (v[1:-1] >= v[2:]) & (v[1:-1] > -np.inf))
@@ -732,6 +742,27 @@ class DensityLaw(_Line):
             if top + np.log(w) > mass - 60 and all(abs(x_ - y_) > max(w, r) for y_, r in kept) and len(kept) < 60:
                 kept.append((x_, w))
         return [x_ for x_, _ in kept]
+
+    def _search(self, a: float, b: float, far: Array) -> Array:
+        """Where to look for maxima in (a, b): evenly, and by factors towards finite ends and into tails."""
+        if np.isfinite(a) and np.isfinite(b):
+            near = 0.5 * (b - a) * 2.0 ** -np.arange(1.0, 50.0)
+            return np.unique(np.concatenate([np.linspace(a, b, 4097)[1:-1], a + near, b - near]))
+        if np.isfinite(a):
+            grid = a + far
+        elif np.isfinite(b):
+            grid = (b - far)[::-1]
+        else:
+            grid = np.concatenate([-far[::-1], [0.0], far])
+        v = self.log_pdf(grid)
+        mass = v + np.log(np.gradient(grid))
+        ridge = np.concatenate([[False], (v[1:-1] > v[:-2]) & (v[1:-1] >= v[2:]), [False]])
+        solid = grid[(mass > mass.max() - 40) | ridge]
+        if not np.isfinite(mass.max()) or solid.size < 2:
+            return grid
+        middle, half = 0.5 * (solid[0] + solid[-1]), 0.75 * (solid[-1] - solid[0])
+        even = np.linspace(middle - half, middle + half, 2**15 + 1)
+        return np.unique(np.concatenate([grid, even[(even > a) & (even < b)]]))
 
     def _segment(self, point: float, sign: float, length: float, hard: bool) -> _Segment:
         """The first cut of a segment: by factors towards a hard end and into a tail."""
@@ -769,21 +800,21 @@ class DensityLaw(_Line):
 
     def _refined(self, segments: list[_Segment]) -> tuple[_Segment, ...]:
         """Cells halved until the density, and its logarithm where there is mass, are resolved in each."""
-        nodes, weights, _ = _rule()
+        nodes = _rule()[0]
         top = -np.inf
 
         def weight(s: _Segment, low: Array, high: Array) -> tuple[Array, Array]:
             z = 0.5 * (1 + nodes)
-            q = min(4.0 / (s.power + 1.0), 60.0) if s.power > -1 else 60.0
             first = ((low == 0) & (s.power != 0))[:, None]
-            offset = np.where(first, high[:, None] * z**q, low[:, None] + (high - low)[:, None] * z)
+            close, jacobian = _towards_edge(np.asarray(s.power), high[:, None], z)
+            offset = np.where(first, close, low[:, None] + (high - low)[:, None] * z)
             node = s.point + s.sign * offset
             inner = np.nextafter(s.point, s.point + s.sign * np.inf)
             value = self.log_pdf(np.where(s.sign * (node - s.point) > 0, node, inner))
             if s.model is not None:
                 value = np.where(offset < s.reach, _edge(s.model, offset), value)
             smooth = value - np.where(first, s.power * np.log(offset), 0.0)
-            return value + np.where(first, np.log(q * z ** (q - 1)), 0.0) + np.log(high - low)[:, None], smooth
+            return value + np.where(first, jacobian, 0.0) + np.log(high - low)[:, None], smooth
 
         def rough(s: _Segment, low: Array, high: Array) -> Array:
             mass, smooth = weight(s, low, high)
@@ -820,6 +851,17 @@ class DensityLaw(_Line):
         return tuple(done)
 
 
+def _towards_edge(power: Array, high: Array, z: Array) -> tuple[Array, Array]:
+    """Offsets high * z**q and the log of q z**(q-1), q such that offset**power * jacobian is z**3 times a constant.
+
+    Offsets that would underflow stop at a tiny number, and the logarithm carries what the weight then lacks.
+    """
+    q = 4.0 / np.maximum(power + 1.0, 1e-6)
+    log_offset = np.log(high) + q * np.log(z)
+    kept = np.maximum(log_offset, -650.0)
+    return np.exp(kept), np.log(q) + (q - 1) * np.log(z) + power * (log_offset - kept)
+
+
 def _nothing(xi: Array, u: Array) -> Array:
     return np.zeros_like(xi)
 
@@ -839,7 +881,7 @@ class _Convolved(_Line):
     @cached_property
     def _segments(self) -> tuple[_Segment, ...]:
         inside = self.base._segments
-        ends = [(min((s.point for s in inside)), -1.0), (max((s.point for s in inside)), 1.0)]
+        ends = [(min(s.point for s in inside), -1.0), (max(s.point for s in inside), 1.0)]
         outside = [e for e in ends if not any((s.point, s.sign) == e for s in inside)]
         return (*(_Segment(s.point, s.sign, s.offsets, s.length) for s in inside),
                 *(_Segment(point, sign, np.zeros(1), np.inf) for point, sign in outside))
@@ -962,7 +1004,9 @@ class _NoisyAtoms(Law):
 
 
 class MarchenkoPasturLaw(_Line):
-    """Marchenko-Pastur law of an N x N covariance F F^T / D, ratio = D / N, an array; an atom max(0, 1 - ratio) at zero.
+    """Marchenko-Pastur law of an N x N covariance F F^T / D, ratio = D / N (an array).
+
+    There is an atom of weight max(0, 1 - ratio) at zero.
 
     The continuous part is c = ((1 - a)^2 + 4 a sin^2(theta/2)) / ratio, a = sqrt(ratio), with weight
     (2/pi) sin^2(theta) / c on (0, pi): no edge is left, at ratio 1 neither.
