@@ -856,7 +856,7 @@ def _generalization_time(distances: Distances) -> Result:
         (_LOAD, *distances.ensemble.parameters),
         branches,
         (_fresh_stage(distances, rate),),
-        (("b_star", B_STAR),),
+        (("b_star", B_STAR), ("log_b_star", log(B_STAR))),
     )
     derivation = Derivation(
         f"generalization-time/{distances.ensemble}",
@@ -951,7 +951,7 @@ def _kl_divergence(distances: Distances) -> Result:
         (_LOAD, _TIME, *distances.ensemble.parameters),
         branches,
         (_fresh_stage(distances, rate),),
-        (("t_g", t_g), ("b_star", B_STAR)),
+        (("t_g", t_g), ("b_star", B_STAR), ("log_b_star", log(B_STAR))),
         positive=False,
     )
     derivation = Derivation(

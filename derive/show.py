@@ -1,0 +1,120 @@
+"""Derivations, ledgers and equations as a page shows them: read from the objects, never retyped.
+
+Everything here returns a small object with `_repr_markdown_`, which notebooks and the book render, and `str` for a
+terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sympy import Basic, Eq, latex
+
+from derive.core import Step, Verdict
+from derive.ledger import Ledger
+
+if TYPE_CHECKING:
+    from derive.quantity import Quantity
+
+__all__ = ["Page", "counts", "equation", "notation", "steps"]
+
+_KIND = {"definition": "definition", "assumption": "assumption", "theorem": "cited theorem"}
+
+
+@dataclass(frozen=True)
+class Page:
+    """A piece of a page, in Markdown with LaTeX."""
+
+    markdown: str
+
+    def _repr_markdown_(self) -> str:
+        return self.markdown
+
+    def __str__(self) -> str:
+        return self.markdown
+
+
+def steps(ledger: Ledger, labels: Iterable[str] | None = None) -> Page:
+    """The steps of a checked derivation: claim, sentence, rule, premises, verdict and what the rule found.
+
+    Args: ledger; labels of the steps to show, in the order of the derivation (all of them by default).
+    Raises: DeriveError for a label that the derivation does not have.
+    """
+    wanted = list(ledger.derivation.labels) if labels is None else [ledger.derivation[k].label for k in labels]
+    numbers = {label: i for i, label in enumerate(ledger.derivation.labels, 1)}
+    blocks = [_step(ledger.derivation[k], ledger, numbers) for k in ledger.derivation.labels if k in wanted]
+    return Page("\n\n".join(blocks))
+
+
+def _step(step: Step, ledger: Ledger, numbers: dict[str, int]) -> str:
+    evidence = ledger[step.label]
+    verdict = evidence.verdict
+    what = _KIND.get(step.rule, f"rule *{step.rule}*")
+    premises = f", from {', '.join(f'({numbers[p]}) {p}' for p in step.premises)}" if step.premises else ""
+    head = f"**({numbers[step.label]}) {step.label}** {_badge(verdict)} {what}{premises}"
+    claim = f"> {step.claim}" if isinstance(step.claim, str) else f"$$\n{claim_latex(step.claim)}\n$$"
+    detail = "" if verdict is Verdict.ASSUMED else f"\n\n<small>{_plain(evidence.detail)}</small>"
+    return f"{head}<br>{step.text}\n\n{claim}{detail}"
+
+
+def _badge(verdict: Verdict) -> str:
+    return f'<span class="verdict {verdict.name.lower()}">{verdict.name}</span>'
+
+
+def _plain(text: str) -> str:
+    return text.replace("|", "\\|").replace("*", "\\*").replace("_", "\\_").replace("$", "\\$").replace("<", "&lt;")
+
+
+def claim_latex(claim: Basic) -> str:
+    """A claim in LaTeX; an equation whose sides are both long is broken before the sign."""
+    if isinstance(claim, Eq):
+        left, right = latex(claim.lhs), latex(claim.rhs)
+        if len(left) > 60 and len(right) > 40:
+            return f"\\begin{{aligned}}\n& {left} \\\\\n& \\quad = {right}\n\\end{{aligned}}"
+        return f"{left} = {right}"
+    return str(latex(claim))
+
+
+def equation(quantity: Quantity) -> Page:
+    """The defining equation of a quantity, its parameters and where it comes from."""
+    lines = [f"$$\n{claim_latex(quantity.equation)}\n$$", "", "| parameter | meaning | domain |", "|---|---|---|"]
+    lines += [f"| ${latex(p.symbol)}$ (`{p.name}`) | {p.meaning} | ${latex(p.domain)}$ |" for p in quantity.parameters]
+    cited = "; ".join(map(str, quantity.citations))
+    return Page("\n".join([*lines, "", f"`{quantity.name}`: {quantity.title}, {quantity.ensemble.title} ({cited})."]))
+
+
+def counts(ledgers: Sequence[Ledger]) -> Page:
+    """How many steps have which verdict, a row a derivation, and what is not PROVED with the reason."""
+    order = sorted(Verdict, key=lambda v: (v is Verdict.ASSUMED, -v.value))
+    head = ["derivation", *(v.name for v in order), "proved of checked"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for ledger in ledgers:
+        row = [
+            ledger.derivation.name,
+            *(str(ledger.counts[v.name]) for v in order),
+            f"{100 * ledger.proved_share:.0f} %",
+        ]
+        lines.append("| " + " | ".join(row) + " |")
+    for ledger in ledgers:
+        for label, evidence in ledger.exceptions.items():
+            lines += [
+                "",
+                f"- `{ledger.derivation.name}`, step *{label}*: {evidence.verdict.name}. {_plain(evidence.detail)}",
+            ]
+    return Page("\n".join(lines))
+
+
+def notation() -> Page:
+    """The alphabet as a table: symbol, meaning, unit, and the letters of the papers."""
+    from derive.symbols import ALPHABET
+
+    keys = sorted({key for e in ALPHABET.values() for key, _ in e.papers})
+    lines = ["| symbol | typed as | meaning | unit | " + " | ".join(keys) + " |", "|" + "---|" * (4 + len(keys))]
+    for e in ALPHABET.values():
+        typed = e.aliases[0] if e.aliases else e.symbol.name
+        own = dict(e.papers)
+        papers = " | ".join(f"${own[k]}$" if k in own else "" for k in keys)
+        lines.append(f"| ${latex(e.symbol)}$ | `{typed}` | {e.meaning} | {e.unit} | {papers} |")
+    return Page("\n".join(lines))
