@@ -760,8 +760,8 @@ class DensityLaw(_Line):
         solid = grid[(mass > mass.max() - 40) | ridge]
         if not np.isfinite(mass.max()) or solid.size < 2:
             return grid
-        middle, half = 0.5 * (solid[0] + solid[-1]), 0.75 * (solid[-1] - solid[0])
-        even = np.linspace(middle - half, middle + half, 2**15 + 1)
+        middle, half = 0.5 * (solid[0] + solid[-1]), 1.5 * (solid[-1] - solid[0])
+        even = np.linspace(middle - half, middle + half, 2**16 + 1)
         return np.unique(np.concatenate([grid, even[(even > a) & (even < b)]]))
 
     def _segment(self, point: float, sign: float, length: float, hard: bool) -> _Segment:
@@ -818,11 +818,12 @@ class DensityLaw(_Line):
 
         def rough(s: _Segment, low: Array, high: Array) -> Array:
             mass, smooth = weight(s, low, high)
-            bad = _decay(np.exp(mass - total))[0] > 1e-15
             here = mass.max(1) > total - 60
             solid = np.isfinite(smooth).all(1)
-            error = _decay(np.where(solid[:, None], smooth, 0.0))[0]
-            bad |= here & solid & (error > 1e-13 * (1 + np.abs(np.where(solid[:, None], smooth, 0.0)).max(1)))
+            safe = np.where(solid[:, None], smooth, 0.0)
+            rounding = 4e-16 * (abs(s.point) + high) * np.ptp(safe, axis=1) / np.maximum(high - low, 1e-300)
+            bad = _decay(np.exp(mass - total))[0] > 1e-15 + rounding * np.exp(mass.max(1) - total)
+            bad |= here & solid & (_decay(safe)[0] > 1e-13 * (1 + np.abs(safe).max(1)) + rounding)
             bad |= here & ~solid
             room = (high - low) > 4e-16 * np.maximum(abs(s.point), high)
             return np.asarray(bad & room)
