@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -237,8 +239,22 @@ class NumpySolver:
         self.problem, self.source = problem, source
         self.hash = source.split("content ", 1)[1][:16]
         self.parameters = tuple(names_of(problem)[p.symbol] for p in problem.parameters)
-        self._namespace: dict[str, Any] = {"__name__": f"derive_generated_{self.hash}"}
+        module = ModuleType(f"derive_generated_{self.hash}")
+        sys.modules[module.__name__] = module  # dataclasses look their module up
+        self._namespace: dict[str, Any] = module.__dict__
         exec(compile(source, f"<derive {problem.name} {self.hash}>", "exec"), self._namespace)
+
+    def raw(self, **parameters: Any) -> dict[str, Any]:
+        """What the generated module itself returns, unknowns included.
+
+        Raises: DeriveError as for a call.
+        """
+        try:
+            return self._namespace["solve"](**parameters)  # type: ignore[no-any-return]
+        except self._namespace["InputError"] as error:
+            raise DeriveError(str(error), given=", ".join(f"{k}={v!r}"[:60] for k, v in parameters.items()),
+                              allowed=", ".join(f"{p.name} in {p.domain}" for p in self.problem.parameters),
+                              nearest=error.nearest) from None
 
     def __call__(self, **parameters: Any) -> Solution:
         """Solve.
@@ -246,12 +262,7 @@ class NumpySolver:
         Raises: DeriveError for parameters that are missing, unknown, out of domain, not numbers, nan, or of shapes
         that do not broadcast.
         """
-        try:
-            found = self._namespace["solve"](**parameters)
-        except self._namespace["InputError"] as error:
-            raise DeriveError(str(error), given=", ".join(f"{k}={v!r}"[:60] for k, v in parameters.items()),
-                              allowed=", ".join(f"{p.name} in {p.domain}" for p in self.problem.parameters),
-                              nearest=getattr(error, "nearest", None)) from None
+        found = self.raw(**parameters)
         outputs = dict(found["outputs"])
         stability = outputs.pop("stability", np.full(found["value"].shape, np.nan))
         return Solution(found["value"], found["log_value"], found["residual"], found["converged"], found["iterations"],

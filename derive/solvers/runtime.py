@@ -453,6 +453,7 @@ def run_block(problem: Mapping[str, Any], env: dict[str, Array], n: int) -> dict
     """A problem at n points: stages in order, then the first branch whose condition holds."""
     env = dict(env)
     stages: dict[str, dict[str, Any]] = {}
+    logs: dict[str, bool] = {}
     count = np.zeros(n, dtype=np.int64)
     for stage in problem["stages"]:
         found = solve_stage(stage, env, n)
@@ -461,6 +462,7 @@ def run_block(problem: Mapping[str, Any], env: dict[str, Array], n: int) -> dict
         stages[stage["name"]] = found
         for name in found["inner"]:
             stages.setdefault(name, found)
+        logs.update(stage_logs(stage))
         count += found["count"]
     value, log_value = np.full(n, np.nan), np.full(n, np.nan)
     residual, good = np.full(n, np.nan), np.zeros(n, dtype=bool)
@@ -516,8 +518,17 @@ def run_block(problem: Mapping[str, Any], env: dict[str, Array], n: int) -> dict
         done = np.flatnonzero(good)
         if done.size:
             outputs[name][done] = call(entry, {key: array[done] for key, array in env.items()}, done.size)
+    unknowns = {name: env["log_" + name if log else name] for name, log in logs.items()}
     return {"value": value, "log_value": log_value, "residual": residual, "converged": good, "iterations": count,
-            "branch": branch, "reason": reason, "outputs": outputs}
+            "branch": branch, "reason": reason, "outputs": outputs, "unknowns": unknowns}
+
+
+def stage_logs(stage: Mapping[str, Any]) -> dict[str, bool]:
+    """Which unknowns of a stage, the inner ones included, are known by their logarithms."""
+    found = {stage["name"]: stage["log"]}
+    for part in stage["inner"]:
+        found.update(stage_logs(part))
+    return found
 
 
 def first_reason(names: Sequence[str], stages: Mapping[str, dict[str, Any]], at: Any, otherwise: str) -> Any:
@@ -601,11 +612,10 @@ def run_problem(problem: Mapping[str, Any], given: Mapping[str, Any]) -> dict[st
             size = min(BLOCK, n - first)
             parts.append(run_block(problem, {k: a[first : first + size] for k, a in flat.items()}, size))
     out: dict[str, Any] = {
-        key: np.concatenate([p[key] for p in parts]).reshape(shape) for key in parts[0] if key != "outputs"
+        key: np.concatenate([p[key] for p in parts]).reshape(shape) for key in parts[0] if key not in ("outputs", "unknowns")
     }
     out["branch"] = out["branch"].astype(str)
     out["reason"] = out["reason"].astype(str)
-    out["outputs"] = {
-        key: np.concatenate([p["outputs"][key] for p in parts]).reshape(shape) for key in problem["outputs"]
-    }
+    for kind in ("outputs", "unknowns"):
+        out[kind] = {key: np.concatenate([p[kind][key] for p in parts]).reshape(shape) for key in parts[0][kind]}
     return out

@@ -54,12 +54,12 @@ def full_capacity() -> Problem:
     return Problem("full-capacity", Symbol("alpha_c", positive=True), (TEMPERATURE,), (Branch("noise", value),), (stage,))
 
 
-def density_capacity(pdf: Expr | None = None, lower: Expr = S.Zero, upper: Expr = oo, rho: Expr = S(2)) -> Problem:
+def density_capacity(pdf: Expr | None = None, lower: Expr = S.Zero, upper: Expr = oo, rho: Expr = S.One) -> Problem:
     """max over l in (0, lam] of l rho - E_x log E_xi exp(l x xi), for a density."""
     from derive.nodes import MeasureAverage
     from derive.symbols import x
 
-    law = Density(exp(-xi) if pdf is None else pdf, xi, lower, upper)
+    law = Density(HALF_NORMAL if pdf is None else pdf, xi, lower, upper)
     inner = LogAverageExp(ell * x * xi, xi, law)
     zeta = MeasureAverage(inner, x, law)
     slope = rho - MeasureAverage(TiltedAverage(x * xi, ell * x * xi, xi, law), x, law)
