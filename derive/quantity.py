@@ -7,17 +7,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from sympy import Eq, Symbol, latex, srepr
 
 from derive.core import Citation, DeriveError, Parameter, Problem, Verdict
 from derive.ledger import Derivation, Ledger
 
-if TYPE_CHECKING:
-    from derive.ensembles import Ensemble
-
 __all__ = ["Quantity", "Result"]
+
+
+class Named(Protocol):
+    """What a quantity knows of its ensemble: the word for it, and the phrase for a page."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -56,11 +63,11 @@ class Quantity:
     symbol: Symbol
     unit: str
     system: str
-    ensemble: Ensemble
+    ensemble: Named
     citations: tuple[Citation, ...]
     parameters: tuple[Parameter, ...]
     make: Callable[[], Result] = field(repr=False, compare=False)
-    remake: Callable[[Ensemble], Quantity] = field(repr=False, compare=False)
+    remake: Callable[[Any], Quantity] = field(repr=False, compare=False)
     options: tuple[tuple[str, str], ...] = ()
     #: the same quantity with another parameter in place of one of these
     variants: tuple[Quantity, ...] = field(default=(), repr=False, compare=False)
@@ -117,7 +124,7 @@ class Quantity:
                 return variant
         return self
 
-    def with_(self, *, ensemble: Ensemble) -> Quantity:
+    def with_(self, *, ensemble: Named) -> Quantity:
         """The same quantity for another law of patterns.
 
         Raises: DeriveError ("not derived for this ensemble") where the system does not cover it.
