@@ -130,15 +130,15 @@ class ProductMeasure(Ensemble):
         for side, linear, _ in self.tails:
             if linear != mpmath.inf:
                 raise DeriveError(
-                    f"the cumulant log E exp(lambda x xi) diverges: the tail of the density towards {'+' if side > 0 else '-'}oo "
-                    "falls no faster than an exponential, while the query x is unbounded",
+                    "the cumulant log E exp(lambda x xi) diverges: the tail of the density towards "
+                    f"{'+' if side > 0 else '-'}oo falls no faster than an exponential, while the query x is unbounded",
                     given=str(self),
                     allowed="a bounded support, or a tail that falls faster than any exponential",
                 )
 
     @property
     def gaussian_tail(self) -> Expr:
-        """The largest k with p(x) <= exp(-(k + o(1)) x^2) at infinity: 0, a positive number, or oo (bounded support too)."""
+        """The largest k with p(x) <= exp(-(k + o(1)) x^2) at infinity: 0, positive, or oo (bounded support too)."""
         rates = [quadratic for _, _, quadratic in self.tails]
         if not rates or min(rates) == mpmath.inf:
             return oo

@@ -1,4 +1,4 @@
-"""The random energy model of any cumulant: annealed and frozen branch, condensation, one-step replica symmetry breaking.
+"""The random energy model of any cumulant: both branches, condensation, one-step replica symmetry breaking.
 
 P = exp(alpha N) energies are drawn independently; all that is asked of their law is the cumulant per N,
 
@@ -89,7 +89,7 @@ class RandomEnergyModel:
         return lam * self.energy(star)
 
     def one_step(self, breakpoint: Expr = BREAKPOINT, lam: Expr = LAM, alpha: Expr = ALPHA) -> Expr:
-        """Free entropy per N with one step of replica symmetry breaking, to be extremised over the breakpoint in (0, 1]."""
+        """Free entropy per N with one step of replica symmetry breaking, extremised over the breakpoint."""
         return (alpha + self.zeta(breakpoint * lam)) / breakpoint
 
     def participation(self, lam: Expr = LAM, star: Expr = LAM_STAR) -> Expr:
@@ -111,8 +111,8 @@ def general_derivation() -> Derivation:
     """The random energy model for an undefined cumulant zeta, from its definition; every system builds on these steps.
 
     Returns a Derivation whose steps are labelled rem-*: "rem-condensation" is the equation of the condensation point,
-    "rem-annealed" and "rem-frozen" the two branches of the free entropy, "rem-routes" the equality of the entropic and of
-    the one-step replica route, "rem-participation" the participation ratio.
+    "rem-annealed" and "rem-frozen" the two branches of the free entropy, "rem-routes" the equality of the entropic and
+    of the one-step replica route, "rem-participation" the participation ratio.
     """
     rem = RandomEnergyModel(ZETA(L))
     phi, psi, sigma, energy, rate = PHI, *(Function(n, real=True) for n in ("Phi_1", "Sigma", "epsilon", "I"))
@@ -128,9 +128,9 @@ def general_derivation() -> Derivation:
         premises: tuple[str, ...],
         text: str,
         *hints: tuple[str, object],
-        domain: Domain = Domain(),
+        domain: Domain | None = None,
     ) -> Step:
-        return Step(label, claim, rule, premises, _DOMAIN | domain, SOURCE, text, hints)  # type: ignore[arg-type]
+        return Step(label, claim, rule, premises, _DOMAIN | (domain or Domain()), SOURCE, text, hints)  # type: ignore[arg-type]
 
     steps = (
         step(

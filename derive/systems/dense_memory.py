@@ -35,6 +35,7 @@ from derive.core import Branch, Citation, DeriveError, Domain, Parameter, Proble
 from derive.ensembles import Binary, Ensemble, Gaussian, HiddenManifold, ProductMeasure, Spherical
 from derive.ledger import Derivation
 from derive.methods.rem import LAM_STAR, PHI, ZETA, RandomEnergyModel, general_derivation
+from derive.methods.script import Script
 from derive.nodes import Atoms, Density, Extremum
 from derive.quantity import Quantity, Result
 from derive.symbols import a as A
@@ -65,7 +66,7 @@ SOURCE = "B1; A1"
 
 @dataclass(frozen=True)
 class Cumulant:
-    """The noise of a query as a random energy model: zeta(l) as a closed or explicit expression, and how it got there."""
+    """The noise of a query as a random energy model: zeta(l), closed or explicit, and how it got there."""
 
     expression: Expr
     slope: Expr
@@ -92,51 +93,29 @@ def noise_cumulant(ensemble: Ensemble, amplitude: Expr = S.One, variance: Expr =
     Raises: DeriveError where the cumulant of the ensemble diverges.
     """
     domain = _domain(ensemble, *(amplitude.free_symbols | variance.free_symbols))
+    step = Script(domain, SOURCE)
     if isinstance(ensemble, Spherical):
         return _spherical_cumulant(domain)
     if isinstance(ensemble, ProductMeasure):
         ensemble.require_cumulant()
     site = ensemble.site
     definition = site.sites(site.query(site.log_average(L * X * XI, XI), X, amplitude, variance))
-    first = Step(
-        "cumulant",
-        Eq(ZETA(L), definition),
-        "definition",
-        ("rem-iid",),
-        domain,
-        SOURCE,
-        f"cumulant of the overlaps of a query with {ensemble.title}, averaged over the query",
-    )
+    first = step("cumulant", Eq(ZETA(L), definition), "definition", ("rem-iid",),
+                 f"cumulant of the overlaps of a query with {ensemble.title}, averaged over the query")
     closed = definition if _is_density(ensemble) else definition.doit()
     steps = [first]
     if closed != definition:
         steps.append(
-            Step(
-                "cumulant-closed", Eq(definition, closed), "evaluate", (), domain, SOURCE, "the averages, done exactly"
-            )
+            step("cumulant-closed", Eq(definition, closed), "evaluate", (), "the averages, done exactly")
         )
         steps.append(
-            Step(
-                "cumulant-value",
-                Eq(ZETA(L), closed),
-                "identity",
-                ("cumulant", "cumulant-closed"),
-                domain,
-                SOURCE,
-                "the cumulant in closed form",
-            )
+            step("cumulant-value", Eq(ZETA(L), closed), "identity", ("cumulant", "cumulant-closed"),
+                 "the cumulant in closed form")
         )
     statement = steps[-1].label
     steps.append(
-        Step(
-            "cumulant-convex",
-            Gt(diff(closed, L, 2), 0),
-            "positivity",
-            (),
-            domain,
-            SOURCE,
-            "the cumulant of this ensemble is strictly convex",
-        )
+        step("cumulant-convex", Gt(diff(closed, L, 2), 0), "positivity", (),
+             "the cumulant of this ensemble is strictly convex")
     )
     return Cumulant(closed, diff(closed, L), tuple(steps), statement, "cumulant-convex")
 
@@ -152,83 +131,29 @@ def _spherical_cumulant(domain: Domain) -> Cumulant:
     scale = sqrt(1 + 4 * L**2)
     root = 2 * L / (1 + scale)
     domain = domain | Domain(((_U, Interval.open(0, 1)),))
+    step = Script(domain, SOURCE)
     closed = L * root - log((1 + scale) / 2) / 2
     margin = L * (1 + 1 / (scale + 2 * L)) / (1 + scale) + log((1 + scale) / 2) / 2
     steps = (
-        Step(
-            "overlap-entropy",
-            "On the sphere of squared radius N the overlap u per N with a fixed direction has density "
-            "proportional to (1 - u^2)^((N - 3)/2), hence entropy log(1 - u^2)/2 per N.",
-            "theorem",
-            source=SOURCE,
-            text="the volume of a slice of the sphere",
-        ),
-        Step(
-            "cumulant",
-            Eq(ZETA(L), node),
-            "definition",
-            ("rem-iid", "overlap-entropy"),
-            domain,
-            SOURCE,
-            "Laplace's method over the overlap",
-        ),
-        Step(
-            "overlap-stationary",
-            Eq(L - _U / (1 - _U**2), 0),
-            "stationarity",
-            ("cumulant",),
-            domain,
-            SOURCE,
-            "stationarity in the overlap",
-        ),
-        Step(
-            "overlap-concave",
-            Lt(diff(body, _U, 2), 0),
-            "positivity",
-            (),
-            domain,
-            SOURCE,
-            "the exponent is concave: one maximum",
-        ),
-        Step("overlap-root", Eq(_U, root), "solve", ("overlap-stationary",), domain, SOURCE, "the root inside (0, 1)"),
-        Step("overlap-inside", Lt(root, 1), "positivity", (), domain, SOURCE, "it is an overlap"),
-        Step(
-            "laplace-point",
-            Eq(node, closed),
-            "extremum",
-            ("overlap-root", "overlap-concave"),
-            domain,
-            SOURCE,
-            "the exponent at its maximum",
-        ),
-        Step(
-            "cumulant-value",
-            Eq(ZETA(L), closed),
-            "identity",
-            ("cumulant", "laplace-point"),
-            domain,
-            SOURCE,
-            "the cumulant in closed form",
-        ),
-        Step(
-            "cumulant-slope",
-            Eq(Derivative(closed, L), root),
-            "differentiate",
-            (),
-            domain,
-            SOURCE,
-            "its slope is the overlap",
-        ),
-        Step("cumulant-convex", Gt(diff(root, L), 0), "positivity", (), domain, SOURCE, "strictly convex"),
-        Step(
-            "margin",
-            Eq(L - closed, margin),
-            "identity",
-            (),
-            domain,
-            SOURCE,
-            "signal minus noise, in a form in which nothing cancels",
-        ),
+        step("overlap-entropy",
+             "On the sphere of squared radius N the overlap u per N with a fixed direction has density "
+                 "proportional to (1 - u^2)^((N - 3)/2), hence entropy log(1 - u^2)/2 per N.",
+             "theorem", (), "the volume of a slice of the sphere"),
+        step("cumulant", Eq(ZETA(L), node), "definition", ("rem-iid", "overlap-entropy"),
+             "Laplace's method over the overlap"),
+        step("overlap-stationary", Eq(L - _U / (1 - _U**2), 0), "stationarity", ("cumulant",),
+             "stationarity in the overlap"),
+        step("overlap-concave", Lt(diff(body, _U, 2), 0), "positivity", (), "the exponent is concave: one maximum"),
+        step("overlap-root", Eq(_U, root), "solve", ("overlap-stationary",), "the root inside (0, 1)"),
+        step("overlap-inside", Lt(root, 1), "positivity", (), "it is an overlap"),
+        step("laplace-point", Eq(node, closed), "extremum", ("overlap-root", "overlap-concave"),
+             "the exponent at its maximum"),
+        step("cumulant-value", Eq(ZETA(L), closed), "identity", ("cumulant", "laplace-point"),
+             "the cumulant in closed form"),
+        step("cumulant-slope", Eq(Derivative(closed, L), root), "differentiate", (), "its slope is the overlap"),
+        step("cumulant-convex", Gt(diff(root, L), 0), "positivity", (), "strictly convex"),
+        step("margin", Eq(L - closed, margin), "identity", (),
+             "signal minus noise, in a form in which nothing cancels"),
     )
     return Cumulant(closed, root, steps, "cumulant-value", "cumulant-convex", margin)
 
@@ -269,16 +194,9 @@ def _rem_steps(*labels: str) -> tuple[Step, ...]:
 
 def specialise(label: str, claim: Eq, general: str, cumulant: Cumulant, domain: Domain, text: str) -> Step:
     """A step that puts an ensemble's cumulant in place of zeta in a general one."""
-    return Step(
-        label,
-        claim,
-        "specialise",
-        (general, cumulant.statement),
-        domain,
-        SOURCE,
-        text,
-        (("function", ZETA), ("replacement", Lambda(L, cumulant.expression))),
-    )
+    step = Script(domain, SOURCE)
+    return step(label, claim, "specialise", (general, cumulant.statement), text,
+                hints=(("function", ZETA), ("replacement", Lambda(L, cumulant.expression))))
 
 
 # ------------------------------------------------------------------------------------------------- condensation
@@ -301,6 +219,7 @@ def rem_condensation(ensemble: Ensemble) -> Quantity:
 def _rem_condensation(ensemble: Ensemble) -> Result:
     zeta = noise_cumulant(ensemble)
     domain = _domain(ensemble)
+    step = Script(domain, SOURCE)
     rate = (L * zeta.slope - zeta.expression).subs(L, LAM_STAR)
     curvature = LAM_STAR * diff(zeta.slope, L).subs(L, LAM_STAR)
     equation = Eq(ALPHA, rate)
@@ -310,24 +229,10 @@ def _rem_condensation(ensemble: Ensemble) -> Result:
         specialise(
             "condensation", equation, "rem-condensation", zeta, domain, "the condensation equation of this ensemble"
         ),
-        Step(
-            "condensation-slope",
-            Eq(Derivative(rate, LAM_STAR), curvature),
-            "differentiate",
-            (),
-            domain,
-            SOURCE,
-            "the rate grows with lambda_*",
-        ),
-        Step(
-            "condensation-monotone",
-            Gt(curvature, 0),
-            "positivity",
-            (zeta.convexity,),
-            domain,
-            SOURCE,
-            "strictly: at most one condensation point",
-        ),
+        step("condensation-slope", Eq(Derivative(rate, LAM_STAR), curvature), "differentiate", (),
+             "the rate grows with lambda_*"),
+        step("condensation-monotone", Gt(curvature, 0), "positivity", (zeta.convexity,),
+             "strictly: at most one condensation point"),
     )
     limit = overlap_entropy(ensemble)
     stage = Stage(LAM_STAR, rate - ALPHA, +1, S.Zero, **existence(limit, "no condensation: {}"))
@@ -379,89 +284,33 @@ def retrieval_capacity(ensemble: Ensemble) -> Quantity:
 def capacity_steps(ensemble: Ensemble, zeta: Cumulant, signal: Expr, domain: Domain) -> tuple[Step, ...]:
     """Signal against noise: both branches of the boundary of retrieval, for a signal of slope `signal` in lam."""
     rem = RandomEnergyModel(ZETA(L))
+    step = Script(domain, SOURCE)
     strength = Function("S", real=True)
     annealed = signal * LAM - ZETA(LAM)
     saturated = signal * LAM_HAT - ZETA(LAM_HAT)
     return (
-        Step(
-            "signal",
-            Eq(strength(LAM), signal * LAM),
-            "definition",
-            (),
-            domain,
-            SOURCE,
-            "exponent of the pattern's own term, per N",
-        ),
-        Step(
-            "boundary",
-            Eq(strength(LAM), PHI(LAM)),
-            "definition",
-            ("signal", "rem-annealed", "rem-frozen"),
-            domain,
-            SOURCE,
-            "retrieval ends where the noise's free entropy reaches the signal",
-        ),
-        Step(
-            "boundary-annealed",
-            Eq(signal * LAM, rem.annealed()),
-            "identity",
-            ("boundary", "signal", "rem-annealed"),
-            domain,
-            SOURCE,
-            "with annealed noise",
-        ),
-        Step(
-            "capacity-annealed",
-            Eq(ALPHA, annealed),
-            "rearrange",
-            ("boundary-annealed",),
-            domain,
-            SOURCE,
-            "solved for the load",
-        ),
-        Step(
-            "boundary-frozen",
-            Eq(signal * LAM, LAM * rem.energy(LAM_HAT)),
-            "identity",
-            ("boundary", "signal", "rem-frozen"),
-            domain,
-            SOURCE,
-            "with frozen noise: lambda_* has reached lambda-hat",
-            (("symbol", LAM_STAR), ("value", LAM_HAT)),
-        ),
-        Step(
-            "saturation",
-            Eq(signal - rem.energy(LAM_HAT), 0),
-            "rearrange",
-            ("boundary-frozen",),
-            domain,
-            SOURCE,
-            "the frozen boundary does not depend on lambda",
-        ),
-        Step(
-            "capacity-frozen",
-            Eq(rem.rate(LAM_HAT), saturated),
-            "identity",
-            ("saturation",),
-            domain,
-            SOURCE,
-            "the load at saturation is the annealed capacity at lambda-hat",
-        ),
-        Step(
-            "capacity-slope",
-            Eq(Derivative(annealed, LAM), signal - rem.energy(LAM)),
-            "differentiate",
-            (),
-            domain,
-            SOURCE,
-            "saturation is the maximum of the annealed capacity: both branches meet with zero slope",
-        ),
+        step("signal", Eq(strength(LAM), signal * LAM), "definition", (), "exponent of the pattern's own term, per N"),
+        step("boundary", Eq(strength(LAM), PHI(LAM)), "definition", ("signal", "rem-annealed", "rem-frozen"),
+             "retrieval ends where the noise's free entropy reaches the signal"),
+        step("boundary-annealed", Eq(signal * LAM, rem.annealed()), "identity",
+             ("boundary", "signal", "rem-annealed"), "with annealed noise"),
+        step("capacity-annealed", Eq(ALPHA, annealed), "rearrange", ("boundary-annealed",), "solved for the load"),
+        step("boundary-frozen", Eq(signal * LAM, LAM * rem.energy(LAM_HAT)), "identity",
+             ("boundary", "signal", "rem-frozen"), "with frozen noise: lambda_* has reached lambda-hat",
+             hints=(("symbol", LAM_STAR), ("value", LAM_HAT))),
+        step("saturation", Eq(signal - rem.energy(LAM_HAT), 0), "rearrange", ("boundary-frozen",),
+             "the frozen boundary does not depend on lambda"),
+        step("capacity-frozen", Eq(rem.rate(LAM_HAT), saturated), "identity", ("saturation",),
+             "the load at saturation is the annealed capacity at lambda-hat"),
+        step("capacity-slope", Eq(Derivative(annealed, LAM), signal - rem.energy(LAM)), "differentiate", (),
+             "saturation is the maximum of the annealed capacity: both branches meet with zero slope"),
     )
 
 
 def _retrieval_capacity(ensemble: Ensemble) -> Result:
     zeta = noise_cumulant(ensemble)
     domain = _domain(ensemble)
+    step = Script(domain, SOURCE)
     value = zeta.below(ensemble.rho)
     slope = ensemble.rho - zeta.slope
     steps = (
@@ -484,15 +333,8 @@ def _retrieval_capacity(ensemble: Ensemble) -> Result:
             domain,
             "where it saturates, if there is a root; beyond it the capacity keeps its value there",
         ),
-        Step(
-            "capacity-concave",
-            Lt(diff(slope, L), 0),
-            "positivity",
-            (zeta.convexity,),
-            domain,
-            SOURCE,
-            "the capacity is concave in l: at most one saturation point, and it is a maximum",
-        ),
+        step("capacity-concave", Lt(diff(slope, L), 0), "positivity", (zeta.convexity,),
+             "the capacity is concave in l: at most one saturation point, and it is a maximum"),
     )
     equation = Eq(ALPHA_1, Extremum(value, L, Interval.Lopen(0, LAM), "max"))
     stage = Stage(L, slope, -1, S.Zero, LAM, clip=True)
@@ -544,6 +386,7 @@ def _full_capacity(ensemble: Ensemble) -> Result:
     if isinstance(ensemble, ProductMeasure):
         ensemble.require_cumulant()
     domain = _domain(ensemble, THETA, _PAIR_L)
+    step = Script(domain, SOURCE)
     site = ensemble.site
     conditions: set[Boolean] = set()
 
@@ -561,107 +404,47 @@ def _full_capacity(ensemble: Ensemble) -> Result:
     bound_closed = -norm_closed / (1 + THETA)
     lagrange = Function("Lambda", real=True)
     steps = [
-        Step(
-            "empirical-laws",
-            "Among exp(alpha N) patterns every empirical law Q of the entries with relative entropy KL(Q|p) <= alpha "
-            "occurs, and no other (Sanov); the worst of them decides.",
-            "theorem",
-            source=SOURCE,
-            text="first moment over patterns",
-        ),
-        Step(
-            "signal-noise",
-            "A pattern with empirical law Q is retrieved up to the load max over l <= lambda of E_Q[l x^2 - log M(l x)], "
-            "M(y) = E exp(y xi).",
-            "assumption",
-            source=SOURCE,
-            text="the retrieval condition with that pattern as the query",
-        ),
-        Step(
-            "tilted-law",
-            Eq(lagrange(THETA), tilted_norm),
-            "definition",
-            ("empirical-laws",),
-            domain,
-            SOURCE,
-            "the cheapest law for a given margin is p tilted by exp(-theta margin); Lambda is the log of its norm",
-        ),
-        Step(
-            "mean-margin",
-            Eq(Derivative(tilted_norm, THETA), -mean_margin),
-            "differentiate",
-            (),
-            domain,
-            SOURCE,
-            "mean margin under the tilted law",
-        ),
-        Step(
-            "cost",
-            Eq(cost, -THETA * mean_margin - tilted_norm),
-            "identity",
-            (),
-            domain,
-            SOURCE,
-            "its relative entropy: the mean of the log of its density",
-        ),
-        Step(
-            "balance",
-            Eq(mean_margin, -THETA * mean_margin - tilted_norm),
-            "definition",
-            ("empirical-laws", "signal-noise", "cost"),
-            domain,
-            SOURCE,
-            "at the capacity the worst law that occurs is just lost: cost = mean margin",
-        ),
-        Step("noise-value", Eq(mean_margin, bound), "rearrange", ("balance",), domain, SOURCE, "the load there"),
-        Step(
-            "noise-stationary",
-            Eq(Derivative(bound, THETA), (mean_margin * (1 + THETA) + tilted_norm) / (1 + THETA) ** 2),
-            "differentiate",
-            (),
-            domain,
-            SOURCE,
-            "balance is stationarity of the bound in theta: a maximum over theta, l",
-        ),
-        Step(
-            "pairs",
-            "A pair of patterns with x.xi > |x|^2 defeats retrieval of x at every lambda; among exp(2 alpha N) pairs none "
-            "exists below half of Chernoff's rate, max over l of -log E exp(l x (xi - x)).",
-            "theorem",
-            source=SOURCE,
-            text="first moment over pairs",
-        ),
+        step("empirical-laws",
+             "Among exp(alpha N) patterns every empirical law Q of the entries with relative entropy KL(Q|p) <= alpha "
+                 "occurs, and no other (Sanov); the worst of them decides.",
+             "theorem", (), "first moment over patterns"),
+        step("signal-noise",
+             "A pattern with empirical law Q is retrieved up to the load max over l <= lambda of "
+             "E_Q[l x^2 - log M(l x)], M(y) = E exp(y xi).",
+             "assumption", (), "the retrieval condition with that pattern as the query"),
+        step("tilted-law", Eq(lagrange(THETA), tilted_norm), "definition", ("empirical-laws",),
+             "the cheapest law for a given margin is p tilted by exp(-theta margin); Lambda is the log of its norm"),
+        step("mean-margin", Eq(Derivative(tilted_norm, THETA), -mean_margin), "differentiate", (),
+             "mean margin under the tilted law"),
+        step("cost", Eq(cost, -THETA * mean_margin - tilted_norm), "identity", (),
+             "its relative entropy: the mean of the log of its density"),
+        step("balance", Eq(mean_margin, -THETA * mean_margin - tilted_norm), "definition",
+             ("empirical-laws", "signal-noise", "cost"),
+             "at the capacity the worst law that occurs is just lost: cost = mean margin"),
+        step("noise-value", Eq(mean_margin, bound), "rearrange", ("balance",), "the load there"),
+        step("noise-stationary",
+             Eq(Derivative(bound, THETA), (mean_margin * (1 + THETA) + tilted_norm) / (1 + THETA) ** 2),
+             "differentiate", (), "balance is stationarity of the bound in theta: a maximum over theta, l"),
+        step("pairs",
+             "A pair of patterns with x.xi > |x|^2 defeats retrieval of x at every lambda; among exp(2 alpha N) pairs "
+             "none exists below half of Chernoff's rate, max over l of -log E exp(l x (xi - x)).",
+             "theorem", (), "first moment over pairs"),
     ]
     if norm_closed != tilted_norm:
         steps.append(
-            Step(
-                "noise-closed",
-                Eq(tilted_norm, norm_closed),
-                "evaluate",
-                (),
-                domain,
-                SOURCE,
-                "the averages, done exactly",
-            )
+            step("noise-closed", Eq(tilted_norm, norm_closed), "evaluate", (), "the averages, done exactly")
         )
     if pair_closed != pair:
         steps.append(
-            Step("pair-closed", Eq(pair, pair_closed), "evaluate", (), domain, SOURCE, "the averages, done exactly")
+            step("pair-closed", Eq(pair, pair_closed), "evaluate", (), "the averages, done exactly")
         )
     tie = _ties(ensemble)
     upper = _margin_limit(ensemble)
     within = domain | Domain(((L, Interval.Lopen(0, upper)),)) if upper not in (0, oo) else domain
     near = domain | Domain(((L, Interval.open(0, _pair_limit(ensemble))),)) if upper not in (0, oo) else domain
     steps += [
-        Step(
-            f"converges-{i}",
-            condition,
-            "positivity",
-            (),
-            within if THETA in condition.free_symbols else near,
-            SOURCE,
-            "the averages converge on this domain",
-        )
+        step(f"converges-{i}", condition, "positivity", (), "the averages converge on this domain",
+             domain=within if THETA in condition.free_symbols else near)
         for i, condition in enumerate(sorted(conditions, key=str), 1)
     ]
     slope = closed(site.at(site.tilted(X**2 - X * site.tilted(XI, L * X * XI, XI), -THETA * margin, X)))
@@ -764,7 +547,7 @@ def _is_sign(ensemble: Ensemble) -> bool:
 
 
 def _margin_limit(ensemble: Ensemble) -> Expr:
-    """Largest l at which the margin l x^2 - log M(l x) does not fall without bound: four times the Gaussian rate of the tail."""
+    """Largest l at which l x^2 - log M(l x) is bounded below: four times the Gaussian rate of the tail."""
     if isinstance(ensemble, Gaussian):
         return S(2)
     return 4 * ensemble.gaussian_tail if isinstance(ensemble, ProductMeasure) else oo
@@ -778,16 +561,11 @@ def _pair_limit(ensemble: Ensemble) -> Expr:
 
 def _full_capacity_spherical(ensemble: Ensemble) -> Result:
     typical = _retrieval_capacity(ensemble)
-    step = Step(
-        "all-alike",
-        "Every pattern has the same norm, and the noise of a query on the sphere depends on nothing else: all patterns "
-        "are retrieved up to the capacity of a typical one.",
-        "theorem",
-        source=SOURCE,
-        text="rotation symmetry",
-    )
+    alike = Script(_domain(ensemble), SOURCE)(
+        "all-alike", "Every pattern has the same norm, and the noise of a query on the sphere depends on nothing "
+        "else: all patterns are retrieved up to the capacity of a typical one.", "theorem", (), "rotation symmetry")
     derivation = Derivation(
-        f"full-capacity/{ensemble}", f"Capacity for all patterns, {ensemble.title}", (*typical.derivation.steps, step)
+        f"full-capacity/{ensemble}", f"Capacity for all patterns, {ensemble.title}", (*typical.derivation.steps, alike)
     )
     problem = typical.problem
     value = problem.branches[0].value
@@ -847,6 +625,7 @@ def retrieval_basin(ensemble: Ensemble) -> Quantity:
 def _basin_on_shell(ensemble: Ensemble) -> Result:
     zeta = noise_cumulant(ensemble)
     domain = _domain(ensemble, OVERLAP)
+    step = Script(domain, SOURCE)
     annealed = (ALPHA + zeta.expression.subs(L, LAM)) / LAM
     frozen = zeta.slope.subs(L, LAM_STAR)
     rate = (L * zeta.slope - zeta.expression).subs(L, LAM_STAR)
@@ -855,60 +634,17 @@ def _basin_on_shell(ensemble: Ensemble) -> Result:
     steps = (
         *_rem_steps("rem-frozen", "rem-annealed"),
         *zeta.steps,
-        Step(
-            "signal",
-            Eq(strength(LAM), OVERLAP * LAM),
-            "definition",
-            (),
-            domain,
-            SOURCE,
-            "the start has the norm of a pattern, overlap m with it, and sees the same noise as a pattern",
-        ),
-        Step(
-            "boundary",
-            Eq(strength(LAM), PHI(LAM)),
-            "definition",
-            ("signal",),
-            domain,
-            SOURCE,
-            "signal = noise",
-        ),
-        Step(
-            "boundary-annealed",
-            Eq(OVERLAP * LAM, general.annealed()),
-            "identity",
-            ("boundary", "signal", "rem-annealed"),
-            domain,
-            SOURCE,
-            "with annealed noise",
-        ),
-        Step(
-            "overlap-annealed",
-            Eq(OVERLAP, general.annealed() / LAM),
-            "rearrange",
-            ("boundary-annealed",),
-            domain,
-            SOURCE,
-            "solved for m",
-        ),
-        Step(
-            "boundary-frozen",
-            Eq(OVERLAP * LAM, general.frozen()),
-            "identity",
-            ("boundary", "signal", "rem-frozen"),
-            domain,
-            SOURCE,
-            "with frozen noise",
-        ),
-        Step(
-            "overlap-frozen",
-            Eq(OVERLAP, general.energy(LAM_STAR)),
-            "rearrange",
-            ("boundary-frozen",),
-            domain,
-            SOURCE,
-            "solved for m",
-        ),
+        step("signal", Eq(strength(LAM), OVERLAP * LAM), "definition", (),
+             "the start has the norm of a pattern, overlap m with it, and sees the same noise as a pattern"),
+        step("boundary", Eq(strength(LAM), PHI(LAM)), "definition", ("signal",), "signal = noise"),
+        step("boundary-annealed", Eq(OVERLAP * LAM, general.annealed()), "identity",
+             ("boundary", "signal", "rem-annealed"), "with annealed noise"),
+        step("overlap-annealed", Eq(OVERLAP, general.annealed() / LAM), "rearrange", ("boundary-annealed",),
+             "solved for m"),
+        step("boundary-frozen", Eq(OVERLAP * LAM, general.frozen()), "identity", ("boundary", "signal", "rem-frozen"),
+             "with frozen noise"),
+        step("overlap-frozen", Eq(OVERLAP, general.energy(LAM_STAR)), "rearrange", ("boundary-frozen",),
+             "solved for m"),
         specialise(
             "basin-annealed", Eq(OVERLAP, annealed), "overlap-annealed", zeta, domain, "below the condensation point"
         ),

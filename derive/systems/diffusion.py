@@ -41,6 +41,7 @@ from derive.core import Branch, Citation, DeriveError, Domain, Parameter, Proble
 from derive.ensembles import Ensemble, Spherical
 from derive.ensembles.sites import GaussianSites
 from derive.ledger import Derivation
+from derive.methods.script import Script
 from derive.quantity import Quantity, Result
 from derive.symbols import alpha as ALPHA
 from derive.symbols import b as B
@@ -62,6 +63,7 @@ B_STAR = Symbol("b_*", positive=True)
 T_C = Symbol("t_c", positive=True)
 T_O = Symbol("t_o", positive=True)
 T_G = Symbol("t_g", positive=True)
+_E_STAR = Symbol("e_*", positive=True)
 RADIUS = Symbol("R", positive=True)
 KL = Symbol("KL", nonnegative=True)
 _H = Symbol("h", real=True)
@@ -107,12 +109,13 @@ class Distances:
         self.ensemble, self.site = ensemble, ensemble.site
         self.domain = Domain(
             (
-                *((k, _POSITIVE) for k in (ALPHA, B, B_STAR, T, T_C, T_O, T_G)),
+                *((k, _POSITIVE) for k in (ALPHA, B, B_STAR, T, T_C, T_O, T_G, _E_STAR)),
                 (QUERY, Interval(0, oo)),
                 (C, Interval(0, oo)),
                 *((p.symbol, p.domain) for p in ensemble.parameters),
             )
         )
+        self.step = Script(self.domain, SOURCE)
 
     @property
     def gaussian(self) -> bool:
@@ -172,46 +175,21 @@ class Distances:
 
     def start(self) -> tuple[Step, ...]:
         """What every derivation of this system begins with: assumptions and the definition of psi."""
+        step = self.step
         steps = [
-            Step(
-                "large-n",
-                "P = exp(alpha N) independent data points at large N; the free entropies of signal and noise are "
-                "self-averaging, and given the query the squared distances to the other data are a random energy model.",
-                "assumption",
-                source=SOURCE,
-                text="what makes memorization a condensation",
-            ),
-            Step(
-                "psi",
-                Eq(PSI(B, QUERY), self.psi(B, QUERY)),
-                "definition",
-                ("large-n",),
-                self.domain,
-                SOURCE,
-                f"cumulant of the squared distances between a query and the data, {self.ensemble.title}",
-            ),
+            step("large-n",
+                 "P = exp(alpha N) independent data points at large N; the free entropies of signal and noise are "
+                 "self-averaging; given the query, the squared distances to the other data are a random energy model.",
+                 "assumption", (), "what makes memorization a condensation"),
+            step("psi", Eq(PSI(B, QUERY), self.psi(B, QUERY)), "definition", ("large-n",),
+                 f"cumulant of the squared distances between a query and the data, {self.ensemble.title}"),
         ]
         if self.gaussian:
             site, done = self.site.at(self.psi_site(B, QUERY)), self.done(self.psi_site(B, QUERY), B)
             steps += [
-                Step(
-                    "psi-site",
-                    Eq(site, done),
-                    "evaluate",
-                    (),
-                    self.domain,
-                    SOURCE,
-                    "the Gaussian integrals along one eigenvalue",
-                ),
-                Step(
-                    "psi-value",
-                    Eq(PSI(B, QUERY), self.psi_closed(B, QUERY)),
-                    "identity",
-                    ("psi", "psi-site"),
-                    self.domain,
-                    SOURCE,
-                    "psi for this ensemble",
-                ),
+                step("psi-site", Eq(site, done), "evaluate", (), "the Gaussian integrals along one eigenvalue"),
+                step("psi-value", Eq(PSI(B, QUERY), self.psi_closed(B, QUERY)), "identity", ("psi", "psi-site"),
+                     "psi for this ensemble"),
             ]
         return tuple(steps)
 
@@ -254,14 +232,15 @@ def _exists(distances: Distances, what: str) -> dict[str, object]:
         return {}
     return {
         "exists": Lt(ALPHA, limit),
-        "absent": f"no {what}: the load is at or above {limit} (= {float(limit):.6g}), the entropy per entry of this law",
+        "absent": f"no {what}: the load is at or above {limit} (= {float(limit):.6g}), "
+        "the entropy per entry of this law",
     }
 
 
 def _closed_step(label: str, left: Expr, right: Expr, distances: Distances, text: str) -> tuple[Step, Expr]:
     """A step that does the average over the spectrum, and its result."""
     done = distances.closed(right)
-    return Step(label, Eq(right, done), "evaluate", (), distances.domain, SOURCE, text), done
+    return distances.step(label, Eq(right, done), "evaluate", (), text), done
 
 
 # --------------------------------------------------------------------------------------------------------- onset
@@ -276,61 +255,22 @@ def onset_time(ensemble: Ensemble) -> Quantity:
 
 def _onset(distances: Distances) -> tuple[tuple[Step, ...], Expr]:
     """Steps to the onset equation and its right-hand side as a function of t."""
+    step = distances.step
     signal = Function("S", real=True)
     right = -distances.psi_closed(1 / T, S.Zero)
     steps = [
-        Step(
-            "signal-at-data",
-            Eq(signal(T), 0),
-            "definition",
-            (),
-            distances.domain,
-            SOURCE,
-            "exponent of the data point's own term, at the data point itself",
-        ),
-        Step(
-            "trap",
-            Eq(signal(T), ALPHA + PSI(1 / T, 0)),
-            "definition",
-            ("large-n",),
-            distances.domain,
-            SOURCE,
-            "the trap appears where signal and noise are equal, at s = 0 and b = 1/t",
-        ),
-        Step(
-            "onset",
-            Eq(ALPHA, -PSI(1 / T, 0)),
-            "rearrange",
-            ("trap", "signal-at-data"),
-            distances.domain,
-            SOURCE,
-            "solved for the load",
-        ),
-        Step(
-            "onset-value",
-            Eq(ALPHA, right),
-            "identity",
-            ("onset", distances.psi_label),
-            distances.domain,
-            SOURCE,
-            "with psi of this ensemble",
-        ),
+        step("signal-at-data", Eq(signal(T), 0), "definition", (),
+             "exponent of the data point's own term, at the data point itself"),
+        step("trap", Eq(signal(T), ALPHA + PSI(1 / T, 0)), "definition", ("large-n",),
+             "the trap appears where signal and noise are equal, at s = 0 and b = 1/t"),
+        step("onset", Eq(ALPHA, -PSI(1 / T, 0)), "rearrange", ("trap", "signal-at-data"), "solved for the load"),
+        step("onset-value", Eq(ALPHA, right), "identity", ("onset", distances.psi_label), "with psi of this ensemble"),
     ]
     if distances.gaussian:
-        step, done = _closed_step("onset-average", T, right, distances, "the average over the spectrum")
-        return (
-            *steps,
-            step,
-            Step(
-                "onset-closed",
-                Eq(ALPHA, done),
-                "identity",
-                ("onset-value", "onset-average"),
-                distances.domain,
-                SOURCE,
-                "the onset in closed form",
-            ),
-        ), done
+        average, done = _closed_step("onset-average", T, right, distances, "the average over the spectrum")
+        last = step("onset-closed", Eq(ALPHA, done), "identity", ("onset-value", "onset-average"),
+                    "the onset in closed form")
+        return (*steps, average, last), done
     return tuple(steps), right
 
 
@@ -349,37 +289,19 @@ def _onset_time(distances: Distances) -> Result:
 
 def _uniqueness(name: str, distances: Distances, right: Expr, load: Expr) -> tuple[Step, ...]:
     """That load = right(t) has one root in t, where the site averages are done in closed form."""
+    step = distances.step
     if not distances.gaussian:
         return (
-            Step(
-                f"{name}-unique",
-                "The information that the noisy point carries falls strictly with t, from the entropy of the data "
-                "(infinite for a density) to 0: one root where the load is below it, none otherwise.",
-                "theorem",
-                source="Guo, Shamai, Verdu (2005), I-MMSE",
-                text="existence and uniqueness",
-            ),
+            step(f"{name}-unique",
+                 "The information that the noisy point carries falls strictly with t, from the entropy of the data "
+                 "(infinite for a density) to 0: one root where the load is below it, none otherwise.",
+                 "theorem", (), "existence and uniqueness", source="Guo, Shamai, Verdu (2005), I-MMSE"),
         )
     slope = diff(right, T)
     return (
-        Step(
-            f"{name}-falls",
-            Lt(slope, 0),
-            "positivity",
-            (),
-            distances.domain,
-            SOURCE,
-            "the right-hand side falls strictly with t",
-        ),
-        Step(
-            f"{name}-unique",
-            UniqueRoot(right - load, T, _POSITIVE, -1),
-            "monotone-root",
-            (f"{name}-falls",),
-            distances.domain,
-            SOURCE,
-            "from infinity at t = 0 to 0 at infinity: exactly one root",
-        ),
+        step(f"{name}-falls", Lt(slope, 0), "positivity", (), "the right-hand side falls strictly with t"),
+        step(f"{name}-unique", UniqueRoot(right - load, T, _POSITIVE, -1), "monotone-root", (f"{name}-falls",),
+             "from infinity at t = 0 to 0 at infinity: exactly one root"),
     )
 
 
@@ -402,77 +324,28 @@ def collapse_time(ensemble: Ensemble) -> Quantity:
 
 def _collapse(distances: Distances) -> tuple[tuple[Step, ...], Expr]:
     """Three routes to the collapse, their equality, and the right-hand side of alpha = I(t)."""
-    domain, site = distances.domain, distances.site
+    step, site = distances.step, distances.site
     signal, rate, information = (Function(n, real=True) for n in ("S", "I", "I_mutual"))
     by_signal = -PSI(1 / T, T) - Rational(1, 2)
     signal_value = -distances.psi_closed(1 / T, T) - Rational(1, 2)
     steps: list[Step] = [
         # first route: signal against noise
-        Step(
-            "signal",
-            Eq(signal(B, QUERY), -B * QUERY / 2),
-            "definition",
-            (),
-            domain,
-            SOURCE,
-            "exponent of the data point's own term at distance sqrt(s) per sqrt(N)",
-        ),
-        Step(
-            "balance",
-            Eq(signal(B, QUERY), ALPHA + PSI(B, QUERY)),
-            "definition",
-            ("large-n",),
-            domain,
-            SOURCE,
-            "the point is lost where the noise reaches the signal",
-        ),
-        Step(
-            "balance-solved",
-            Eq(ALPHA, -B * QUERY / 2 - PSI(B, QUERY)),
-            "rearrange",
-            ("balance", "signal"),
-            domain,
-            SOURCE,
-            "solved for the load",
-        ),
-        Step(
-            "balance-typical",
-            Eq(ALPHA, by_signal),
-            "substitute",
-            ("balance-solved",),
-            domain,
-            SOURCE,
-            "on a typical trajectory s = t and b = 1/t",
-            (("symbol", B), ("value", 1 / T), ("symbol", QUERY), ("value", T)),
-        ),
-        Step(
-            "route-signal",
-            Eq(ALPHA, signal_value),
-            "identity",
-            ("balance-typical", distances.psi_label),
-            domain,
-            SOURCE,
-            "first route, with psi of this ensemble",
-        ),
+        step("signal", Eq(signal(B, QUERY), -B * QUERY / 2), "definition", (),
+             "exponent of the data point's own term at distance sqrt(s) per sqrt(N)"),
+        step("balance", Eq(signal(B, QUERY), ALPHA + PSI(B, QUERY)), "definition", ("large-n",),
+             "the point is lost where the noise reaches the signal"),
+        step("balance-solved", Eq(ALPHA, -B * QUERY / 2 - PSI(B, QUERY)), "rearrange", ("balance", "signal"),
+             "solved for the load"),
+        step("balance-typical", Eq(ALPHA, by_signal), "substitute", ("balance-solved",),
+             "on a typical trajectory s = t and b = 1/t",
+             hints=(("symbol", B), ("value", 1 / T), ("symbol", QUERY), ("value", T))),
+        step("route-signal", Eq(ALPHA, signal_value), "identity", ("balance-typical", distances.psi_label),
+             "first route, with psi of this ensemble"),
         # second route: the entropy of the noise vanishes
-        Step(
-            "rate",
-            Eq(rate(B, QUERY), distances.divergence_raw(B, QUERY)),
-            "definition",
-            (),
-            domain,
-            SOURCE,
-            "rate of the data that dominate at b: relative entropy of the tilted entries to their prior",
-        ),
-        Step(
-            "condensation",
-            Eq(ALPHA, rate(1 / T, T)),
-            "definition",
-            (),
-            domain,
-            SOURCE,
-            "no data point other than the true one is left: the rate is the load",
-        ),
+        step("rate", Eq(rate(B, QUERY), distances.divergence_raw(B, QUERY)), "definition", (),
+             "rate of the data that dominate at b: relative entropy of the tilted entries to their prior"),
+        step("condensation", Eq(ALPHA, rate(1 / T, T)), "definition", (),
+             "no data point other than the true one is left: the rate is the load"),
     ]
     if distances.gaussian:
         raw, done = (
@@ -481,138 +354,58 @@ def _collapse(distances: Distances) -> tuple[tuple[Step, ...], Expr]:
         )
         rate_value = distances.divergence(1 / T, T)
         steps += [
-            Step(
-                "rate-site",
-                Eq(raw, done),
-                "evaluate",
-                (),
-                domain,
-                SOURCE,
-                "relative entropy of two Gaussians, averaged over the query",
-            ),
-            Step(
-                "route-condensation",
-                Eq(ALPHA, rate_value),
-                "identity",
-                ("condensation", "rate", "rate-site"),
-                domain,
-                SOURCE,
-                "second route",
-            ),
+            step("rate-site", Eq(raw, done), "evaluate", (),
+                 "relative entropy of two Gaussians, averaged over the query"),
+            step("route-condensation", Eq(ALPHA, rate_value), "identity", ("condensation", "rate", "rate-site"),
+                 "second route"),
         ]
     else:
         left = site.query(site.tilted((X - XI) ** 2, distances.exponent(1 / T), XI), X, S.One, T)
         rate_value = -Rational(1, 2) - site.query(site.log_average(distances.exponent(1 / T), XI), X, S.One, T)
         steps += [
-            Step(
-                "nishimori",
-                Eq(left, T),
-                "nishimori",
-                (),
-                domain,
-                SOURCE,
-                "at b = 1/t the tilted entry is a sample of the true posterior, and may be exchanged with the true entry",
-            ),
-            Step(
-                "route-condensation",
-                Eq(ALPHA, rate_value),
-                "identity",
-                ("condensation", "rate", "nishimori"),
-                domain,
-                SOURCE,
-                "second route",
-            ),
+            step("nishimori", Eq(left, T), "nishimori", (),
+                 "at b = 1/t the tilted entry is a sample of the posterior, exchangeable with the true entry"),
+            step("route-condensation", Eq(ALPHA, rate_value), "identity", ("condensation", "rate", "nishimori"),
+                 "second route"),
         ]
     steps += _information_route(distances, information)
     final = site.sites(log(1 + C / T) / 2) if isinstance(site, GaussianSites) else signal_value
     steps.append(
-        Step(
-            "routes",
-            Eq(ALPHA, final),
-            "routes-agree",
-            ("route-signal", "route-condensation", "route-information"),
-            domain,
-            SOURCE,
-            "three routes, one equation",
-        )
+        step("routes", Eq(ALPHA, final), "routes-agree", ("route-signal", "route-condensation", "route-information"),
+             "three routes, one equation")
     )
     if distances.gaussian:
-        step, done = _closed_step("collapse-average", T, final, distances, "the average over the spectrum")
-        return (
-            *steps,
-            step,
-            Step(
-                "collapse-closed",
-                Eq(ALPHA, done),
-                "identity",
-                ("routes", "collapse-average"),
-                domain,
-                SOURCE,
-                "the collapse in closed form",
-            ),
-        ), done
+        average, done = _closed_step("collapse-average", T, final, distances, "the average over the spectrum")
+        last = step("collapse-closed", Eq(ALPHA, done), "identity", ("routes", "collapse-average"),
+                    "the collapse in closed form")
+        return (*steps, average, last), done
     return tuple(steps), final
 
 
 def _information_route(distances: Distances, information: Function) -> list[Step]:
     """Third route: the mutual information between a data point and its noisy version, from two entropies."""
-    domain, site = distances.domain, distances.site
+    step, site = distances.step, distances.site
     log_marginal = site.log_average(-((X - XI) ** 2) / (2 * T), XI) - log(2 * pi * T) / 2
     entropy = -site.query(log_marginal, X, S.One, T)
     noise = log(2 * pi * E * T) / 2
     steps = [
-        Step(
-            "information",
-            Eq(information(T), site.sites(entropy - noise)),
-            "definition",
-            (),
-            domain,
-            SOURCE,
-            "entropy of the noisy entry minus entropy of the noise",
-        ),
-        Step(
-            "reliable",
-            Eq(ALPHA, information(T)),
-            "definition",
-            (),
-            domain,
-            SOURCE,
-            "exp(alpha N) points can be told apart up to the mutual information (channel coding)",
-        ),
+        step("information", Eq(information(T), site.sites(entropy - noise)), "definition", (),
+             "entropy of the noisy entry minus entropy of the noise"),
+        step("reliable", Eq(ALPHA, information(T)), "definition", (),
+             "exp(alpha N) points can be told apart up to the mutual information (channel coding)"),
     ]
     if distances.gaussian:
         done = entropy.doit()
         steps += [
-            Step(
-                "entropy-site",
-                Eq(site.at(entropy), site.at(done)),
-                "evaluate",
-                (),
-                domain,
-                SOURCE,
-                "entropy of a Gaussian of variance c + t",
-            ),
-            Step(
-                "route-information",
-                Eq(ALPHA, site.sites(done - noise)),
-                "identity",
-                ("reliable", "information", "entropy-site"),
-                domain,
-                SOURCE,
-                "third route",
-            ),
+            step("entropy-site", Eq(site.at(entropy), site.at(done)), "evaluate", (),
+                 "entropy of a Gaussian of variance c + t"),
+            step("route-information", Eq(ALPHA, site.sites(done - noise)), "identity",
+                 ("reliable", "information", "entropy-site"), "third route"),
         ]
     else:
         steps.append(
-            Step(
-                "route-information",
-                Eq(ALPHA, entropy - noise),
-                "identity",
-                ("reliable", "information"),
-                domain,
-                SOURCE,
-                "third route",
-            )
+            step("route-information", Eq(ALPHA, entropy - noise), "identity", ("reliable", "information"),
+                 "third route")
         )
     return steps
 
@@ -637,179 +430,71 @@ def _collapse_time(distances: Distances) -> Result:
 
 
 def _fresh(distances: Distances) -> tuple[tuple[Step, ...], Expr, Expr]:
-    """Condensation of the noise at a fresh point: its steps, the rate at b and the mean squared distance at b (both s = 0)."""
-    domain = distances.domain
+    """Condensation of the noise at a fresh point: steps, rate and mean squared distance at b (s = 0)."""
+    step = distances.step
     zero = S.Zero
     raw_psi, raw_rate = distances.psi_closed(B, zero), distances.divergence(B, zero)
     rate, distance = distances.closed(raw_rate), distances.closed(distances.distance(B, zero))
     steps = [
-        Step(
-            "fresh",
-            "A fresh point of the data law sees all data points alike: s = 0 and no signal.",
-            "assumption",
-            source=SOURCE,
-            text="the query of generalization",
-        ),
-        Step(
-            "fresh-rate",
-            Eq(B * Derivative(raw_psi, B) - raw_psi, raw_rate),
-            "differentiate",
-            (),
-            domain,
-            SOURCE,
-            "the rate is the Legendre transform of psi_0",
-        ),
-        Step(
-            "fresh-distance",
-            Eq(-2 * Derivative(raw_psi, B), distances.distance(B, zero)),
-            "differentiate",
-            (),
-            domain,
-            SOURCE,
-            "mean squared distance of the data that dominate at b",
-        ),
+        step("fresh", "A fresh point of the data law sees all data points alike: s = 0 and no signal.", "assumption",
+             (), "the query of generalization"),
+        step("fresh-rate", Eq(B * Derivative(raw_psi, B) - raw_psi, raw_rate), "differentiate", (),
+             "the rate is the Legendre transform of psi_0"),
+        step("fresh-distance", Eq(-2 * Derivative(raw_psi, B), distances.distance(B, zero)), "differentiate", (),
+             "mean squared distance of the data that dominate at b"),
     ]
     if distances.gaussian:
         steps += [
-            Step("rate-average", Eq(raw_rate, rate), "evaluate", (), domain, SOURCE, "the rate in closed form"),
-            Step(
-                "distance-average",
-                Eq(distances.distance(B, zero), distance),
-                "evaluate",
-                (),
-                domain,
-                SOURCE,
-                "the distance in closed form",
-            ),
+            step("rate-average", Eq(raw_rate, rate), "evaluate", (), "the rate in closed form"),
+            step("distance-average", Eq(distances.distance(B, zero), distance), "evaluate", (),
+                 "the distance in closed form"),
         ]
     steps += [
-        Step(
-            "fresh-condensation",
-            Eq(ALPHA, rate.subs(B, B_STAR)),
-            "definition",
-            ("fresh",),
-            domain,
-            SOURCE,
-            "no data point is closer on average: the rate reaches the load at b_*",
-        ),
+        step("fresh-condensation", Eq(ALPHA, rate.subs(B, B_STAR)), "definition", ("fresh",),
+             "no data point is closer on average: the rate reaches the load at b_*")
     ]
     if distances.gaussian:
         slope = diff(raw_rate, B)
         steps += [
-            Step("fresh-rises", Gt(slope, 0), "positivity", (), domain, SOURCE, "the rate rises strictly with b"),
-            Step(
-                "fresh-unique",
-                UniqueRoot(raw_rate - ALPHA, B, _POSITIVE, +1),
-                "monotone-root",
-                ("fresh-rises",),
-                domain,
-                SOURCE,
-                "from 0 to infinity: exactly one condensation point",
-            ),
+            step("fresh-rises", Gt(slope, 0), "positivity", (), "the rate rises strictly with b"),
+            step("fresh-unique", UniqueRoot(raw_rate - ALPHA, B, _POSITIVE, +1), "monotone-root", ("fresh-rises",),
+                 "from 0 to infinity: exactly one condensation point"),
         ]
     return tuple(steps), rate, distance
 
 
 def _nearest(distances: Distances) -> tuple[tuple[Step, ...], Expr, Expr]:
     """Steps to t_g: the divergence from the data law on its condensed branch and its minimum."""
-    domain = distances.domain | Domain(((_E_STAR, _POSITIVE),))
+    step = distances.step
     steps, rate, distance = _fresh(distances)
     kl, phi = Function("KL", real=True), Function("Phi", real=True)
     condensed = log(2 * pi * T) / 2 + ALPHA + _E_STAR / T
     more = [
-        Step(
-            "kl",
-            Eq(kl(T), log(2 * pi * T) / 2 + ALPHA - phi(1 / T)),
-            "definition",
-            ("fresh",),
-            domain,
-            SOURCE,
-            "divergence of the empirical density from the data law, per N, up to the entropy of the data",
-        ),
-        Step(
-            "frozen",
-            Eq(phi(1 / T), -_E_STAR / T),
-            "definition",
-            ("fresh-condensation",),
-            domain,
-            SOURCE,
-            "beyond condensation only the nearest data count, at squared distance 2 e_* per N",
-        ),
-        Step(
-            "kl-condensed", Eq(kl(T), condensed), "identity", ("kl", "frozen"), domain, SOURCE, "the condensed branch"
-        ),
-        Step(
-            "kl-slope",
-            Eq(Derivative(condensed, T), (T - 2 * _E_STAR) / (2 * T**2)),
-            "differentiate",
-            (),
-            domain,
-            SOURCE,
-            "its slope: negative below t = 2 e_*, positive above, so that this is its only minimum",
-        ),
-        Step(
-            "kl-stationary",
-            Eq(Derivative(condensed, T), 0),
-            "definition",
-            ("kl-condensed",),
-            domain,
-            SOURCE,
-            "the best time to stop",
-        ),
-        Step(
-            "t-g",
-            Eq(T, 2 * _E_STAR),
-            "solve",
-            ("kl-stationary",),
-            domain,
-            SOURCE,
-            "squared distance per N to the nearest data point",
-        ),
-        Step(
-            "nearest",
-            Eq(2 * _E_STAR, distance.subs(B, B_STAR)),
-            "definition",
-            ("frozen",),
-            domain,
-            SOURCE,
-            "2 e_* is the mean squared distance at b_*",
-        ),
-        Step(
-            "generalization",
-            Eq(T, distance.subs(B, B_STAR)),
-            "identity",
-            ("t-g", "nearest"),
-            domain,
-            SOURCE,
-            "the time in closed form",
-        ),
+        step("kl", Eq(kl(T), log(2 * pi * T) / 2 + ALPHA - phi(1 / T)), "definition", ("fresh",),
+             "divergence of the empirical density from the data law, per N, up to the entropy of the data"),
+        step("frozen", Eq(phi(1 / T), -_E_STAR / T), "definition", ("fresh-condensation",),
+             "beyond condensation only the nearest data count, at squared distance 2 e_* per N"),
+        step("kl-condensed", Eq(kl(T), condensed), "identity", ("kl", "frozen"), "the condensed branch"),
+        step("kl-slope", Eq(Derivative(condensed, T), (T - 2 * _E_STAR) / (2 * T**2)), "differentiate", (),
+             "its slope: negative below t = 2 e_*, positive above, so that this is its only minimum"),
+        step("kl-stationary", Eq(Derivative(condensed, T), 0), "definition", ("kl-condensed",),
+             "the best time to stop"),
+        step("t-g", Eq(T, 2 * _E_STAR), "solve", ("kl-stationary",),
+             "squared distance per N to the nearest data point"),
+        step("nearest", Eq(2 * _E_STAR, distance.subs(B, B_STAR)), "definition", ("frozen",),
+             "2 e_* is the mean squared distance at b_*"),
+        step("generalization", Eq(T, distance.subs(B, B_STAR)), "identity", ("t-g", "nearest"),
+             "the time in closed form"),
     ]
     if distances.gaussian:
         gap = distances.site.sites(1 / (1 + B * C) ** 2)
         more += [
-            Step(
-                "gap",
-                Eq(1 - B * distances.distance(B, S.Zero), gap),
-                "evaluate",
-                (),
-                domain,
-                SOURCE,
-                "how far t_g stays below 1/b_*",
-            ),
-            Step(
-                "gap-positive",
-                Gt(gap, 0),
-                "positivity",
-                (),
-                domain,
-                SOURCE,
-                "strictly: the minimum lies on the condensed branch, and the annealed branch rises, so it is the only one",
-            ),
+            step("gap", Eq(1 - B * distances.distance(B, S.Zero), gap), "evaluate", (),
+                 "how far t_g stays below 1/b_*"),
+            step("gap-positive", Gt(gap, 0), "positivity", (),
+                 "strictly: the minimum is on the condensed branch, the annealed one rises, so it is the only one"),
         ]
     return (*steps, *more), rate, distance
-
-
-_E_STAR = Symbol("e_*", positive=True)
 
 
 def generalization_time(ensemble: Ensemble) -> Quantity:
@@ -870,7 +555,7 @@ def _generalization_time(distances: Distances) -> Result:
 
 
 def kl_divergence(ensemble: Ensemble) -> Quantity:
-    """Divergence of the empirical density at time t from the data law, per N, above its minimum at t_g (A2; section 4)."""
+    """Divergence of the empirical density at t from the data law, above its minimum at t_g (A2; section 4)."""
     return _quantity(
         "kl-divergence",
         "divergence from the data law above its minimum",
@@ -885,7 +570,7 @@ def kl_divergence(ensemble: Ensemble) -> Quantity:
 
 def _kl_divergence(distances: Distances) -> Result:
     steps, rate, distance = _nearest(distances)
-    domain = distances.domain | Domain(((_E_STAR, _POSITIVE),))
+    step = distances.step
     phi, kl = Function("Phi", real=True), Function("KL", real=True)
     t_g = distance.subs(B, B_STAR)
     at_minimum = log(2 * pi * T_G) / 2 + ALPHA + Rational(1, 2)
@@ -893,51 +578,16 @@ def _kl_divergence(distances: Distances) -> Result:
     annealed = log(T / T_G) / 2 - Rational(1, 2) - ALPHA - PSI(1 / T, 0)
     psi = distances.closed(distances.psi_closed(1 / T, S.Zero))
     more = (
-        Step(
-            "kl-minimum",
-            Eq((log(2 * pi * T) / 2 + ALPHA + _E_STAR / T).subs({T: T_G, _E_STAR: T_G / 2}), at_minimum),
-            "identity",
-            (),
-            domain,
-            SOURCE,
-            "the value at t_g = 2 e_*",
-        ),
-        Step(
-            "excess-condensed",
-            Eq(log(2 * pi * T) / 2 + ALPHA + T_G / (2 * T) - at_minimum, condensed),
-            "identity",
-            (),
-            domain,
-            SOURCE,
-            "above the minimum, for t <= 1/b_*",
-        ),
-        Step(
-            "annealed-noise",
-            Eq(phi(1 / T), ALPHA + PSI(1 / T, 0)),
-            "definition",
-            ("fresh",),
-            domain,
-            SOURCE,
-            "above condensation",
-        ),
-        Step(
-            "kl-annealed",
-            Eq(kl(T), log(2 * pi * T) / 2 - PSI(1 / T, 0)),
-            "identity",
-            ("kl", "annealed-noise"),
-            domain,
-            SOURCE,
-            "the annealed branch",
-        ),
-        Step(
-            "excess-annealed",
-            Eq(log(2 * pi * T) / 2 - PSI(1 / T, 0) - at_minimum, annealed),
-            "identity",
-            (),
-            domain,
-            SOURCE,
-            "above the minimum, for t > 1/b_*",
-        ),
+        step("kl-minimum",
+             Eq((log(2 * pi * T) / 2 + ALPHA + _E_STAR / T).subs({T: T_G, _E_STAR: T_G / 2}), at_minimum),
+             "identity", (), "the value at t_g = 2 e_*"),
+        step("excess-condensed", Eq(log(2 * pi * T) / 2 + ALPHA + T_G / (2 * T) - at_minimum, condensed), "identity",
+             (), "above the minimum, for t <= 1/b_*"),
+        step("annealed-noise", Eq(phi(1 / T), ALPHA + PSI(1 / T, 0)), "definition", ("fresh",), "above condensation"),
+        step("kl-annealed", Eq(kl(T), log(2 * pi * T) / 2 - PSI(1 / T, 0)), "identity", ("kl", "annealed-noise"),
+             "the annealed branch"),
+        step("excess-annealed", Eq(log(2 * pi * T) / 2 - PSI(1 / T, 0) - at_minimum, annealed), "identity", (),
+             "above the minimum, for t > 1/b_*"),
     )
     value_condensed, value_annealed = (e.subs(PSI(1 / T, 0), psi).subs(T_G, t_g) for e in (condensed, annealed))
     branches = (
@@ -980,59 +630,24 @@ def basin_radius(ensemble: Ensemble) -> Quantity:
 
 
 def _basin_radius(distances: Distances) -> Result:
-    domain, site = distances.domain, distances.site
+    step, site = distances.step, distances.site
     collapse, right = _collapse(distances)
-    signal, phi = Function("S", real=True), Function("Phi", real=True)
+    phi = Function("Phi", real=True)
     edge = Eq(ALPHA, -QUERY / (2 * T) - PSI(1 / T, QUERY))
     spread = site.query(site.tilted((X - XI) ** 2, distances.exponent(1 / T), XI), X, S.One, T)
-    exchange = Step(
-        "exchange",
-        Eq(spread if not distances.gaussian else site.sites(spread), T),
-        "evaluate" if distances.gaussian else "nishimori",
-        (),
-        domain,
-        SOURCE,
-        "at s = t and b = 1/t the data that dominate lie at squared distance t, as far as the true one",
-    )
+    exchange = step("exchange", Eq(spread if not distances.gaussian else site.sites(spread), T),
+                    "evaluate" if distances.gaussian else "nishimori", (),
+                    "at s = t and b = 1/t the data that dominate lie at squared distance t, as far as the true one")
     steps: list[Step] = [
         *collapse,
-        Step(
-            "edge",
-            edge,
-            "substitute",
-            ("balance-solved",),
-            domain,
-            SOURCE,
-            "the edge of the basin at b = 1/t, noise annealed",
-            (("symbol", B), ("value", 1 / T)),
-        ),
-        Step(
-            "frozen-noise",
-            Eq(phi(1 / T), -_E_STAR / T),
-            "definition",
-            ("large-n",),
-            domain,
-            SOURCE,
-            "below t_c the noise at the edge is condensed at squared distance 2 e_*",
-        ),
-        Step(
-            "frozen-edge",
-            Eq(-QUERY / (2 * T), -_E_STAR / T),
-            "definition",
-            ("frozen-noise",),
-            domain,
-            SOURCE,
-            "signal = frozen noise",
-        ),
-        Step(
-            "frozen-distance",
-            Eq(QUERY, 2 * _E_STAR),
-            "rearrange",
-            ("frozen-edge",),
-            domain | Domain(((_E_STAR, _POSITIVE),)),
-            SOURCE,
-            "the edge is where the noise is as far away as the data point, at whatever t: b_* = 1/t_c and s = t_c solve this, since",
-        ),
+        step("edge", edge, "substitute", ("balance-solved",), "the edge of the basin at b = 1/t, noise annealed",
+             hints=(("symbol", B), ("value", 1 / T))),
+        step("frozen-noise", Eq(phi(1 / T), -_E_STAR / T), "definition", ("large-n",),
+             "below t_c the noise at the edge is condensed at squared distance 2 e_*"),
+        step("frozen-edge", Eq(-QUERY / (2 * T), -_E_STAR / T), "definition", ("frozen-noise",),
+             "signal = frozen noise"),
+        step("frozen-distance", Eq(QUERY, 2 * _E_STAR), "rearrange", ("frozen-edge",),
+             "the noise is as far away as the data point, at whatever t: solved by b_* = 1/t_c, s = t_c, since"),
         exchange,
     ]
     if distances.gaussian:
@@ -1042,52 +657,16 @@ def _basin_radius(distances: Distances) -> Result:
         s_edge = T * (numerator - 2 * ALPHA) / slope
         closed = T * (distances.closed(numerator) - 2 * ALPHA) / distances.closed(slope)
         steps += [
-            Step(
-                "edge-value",
-                Eq(ALPHA, -QUERY / (2 * T) - value),
-                "identity",
-                ("edge", distances.psi_label),
-                domain,
-                SOURCE,
-                "with psi of this ensemble",
-            ),
-            Step("edge-solved", Eq(QUERY, s_edge), "solve", ("edge-value",), domain, SOURCE, "linear in s"),
-            Step(
-                "numerator-average",
-                Eq(numerator, distances.closed(numerator)),
-                "evaluate",
-                (),
-                domain,
-                SOURCE,
-                "average over the spectrum",
-            ),
-            Step(
-                "slope-average",
-                Eq(slope, distances.closed(slope)),
-                "evaluate",
-                (),
-                domain,
-                SOURCE,
-                "average over the spectrum",
-            ),
-            Step(
-                "edge-closed",
-                Eq(QUERY, closed),
-                "identity",
-                ("edge-solved", "numerator-average", "slope-average"),
-                domain,
-                SOURCE,
-                "squared radius in closed form",
-            ),
-            Step(
-                "edge-joint",
-                Eq(s_edge.subs(ALPHA, site.sites(log(1 + C / T) / 2)), T),
-                "evaluate",
-                (),
-                domain,
-                SOURCE,
-                "at the collapse the edge is at s = t: the radius is continuous",
-            ),
+            step("edge-value", Eq(ALPHA, -QUERY / (2 * T) - value), "identity", ("edge", distances.psi_label),
+                 "with psi of this ensemble"),
+            step("edge-solved", Eq(QUERY, s_edge), "solve", ("edge-value",), "linear in s"),
+            step("numerator-average", Eq(numerator, distances.closed(numerator)), "evaluate", (),
+                 "average over the spectrum"),
+            step("slope-average", Eq(slope, distances.closed(slope)), "evaluate", (), "average over the spectrum"),
+            step("edge-closed", Eq(QUERY, closed), "identity", ("edge-solved", "numerator-average", "slope-average"),
+                 "squared radius in closed form"),
+            step("edge-joint", Eq(s_edge.subs(ALPHA, site.sites(log(1 + C / T) / 2)), T), "evaluate", (),
+                 "at the collapse the edge is at s = t: the radius is continuous"),
         ]
         square: Expr = closed
         stages: tuple[Stage, ...] = ()
@@ -1116,5 +695,4 @@ def _basin_radius(distances: Distances) -> Result:
         f"Basin of a data point, {distances.ensemble.title}",
         (*distances.start(), *steps),
     )
-    del signal
     return Result(derivation, Eq(RADIUS**2, square) if distances.gaussian else edge, problem)
