@@ -76,8 +76,8 @@ def imports(name: str, tree: ast.AST) -> Iterator[Import]:
             source = ".".join(part for part in (base, node.module) if part)
             yield from (Import(name, f"{source}.{alias.name}", node.lineno) for alias in node.names)
         elif isinstance(node, ast.Call) and called(node) in ("import_module", "__import__"):
-            if node.args and isinstance(node.args[0], ast.Constant):
-                yield Import(name, str(node.args[0].value), node.lineno)
+            constants = [argument.value for argument in node.args[:1] if isinstance(argument, ast.Constant)]
+            yield from (Import(name, str(value), node.lineno) for value in constants)
 
 
 def called(call: ast.Call) -> str:
@@ -87,7 +87,7 @@ def called(call: ast.Call) -> str:
 
 
 ALL = [found for name, tree in TREES.items() for found in imports(name, tree)]
-INSIDE = [found for found in ALL if found.target.split(".")[0] == "derive"]
+INSIDE = [found for found in ALL if found.target.partition(".")[0] == "derive"]
 
 
 def target_room(target: str) -> str:
@@ -101,7 +101,8 @@ def crossings(found: list[Import]) -> list[str]:
     return [
         f"{name}:{line} imports {target}"
         for name, target, line in found
-        if target_room(target) != room(name)
+        if target.partition(".")[0] == "derive"
+        and target_room(target) != room(name)
         and target_room(target) not in FLOORS[room(name)]
         and (room(name), target) not in ERROR_TYPE
     ]
@@ -113,7 +114,7 @@ def test_every_room_is_on_a_floor() -> None:
 
 
 def test_imports_go_down_only() -> None:
-    assert not crossings(INSIDE)
+    assert not crossings(ALL)
 
 
 def test_an_import_upwards_is_seen() -> None:
@@ -125,9 +126,9 @@ def test_an_import_upwards_is_seen() -> None:
     assert crossings(list(imports("derive.solvers.runtime", relative))) == [
         "derive.solvers.runtime:1 imports derive.systems.diffusion"
     ]
-    by_name = ast.parse("from importlib import import_module\nimport_module('derive.cli')")
+    by_name = ast.parse("from importlib import import_module\nimport_module('derive.catalogue')")
     assert crossings(list(imports("derive.solvers.runtime", by_name))) == [
-        "derive.solvers.runtime:2 imports derive.cli"
+        "derive.solvers.runtime:2 imports derive.catalogue"
     ]
 
 
