@@ -87,7 +87,7 @@ class ProductMeasure(Ensemble):
         if isinstance(self.law, Atoms):
             return "atoms " + ", ".join(f"{p}: {w}" for p, w in zip(self.law.points, self.law.weights, strict=True))
         x = Symbol("x", real=True)
-        return f"density {self.law.pdf_at(x)} on ({self.law.lower}, {self.law.upper})"
+        return f"density {self.law.density(x)} on ({self.law.lower}, {self.law.upper})"
 
     @property
     def title(self) -> str:  # type: ignore[override]
@@ -355,7 +355,7 @@ def _break_points(expr: Expr, x: Symbol, lower: Expr, upper: Expr) -> list[Expr]
 
 def _tail(law: Density, side: int) -> tuple[int, mpmath.mpf, mpmath.mpf]:
     x = Symbol("x", real=True)
-    f = compile_mp(-log(law.pdf_at(side * x)), (x,))
+    f = compile_mp(-log(law.density(side * x)), (x,))
     with mpmath.workdps(60):
         values = [f(r) for r in (_FAR, _FARTHER)]
         limits = []
