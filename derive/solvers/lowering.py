@@ -220,6 +220,10 @@ class Lowering:
             return self.make("log1mexp", self.make("neg", operands[1]))
         if kind == "log_add" and 0.0 in values:
             return self.make("softplus", operands[1 - values.index(0.0)])
+        if kind == "softplus":
+            inner = self.operations[operands[0]]
+            if inner.kind == "item" and inner.data == 2 and self.operations[inner.operands[0]].kind == "mp_response":
+                return self.make("item", inner.operands[0], data=4)
         return None
 
     def const(self, value: float) -> int:
@@ -642,8 +646,14 @@ class Lowering:
         if op.data == 0:
             return self.make("neg", self.make("mul", fall, db))
         if op.data == 1:
-            return self.make("mul", self.make("exp", self.make("item", whole, data=0)), fall, db)
-        return self.make("mul", self.make("sub", self.const(1.0), fall), db)
+            return self.make("mul", self.make("sub", self.const(1.0), self.make("item", whole, data=1)), fall, db)
+        steep = self.make("mul", self.make("sub", self.const(1.0), fall), db)
+        share = self.make("item", whole, data=5)
+        if op.data == 4:
+            return self.make("mul", share, steep)
+        if op.data == 5:
+            return self.make("mul", share, self.make("sub", self.const(1.0), share), steep)
+        return steep
 
     # --- text --------------------------------------------------------------------------------------------------
 

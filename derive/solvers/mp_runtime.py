@@ -272,7 +272,8 @@ def _refine(sign_at: Callable[[Any, int], Any], low: Any, high: Any, f_low: Any,
         h = max(min((width / x) ** gain * x, width / 8), goal / 4)
         slope = (f_high - f_low) / width
         loss = max(0, -int(mpmath.log10(slope))) if slope > 0 else 20
-        dps = 10 - int(mpmath.mpf("1.75") * mpmath.log10(h / x)) + int(mpmath.log10(x)) + loss
+        last = h <= goal / 2  # beyond it nothing but the signs is needed
+        dps = 15 - int(mpmath.mpf("1.05" if last else "1.75") * mpmath.log10(h / x)) + int(mpmath.log10(x)) + loss
         with mp.workdps(dps + 10):
             middle = high - f_high * width / (f_high - f_low)
             new_low, new_high = max(middle - h, low), min(middle + h, high)

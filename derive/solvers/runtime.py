@@ -19,7 +19,7 @@ Array = npt.NDArray[np.float64]
 EPS = 2.0**-52
 LOG_LIMIT = 1.7e7
 """How far the logarithm of a positive unknown is looked for on either side of zero."""
-BLOCK = 4096
+BLOCK = 8192
 """Points solved at once: small enough for the temporaries to stay in cache."""
 
 
@@ -87,47 +87,57 @@ def lambert_w(x: Array) -> Array:
     return np.asarray(np.where(np.abs(w.imag) > 0.0, np.nan, w.real))
 
 
-def mp_response(log_b: Array, ratio: Array) -> tuple[Array, Array, Array, Array]:
+def mp_response(log_b: Array, ratio: Array) -> tuple[Array, Array, Array, Array, Array, Array]:
     """The response V of the Marchenko-Pastur law at b = exp(log_b), for any ratio > 0 and any size of b.
 
     V in (0, 1) solves ratio V^2 + (1 - ratio + ratio t) V - ratio t = 0 with t = 1/b.  The larger of the two terms of
     the quadratic formula is used on either side of the sign change of the linear coefficient, everything is scaled by
     t where t > 1 and by sqrt(t) where ratio = 1, and 1 - V comes from b V/(1 + b V) = ratio (1 - V).
 
-    Returns: log V, 1 - V, log(b V), and d log V/d log t.
+    Returns: log V, 1 - V, log(b V), d log V/d log t, log(1 + b V), b V/(1 + b V).
     """
     log_t = -log_b
     gap = 1.0 - ratio
-    small = np.exp(-np.abs(log_t))
-    large_t = log_t > 0.0
-    linear = np.where(large_t, gap * small + ratio, gap + ratio * small)
     twice = 2.0 * ratio
-    critical = (gap == 0.0) & ~large_t
-    if critical.any():
+    large = log_t > 0.0
+    small = np.exp(-np.abs(log_t))
+    linear = np.where(large, gap * small + ratio, gap + ratio * small)
+    weighted = twice * small
+    scale = np.maximum(log_t, 0.0)
+    critical = (gap == 0.0) & ~large
+    special_case = bool(critical.any())
+    if special_case:
         root_t = np.exp(np.minimum(0.5 * log_t, 0.0))
-        linear = np.where(critical, ratio * root_t, linear)
-        discriminant = np.sqrt(linear * linear + twice * twice * np.where(critical, 1.0, small))
-        scale = np.where(critical, 0.5 * log_t, np.maximum(log_t, 0.0))
+        linear = np.where(critical, root_t, linear)
+        discriminant = np.sqrt(linear * linear + twice * np.where(critical, twice, weighted))
+        scale = np.where(critical, 0.5 * log_t, scale)
     else:
-        root_t = np.ones(())
-        discriminant = np.sqrt(linear * linear + twice * twice * small)
-        scale = np.maximum(log_t, 0.0)
+        discriminant = np.sqrt(linear * linear + twice * weighted)
     larger = discriminant + np.abs(linear)
     up = linear >= 0.0
     log_larger = scale + np.log(larger / twice)
-    log_v = np.where(up, log_t - log_larger, log_larger)
-    log_bv = np.where(up, -log_larger, log_larger - log_t)
     # bV = high/low
-    weighted = twice * small
-    high = np.where(up, np.where(large_t, weighted, twice), larger)
-    low = np.where(up, np.where(critical, larger * root_t, larger), weighted)
-    share = high / (high + low)
-    one_minus_v = share / ratio
-    # V = 1 - share/ratio close to one: from the share, the other way round elsewhere
-    log_v = np.where(one_minus_v < 0.5, np.log1p(-np.minimum(one_minus_v, 0.5)), log_v)
-    weight = np.where(critical, larger, np.where(large_t & up, low * small, low))
-    slope = weight / ((high + low) * discriminant)
-    return log_v, one_minus_v, log_bv, slope
+    high = np.where(up, np.where(large, weighted, twice), larger)
+    low = np.where(up, larger, weighted)
+    if special_case:
+        low = np.where(critical, larger * root_t, low)
+    both = high + low
+    share = high / both
+    rest = share / ratio
+    gain = np.log1p(high / low)
+    log_v, log_bv = log_t - log_larger, -log_larger
+    if not up.all():
+        log_v, log_bv = np.where(up, log_v, log_larger), np.where(up, log_bv, log_larger - log_t)
+    overflow = np.isinf(gain)
+    if overflow.any():
+        gain = np.where(overflow, log_bv, gain)
+    # V = 1 - share/ratio close to one: from the share
+    near = rest < 0.5
+    log_v = np.where(near, np.log1p(-np.where(near, rest, 0.5)), log_v)
+    weight = np.where(large & up, low * small, low)
+    if special_case:
+        weight = np.where(critical, larger, weight)
+    return log_v, rest, log_bv, weight / (both * discriminant), gain, share
 
 
 def piecewise(args: Sequence[Array], *pieces: tuple[Callable[..., Array], Callable[..., Array]]) -> Array:
@@ -167,21 +177,22 @@ def equal(x: Array, y: Array, unknown: Any = False) -> Any:
 # --- roots -------------------------------------------------------------------------------------------------------
 
 
-def model_start(value: Array, slope: Array, offset: Array) -> Array:
-    """How far to go from a point where G = value - offset has this value and slope, to where G = -offset.
+def bent_step(value: Array, slope: Array, offset: Array, plain: Array) -> Array:
+    """A Newton step towards value = 0 in a scale in which value - offset is nearly straight.
 
-    G is taken for an amplitude times log(1 + e^z), z linear in the unknown with slope one in size: the shape of every
-    information of a signal in noise.  nan where value and slope do not fit it.
+    G = value - offset is taken for an amplitude times log(1 + e^z), z linear in the unknown: the shape of every
+    information of a signal in noise.  Where it cannot be that, the plain step is kept.
     """
     part = value - offset
     rho = np.abs(part / slope)
-    target = np.abs(offset)
-    fits = (part * offset < 0.0) & (rho > 1.0)
-    z = np.log(2.0 * np.expm1(np.where(fits, np.minimum(rho, 600.0), 2.0) - 1.0))
+    fits = (part * offset < 0.0) & (rho > 1.0) & (rho < 600.0)
+    z = np.log(2.0 * np.expm1(np.where(fits, rho, 2.0) - 1.0))
     amplitude = np.abs(part) / softplus(z)
-    reach = np.minimum(target / amplitude, 1e7)
-    there = np.where(reach > 30.0, reach, np.log(np.expm1(np.minimum(reach, 30.0))))
-    return np.asarray(np.where(fits, (there - z) * np.sign(part * slope), np.nan))
+    target = np.minimum(np.abs(offset) / amplitude, 1e7)
+    there = np.log(np.expm1(np.minimum(target, 30.0)))
+    there = np.where(target > 30.0, target, there)
+    bent = (z - there) * (amplitude * logistic(z)) / slope
+    return np.asarray(np.where(fits, np.where(part > 0.0, -bent, bent), plain))
 
 
 def newton_roots(
@@ -206,14 +217,11 @@ def newton_roots(
     for k in range(steps):
         f, slope = function(x, env)
         move = -f / slope
-        if k == 0 and offset is not None:
-            guess = model_start(f, slope, offset)
-            move = np.where(np.isnan(guess), move, guess)
+        if k < 2 and offset is not None:
+            move = bent_step(f, slope, offset, move)
         size = np.abs(move)
         scale = np.maximum(np.abs(x), 1.0)
-        settled = (size <= EPS * scale) | ((last <= 1e-7 * scale) & (size >= 0.25 * last))
-        if k == 0:
-            settled &= f == 0.0
+        settled = (size <= EPS * scale) | ((last <= 1e-7 * scale) & ((size <= 8.0 * EPS * scale) | (size >= 0.25 * last)))
         good = direction * slope > 0.0
         stop = settled | ~good | ~(np.abs(x + move) < LOG_LIMIT)
         if stop.any() or k == steps - 1:
@@ -337,6 +345,19 @@ def bracketed_roots(
 # --- a whole problem ---------------------------------------------------------------------------------------------
 
 
+class Words:
+    """Sentences by number, the empty one first, so that arrays of reasons are arrays of numbers until the end."""
+
+    def __init__(self) -> None:
+        self.texts = [""]
+
+    def code(self, text: str) -> int:
+        """The number of a sentence."""
+        if text not in self.texts:
+            self.texts.append(text)
+        return self.texts.index(text)
+
+
 def call(entry: tuple[Callable[..., Any], tuple[str, ...]], env: Mapping[str, Array], n: int, **extra: Any) -> Any:
     """A generated function at the arrays it asks for, its constants spread over the points."""
     function, names = entry
@@ -346,34 +367,36 @@ def call(entry: tuple[Callable[..., Any], tuple[str, ...]], env: Mapping[str, Ar
     return np.broadcast_to(np.asarray(result), (n,))
 
 
-def solve_stage(stage: Mapping[str, Any], env: dict[str, Array], n: int) -> dict[str, Any]:
+def solve_stage(stage: Mapping[str, Any], env: dict[str, Array], n: int, words: Words) -> dict[str, Any]:
     """One unknown at n points: its value, its logarithm, the residual there, whether it is good, and why not.
 
     Adds nothing to `env`.  Where the answer is an end of the interval it is that end to the last bit.
     """
     name, in_log, direction = stage["name"], stage["log"], stage["direction"]
-    reason = np.full(n, "", dtype=object)
+    reason = np.zeros(n, dtype=np.int64)
     good = np.ones(n, dtype=bool)
     needed = [a for a in stage["needs"] if a in env]
     for other in needed:
         good &= ~np.isnan(env[other])
-    reason[~good] = "it rests on an unknown that has no value there"
+    if not good.all():
+        reason[~good] = words.code("it rests on an unknown that has no value there")
     exists = good.copy()
     if stage["exists"] is not None:
         exists &= np.asarray(call(stage["exists"], env, n), dtype=bool)
-        reason[good & ~exists] = stage["absent"]
+        reason[good & ~exists] = words.code(stage["absent"])
     lower, upper = np.array(call(stage["lower"], env, n), dtype=float), np.array(call(stage["upper"], env, n), dtype=float)
     proper = lower < upper
-    reason[exists & ~proper] = f"the interval of {name} is empty"
+    if not proper.all():
+        reason[exists & ~proper] = words.code(f"the interval of {name} is empty")
     good = exists & proper
     value, log_value = np.full(n, np.nan), np.full(n, np.nan)
     residual, count = np.full(n, np.nan), np.zeros(n, dtype=np.int64)
     index = np.flatnonzero(good)
     inner: dict[str, Array] = {}
     if index.size:
-        local = {key: array[index] for key, array in env.items()} if index.size < n else dict(env)
+        local = taken(env, index, n)
         a, b = lower[index], upper[index]
-        x, exact, f, ok, iterations, why = _roots(stage, local, a, b, in_log, direction)
+        x, exact, f, ok, iterations, why = _roots(stage, local, a, b, in_log, direction, words)
         value[index], residual[index], count[index] = exact, f, iterations
         good[index] = ok
         reason[index] = why
@@ -384,7 +407,7 @@ def solve_stage(stage: Mapping[str, Any], env: dict[str, Array], n: int) -> dict
             final = dict(local)
             final[name], final["log_" + name] = value[index], log_value[index]
             for part in stage["inner"]:
-                found = solve_stage(part, final, index.size)
+                found = solve_stage(part, final, index.size, words)
                 for key in (part["name"], "log_" + part["name"], *found["inner"]):
                     full = np.full(n, np.nan)
                     full[index] = found["inner"][key] if key in found["inner"] else (
@@ -397,7 +420,7 @@ def solve_stage(stage: Mapping[str, Any], env: dict[str, Array], n: int) -> dict
 
 
 def _roots(
-    stage: Mapping[str, Any], env: dict[str, Array], lower: Array, upper: Array, in_log: bool, direction: int
+    stage: Mapping[str, Any], env: dict[str, Array], lower: Array, upper: Array, in_log: bool, direction: int, words: Words
 ) -> tuple[Array, Array, Array, Array, Array, Array]:
     """The roots of a stage where it has an interval: x (or its logarithm), value, residual, good, iterations, reason."""
     name = stage["name"]
@@ -410,7 +433,7 @@ def _roots(
         full[name] = np.exp(x) if in_log else x
         full["log_" + name] = x if in_log else np.full(x.shape, np.nan)
         for part in stage["inner"]:
-            found = solve_stage(part, full, x.size)
+            found = solve_stage(part, full, x.size, words)
             full[part["name"]], full["log_" + part["name"]] = found["value"], found["log_value"]
             full.update(found["inner"])
         return call(stage["residual"], full, x.size)
@@ -435,28 +458,28 @@ def _roots(
         x[rest], f[rest], state[rest], ok[rest] = xr, fr, sr, sr == 0
         count[rest] += cr
     value = np.exp(x) if in_log else x.copy()
-    reason = np.full(n, "", dtype=object)
+    reason = np.zeros(n, dtype=np.int64)
     missing = np.flatnonzero(~ok)
     for i in missing:
         if state[i] == 2:
-            reason[i] = f"the residual of {name} is not a number on its interval"
+            reason[i] = words.code(f"the residual of {name} is not a number on its interval")
             continue
         end = upper[i] if state[i] > 0 else lower[i]
         if stage["clip"] and np.isfinite(end):
             value[i], x[i], f[i], ok[i] = end, np.log(upper[i : i + 1] if state[i] > 0 else lower[i : i + 1])[0] if in_log else end, 0.0, True
         else:
-            reason[i] = stage["absent"] or f"the equation for {name} has no root: its sides never meet"
+            reason[i] = words.code(stage["absent"] or f"the equation for {name} has no root: its sides never meet")
     return x, value, f, ok, count, reason
 
 
-def run_block(problem: Mapping[str, Any], env: dict[str, Array], n: int) -> dict[str, Any]:
+def run_block(problem: Mapping[str, Any], env: dict[str, Array], n: int, words: Words) -> dict[str, Any]:
     """A problem at n points: stages in order, then the first branch whose condition holds."""
     env = dict(env)
     stages: dict[str, dict[str, Any]] = {}
     logs: dict[str, bool] = {}
     count = np.zeros(n, dtype=np.int64)
     for stage in problem["stages"]:
-        found = solve_stage(stage, env, n)
+        found = solve_stage(stage, env, n, words)
         env[stage["name"]], env["log_" + stage["name"]] = found["value"], found["log_value"]
         env.update(found["inner"])
         stages[stage["name"]] = found
@@ -466,29 +489,31 @@ def run_block(problem: Mapping[str, Any], env: dict[str, Array], n: int) -> dict
         count += found["count"]
     value, log_value = np.full(n, np.nan), np.full(n, np.nan)
     residual, good = np.full(n, np.nan), np.zeros(n, dtype=bool)
-    branch, reason = np.full(n, "none", dtype=object), np.full(n, "no branch of the quantity holds there", dtype=object)
+    none = words.code("none")
+    branch = np.full(n, none, dtype=np.int64)
+    reason = np.full(n, words.code("no branch of the quantity holds there"), dtype=np.int64)
     outputs = {name: np.full(n, np.nan) for name in problem["outputs"]}
     left = np.arange(n)
     for case in problem["branches"]:
         if not left.size:
             break
-        here = {key: array[left] for key, array in env.items()}
         if case["condition"] is None:
             holds = np.ones(left.size, dtype=bool)
         else:
+            here = taken(env, left, n)
             holds = np.array(call(case["condition"], here, left.size, unknown=False), dtype=bool)
             maybe = np.array(call(case["condition"], here, left.size, unknown=True), dtype=bool)
             open_case = maybe != holds
             if open_case.any():
                 at = left[open_case]
-                reason[at] = first_reason(case["condition_needs"], stages, at, "the condition of a branch cannot be decided")
+                reason[at] = first_reason(case["condition_needs"], stages, at, words.code("the condition of a branch cannot be decided"))
                 left, holds = left[~open_case], holds[~open_case]
         at = left[holds]
         left = left[~holds]
         if not at.size:
             continue
         if case["value"] is None:
-            reason[at] = case["reason"] or "no value there"
+            reason[at] = words.code(case["reason"] or "no value there")
             continue
         fine = np.ones(at.size, dtype=bool)
         error = np.zeros(at.size)
@@ -500,27 +525,32 @@ def run_block(problem: Mapping[str, Any], env: dict[str, Array], n: int) -> dict
                 error = np.where(np.abs(size) > np.abs(error), size, error)
         if not fine.all():
             bad = at[~fine]
-            reason[bad] = first_reason(case["needs"], stages, bad, "an unknown of this branch has no value")
+            reason[bad] = first_reason(case["needs"], stages, bad, words.code("an unknown of this branch has no value"))
             at, error = at[fine], error[fine]
         if not at.size:
             continue
-        here = {key: array[at] for key, array in env.items()}
+        here = taken(env, at, n)
         result = call(case["value"], here, at.size)
         v, lv = result if isinstance(result, tuple) else (result, np.full(at.size, np.nan))
         value[at], log_value[at] = v, lv
         broken = (np.isnan(v) | np.isnan(lv)) if isinstance(result, tuple) else ~np.isfinite(v)
-        good[at], branch[at], residual[at], reason[at] = ~broken, case["name"], error, ""
+        good[at], branch[at], residual[at], reason[at] = ~broken, words.code(case["name"]), error, 0
         if broken.any():
             lost = at[broken]
-            value[lost], log_value[lost], branch[lost] = np.nan, np.nan, "none"
-            reason[lost] = f"the value on branch {case['name']} is not a finite number"
+            value[lost], log_value[lost], branch[lost] = np.nan, np.nan, none
+            reason[lost] = words.code(f"the value on branch {case['name']} is not a finite number")
     for name, entry in problem["outputs"].items():
         done = np.flatnonzero(good)
         if done.size:
-            outputs[name][done] = call(entry, {key: array[done] for key, array in env.items()}, done.size)
+            outputs[name][done] = call(entry, taken(env, done, n), done.size)
     unknowns = {name: env["log_" + name if log else name] for name, log in logs.items()}
     return {"value": value, "log_value": log_value, "residual": residual, "converged": good, "iterations": count,
             "branch": branch, "reason": reason, "outputs": outputs, "unknowns": unknowns}
+
+
+def taken(env: dict[str, Array], at: Any, n: int) -> dict[str, Array]:
+    """The arrays of some of n points."""
+    return dict(env) if at.size == n else {key: array[at] for key, array in env.items()}
 
 
 def stage_logs(stage: Mapping[str, Any]) -> dict[str, bool]:
@@ -531,13 +561,13 @@ def stage_logs(stage: Mapping[str, Any]) -> dict[str, bool]:
     return found
 
 
-def first_reason(names: Sequence[str], stages: Mapping[str, dict[str, Any]], at: Any, otherwise: str) -> Any:
+def first_reason(names: Sequence[str], stages: Mapping[str, dict[str, Any]], at: Any, otherwise: int) -> Any:
     """Why the first of these unknowns that has no value has none, point by point."""
-    words = np.full(at.size, otherwise, dtype=object)
+    codes = np.full(at.size, otherwise, dtype=np.int64)
     for name in reversed([name for name in names if name in stages]):
         bad = ~stages[name]["good"][at]
-        words[bad] = stages[name]["reason"][at][bad]
-    return words
+        codes[bad] = stages[name]["reason"][at][bad]
+    return codes
 
 
 def read_parameters(
@@ -606,16 +636,19 @@ def run_problem(problem: Mapping[str, Any], given: Mapping[str, Any]) -> dict[st
         raise InputError(f"the parameters do not broadcast: {shapes}") from None
     flat = {name: np.ascontiguousarray(np.broadcast_to(p, shape)).ravel() for name, p in parameters.items()}
     n = math.prod(shape)
-    parts = []
+    parts, words = [], Words()
     with np.errstate(all="ignore"):
         for first in range(0, max(n, 1), BLOCK):
             size = min(BLOCK, n - first)
-            parts.append(run_block(problem, {k: a[first : first + size] for k, a in flat.items()}, size))
+            parts.append(run_block(problem, {k: a[first : first + size] for k, a in flat.items()}, size, words))
     out: dict[str, Any] = {
         key: np.concatenate([p[key] for p in parts]).reshape(shape) for key in parts[0] if key not in ("outputs", "unknowns")
     }
-    out["branch"] = out["branch"].astype(str)
-    out["reason"] = out["reason"].astype(str)
+    for key in ("branch", "reason"):
+        used = np.flatnonzero(np.bincount(out[key].ravel(), minlength=len(words.texts)))
+        place = np.zeros(len(words.texts), dtype=np.int64)
+        place[used] = np.arange(used.size)
+        out[key] = np.array([words.texts[i] for i in used], dtype=str)[place[out[key]]]
     for kind in ("outputs", "unknowns"):
         out[kind] = {key: np.concatenate([p[kind][key] for p in parts]).reshape(shape) for key in parts[0][kind]}
     return out
