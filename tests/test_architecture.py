@@ -16,7 +16,7 @@ FLOORS: dict[str, set[str]] = {
     "symbols": set(),
     "papers": set(),
     "nodes": {"symbols"},  # and DeriveError, see below
-    "core": {"symbols", "papers", "nodes"},
+    "core": {"symbols", "papers"},
     "ledger": GROUND,
     "methods": GROUND | {"ledger"},
     "solvers": GROUND,
