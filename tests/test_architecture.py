@@ -93,7 +93,7 @@ INSIDE = [found for found in ALL if found.target.partition(".")[0] == "derive"]
 def target_room(target: str) -> str:
     """The room that an imported name lives in; names of the package itself are the package's."""
     parts = target.split(".")
-    return parts[1] if len(parts) > 1 and f"derive.{parts[1]}" in MODULES else "derive"
+    return parts[1] if len(parts) > 1 and (parts[1] in FLOORS or f"derive.{parts[1]}" in MODULES) else "derive"
 
 
 def crossings(found: list[Import]) -> list[str]:
