@@ -1,6 +1,7 @@
 """What a user installs: versions, extras, the lock file, a light import; and the check that the book works offline."""
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -118,3 +119,10 @@ def test_the_offline_check_lets_pass(offline: ModuleType, tmp_path: Path) -> Non
 
 def test_the_offline_check_wants_pages(offline: ModuleType, tmp_path: Path) -> None:
     assert offline.main([str(tmp_path)]) == 1
+
+
+def test_notebooks_are_kept_without_outputs() -> None:
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        for cell in json.loads(path.read_text("utf-8"))["cells"]:
+            assert not cell.get("outputs"), path.name
+            assert cell.get("execution_count") is None, path.name
