@@ -508,7 +508,7 @@ class Lowering:
             if not warm:
                 return self.make("log", self.value(e))
             return self._sum_of_logs([*([Mul(*cold)] if cold and Mul(*cold) != 1 else []), *warm])
-        if len(unknown) == 1:
+        if len(unknown) == 1 and any(f != 1 for f in known):
             return self._sum_of_logs([*(f for f in known if f != 1), -unknown[0] if negative else unknown[0]])
         return self.make("log", self.value(e))
 
