@@ -8,10 +8,10 @@ the condition under which the average exists, `.closed_form()` the pair (value, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sympy import Add, Basic, Derivative, Dummy, Expr, Mul, Piecewise, S, Symbol, Tuple, exp, log, pi, sqrt
+from sympy import Add, Basic, Derivative, Dummy, Expr, Mul, Piecewise, S, Symbol, exp, log, sqrt
 from sympy.logic.boolalg import Boolean, false, true
 from sympy.printing.precedence import PRECEDENCE
 
@@ -228,7 +228,8 @@ class _OverLaw(Average):
     @property
     def law(self) -> Law:
         """The law that is averaged over."""
-        return self.args[-1]
+        law: Law = self.args[-1]
+        return law
 
     @property
     def var(self) -> Symbol:
@@ -350,7 +351,7 @@ class SpectralAverage(_OverLaw):
     """
 
     letter = "c"
-    names = ("c", "c'", "c''")
+    names = ("c", "d", "e", "f")
     laws = (MarchenkoPastur, Atoms, Density)
 
     def __new__(cls, body: Any, var: Any, law: Any) -> Expr:  # type: ignore[misc]
@@ -389,8 +390,9 @@ class LogAverageExp(_OverLaw):
 
     Its derivative is the tilted average of dg.
 
+    >>> from sympy import Rational
     >>> from sympy.abc import x, h
-    >>> LogAverageExp(h*x, x, Atoms([-1, 1], [Rational(1, 2)]*2)).doit() if (Rational := __import__("sympy").Rational) else 0
+    >>> LogAverageExp(h*x, x, Atoms([-1, 1], [Rational(1, 2)] * 2)).doit()
     log_cosh(h)
     """
 
@@ -462,7 +464,8 @@ class TiltedAverage(_OverLaw):
 
     def _latex(self, printer: Any) -> str:
         (f, g), (variable,) = self.displayed()
-        return rf"\left\langle {printer._print(f)} \right\rangle_{{{printer._print(variable)} \sim e^{{{printer._print(g)}}}}}"
+        tilt = rf"{printer._print(variable)} \sim e^{{{printer._print(g)}}}"
+        return rf"\left\langle {printer._print(f)} \right\rangle_{{{tilt}}}"
 
 
 def _tilted_law_part(f: Expr, g: Expr, x: Symbol, law: Law, symbol: Symbol) -> Expr | None:
@@ -484,5 +487,3 @@ def _tilted_law_part(f: Expr, g: Expr, x: Symbol, law: Law, symbol: Symbol) -> E
         return Add(*terms)
     return None
 
-
-_ = (Callable, Tuple, pi)

@@ -29,7 +29,7 @@ class BoundSymbol(Symbol):  # type: ignore[misc]
         >>> BoundSymbol.of("x", 0, {"real": True})
         x_0
         """
-        return cls(f"{letter}_{index}", **assumptions)  # type: ignore[no-any-return]
+        return cls(f"{letter}_{index}", **assumptions)
 
     @property
     def index(self) -> int:

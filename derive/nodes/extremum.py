@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Basic, Derivative, Eq, Expr, FiniteSet, Interval, Max, Min, Piecewise, S, Symbol, true
+from sympy import Basic, Derivative, Eq, Expr, FiniteSet, Interval, Piecewise, S, Symbol, true
 from sympy.core.symbol import Str
 from sympy.logic.boolalg import Boolean
 from sympy.printing.precedence import PRECEDENCE
@@ -43,7 +43,9 @@ class _Extremal(Average):
         if interval == S.Reals:
             interval = Interval(-S.Infinity, S.Infinity)
         if not isinstance(interval, Interval):
-            raise DeriveError(f"an extremum over {interval} is asked", given=str(interval), allowed="a non-empty Interval")
+            raise DeriveError(
+                f"an extremum over {interval} is asked", given=str(interval), allowed="a non-empty Interval"
+            )
         (expr,), (bound,) = canonical([expr], [symbol], cls.letter, _interval_assumptions(interval))
         trivial = cls._trivial(expr, bound)
         return Basic.__new__(cls, expr, bound, interval, Str(name)) if trivial is None else trivial
@@ -161,8 +163,8 @@ class ArgExtremum(_Extremal):
 
     def _latex(self, printer: Any) -> str:
         (body,), (variable,) = self.displayed()
-        shown = printer._print(body)
-        return rf"\operatorname*{{arg\,{self.kind}}}_{{{_range(printer, variable, self.interval)}}} \left[{shown}\right]"
+        name = rf"\operatorname*{{arg\,{self.kind}}}_{{{_range(printer, variable, self.interval)}}}"
+        return rf"{name} \left[{printer._print(body)}\right]"
 
 
 def _range(printer: Any, variable: Symbol, interval: Interval) -> str:
@@ -170,5 +172,3 @@ def _range(printer: Any, variable: Symbol, interval: Interval) -> str:
         return str(printer._print(variable))
     return rf"{printer._print(variable)} \in {printer._print(interval)}"
 
-
-_ = (Max, Min)

@@ -1,278 +1,46 @@
 """Closed forms of Gaussian averages.
 
-A body is spread into products of: constants, a polynomial, the exponential of a quadratic form, steps Heaviside(a+bx),
-erf(a+bx) and DiracDelta(a+bx).  The exponential is absorbed by completing the square, with the condition that the
-coefficient of x^2 is below 1/2; what is left is a polynomial times at most two of the other functions, averaged by
-Stein recursions.  Several variables are averaged one after the other: the conditions met on the way are the pivots
-of the quadratic form.
+A body is spread into products (derive.nodes.products).  The exponential of a quadratic form is absorbed by completing
+the square, with the condition that the coefficient of x^2 is below 1/2; a polynomial times steps and error functions
+is averaged by Stein recursions.  Several variables are averaged one after the other: the conditions met on the way are
+the pivots of the quadratic form.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import product
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from math import comb
 
-from sympy import (
-    Abs, Add, Basic, DiracDelta, E, Expr, Heaviside, I, Max, Min, Mul, Ne, Piecewise, Poly, PolynomialError, Pow, S,
-    Symbol, acos, asin, atan, cos, cosh, erf, erfc, exp, log, pi, sign, sin, sinh, sqrt, tanh,
-)
-from sympy.core.relational import GreaterThan, LessThan, StrictGreaterThan, StrictLessThan
+from sympy import Add, Expr, I, Ne, S, StrictLessThan, Symbol, asin, atan, cos, erf, erfc, exp, pi, re, sin, sqrt
 from sympy.logic.boolalg import And, Boolean, false, true
 
 from derive.nodes.averages import DivergentAverage, GaussianAverage
-from derive.nodes.functions import erfcx, log_cosh, log_erfc, softplus
+from derive.nodes.growth import growth, integrable, odd
+from derive.nodes.products import Line, NotClosed, Product, coefficients_in, delta_factor, products_of, spread
 
-__all__ = ["gaussian_closed_form", "gaussian_convergence", "growth"]
+__all__ = ["gaussian_closed_form", "gaussian_convergence"]
 
 Closed = tuple[Expr | None, Boolean]
-MAX_TERMS = 4000  # products into which one body may be spread
-
-
-class _NotClosed(Exception):
-    """The term has no closed form among those known here."""
-
-
-# --- the spread of a body into products ---------------------------------------------------------------------------
-
-
-def linear(expr: Expr, x: Symbol) -> tuple[Expr, Expr] | None:
-    """(a, b) of expr = a + b x with b not identically zero, or None."""
-    coefficients = _coefficients(expr, x)
-    return None if coefficients is None or len(coefficients) != 2 else (coefficients[0], coefficients[1])
-
-
-def _coefficients(expr: Expr, x: Symbol) -> list[Expr] | None:
-    """Coefficients of a polynomial in x, lowest first; None where it is not one."""
-    if x not in expr.free_symbols:
-        return [expr]
-    if not expr.is_polynomial(x):
-        return None
-    try:
-        poly = Poly(expr, x)
-    except PolynomialError:
-        return None
-    return [c.as_expr() if isinstance(c, Poly) else c for c in reversed(poly.all_coeffs())]
-
-
-def _stepwise(expr: Expr, x: Symbol) -> Expr:
-    """Abs, sign, Max, Min and Piecewise with joints linear in x, written with Heaviside; other parts as they are."""
-
-    def straight(e: Basic) -> bool:
-        return isinstance(e, Expr) and linear(e, x) is not None
-
-    def step(e: Expr) -> Expr:
-        return Heaviside(e, S.Half)
-
-    def pick(e: Expr) -> Expr:
-        if isinstance(e, (Max, Min)):
-            best, *others = e.args
-            for other in others:
-                gap = (other - best).expand()
-                if not straight(gap):
-                    return e
-                best = best + gap * step(gap if isinstance(e, Max) else -gap)
-            return best
-        if isinstance(e, Piecewise):
-            return _piecewise_steps(e, x) or e
-        return e
-
-    expr = expr.replace(lambda e: isinstance(e, Abs) and straight(e.args[0]), lambda e: e.args[0] * (2 * step(e.args[0]) - 1))
-    expr = expr.replace(lambda e: isinstance(e, sign) and straight(e.args[0]), lambda e: 2 * step(e.args[0]) - 1)
-    expr = expr.replace(lambda e: isinstance(e, Heaviside) and straight(e.args[0]), lambda e: step(e.args[0]))
-    return expr.replace(lambda e: isinstance(e, (Max, Min, Piecewise)) and x in e.free_symbols, pick)
-
-
-def _piecewise_steps(expr: Piecewise, x: Symbol) -> Expr | None:
-    """A Piecewise whose conditions compare linear forms, as a sum over its cases; None where it is not such."""
-    total: Expr = S.Zero
-    left: Expr = S.One
-    for value, condition in expr.args:
-        if condition == true:
-            return total + left * value
-        if isinstance(condition, (StrictGreaterThan, GreaterThan)):
-            gap = (condition.lhs - condition.rhs).expand()
-        elif isinstance(condition, (StrictLessThan, LessThan)):
-            gap = (condition.rhs - condition.lhs).expand()
-        else:
-            return None
-        if linear(gap, x) is None:
-            return None
-        here = Heaviside(gap, S.Half)
-        total, left = total + left * here * value, left * (1 - here)
-    return None
-
-
-def _exponential(expr: Expr, x: Symbol) -> Expr:
-    """Hyperbolic and circular functions of polynomials in x, and powers with x in the exponent, as exponentials."""
-
-    def polynomial(e: Basic) -> bool:
-        return x in e.free_symbols and bool(e.args[0].is_polynomial(x))
-
-    expr = expr.replace(lambda e: isinstance(e, (cosh, sinh)) and polynomial(e), lambda e: e.rewrite(exp))
-    expr = expr.replace(
-        lambda e: isinstance(e, cos) and polynomial(e), lambda e: (exp(I * e.args[0]) + exp(-I * e.args[0])) / 2
-    )
-    expr = expr.replace(
-        lambda e: isinstance(e, sin) and polynomial(e), lambda e: (exp(I * e.args[0]) - exp(-I * e.args[0])) / (2 * I)
-    )
-    expr = expr.replace(lambda e: isinstance(e, erfc) and linear(e.args[0], x) is not None, lambda e: 1 - erf(e.args[0]))
-    expr = expr.replace(
-        lambda e: isinstance(e, erfcx) and linear(e.args[0], x) is not None,
-        lambda e: exp(e.args[0] ** 2) * (1 - erf(e.args[0])),
-    )
-    return expr.replace(
-        lambda e: isinstance(e, Pow) and e.base != E and bool(e.base.is_positive) and x in e.exp.free_symbols
-        and x not in e.base.free_symbols,
-        lambda e: exp(e.exp * log(e.base)),
-    )
-
-
-def _outside_functions(expr: Expr, x: Symbol, change: Callable[[Expr, Symbol], Expr]) -> Expr:
-    """Apply a rewriting to the sums, products and integer powers of an expression, not inside other functions."""
-    if x not in expr.free_symbols:
-        return expr
-    if isinstance(expr, (Add, Mul)):
-        return expr.func(*(_outside_functions(a, x, change) for a in expr.args))
-    if isinstance(expr, Pow) and expr.exp.is_Integer:
-        return _outside_functions(expr.base, x, change) ** expr.exp
-    return change(expr, x)
-
-
-def spread(expr: Expr, x: Symbol) -> list[Expr]:
-    """Products that sum up to the expression, distributed over the factors that contain x.
-
-    Raises: _NotClosed where there would be too many.
-    """
-    if x not in expr.free_symbols:
-        return [expr]
-    if isinstance(expr, Add):
-        return [t for a in expr.args for t in spread(a, x)]
-    if isinstance(expr, Mul):
-        lists = [spread(a, x) for a in expr.args]
-    elif isinstance(expr, Pow) and expr.exp.is_Integer and expr.exp > 1 and isinstance(expr.base, (Add, Mul)):
-        if isinstance(expr.base, Add) and expr.base.is_polynomial(x):
-            return [expr]
-        lists = [spread(expr.base, x)] * int(expr.exp)
-    else:
-        return [expr]
-    count = 1
-    for terms in lists:
-        count *= len(terms)
-    if count > MAX_TERMS:
-        raise _NotClosed
-    return [Mul(*factors) for factors in product(*lists)]
 
 
 # --- one product --------------------------------------------------------------------------------------------------
-
-
-class _Term:
-    """constant * polynomial * exp(quadratic) * specials, the parts of one product in one variable."""
-
-    def __init__(self, term: Expr, x: Symbol) -> None:
-        self.constant: Expr = S.One
-        self.polynomial: Expr = S.One
-        self.exponent: Expr = S.Zero
-        self.steps: list[tuple[Expr, Expr]] = []
-        self.erfs: list[tuple[Expr, Expr]] = []
-        self.delta: tuple[Expr, Expr] | None = None
-        for factor in Mul.make_args(term):
-            self._take(factor, x)
-        coefficients = _coefficients(self.exponent, x)
-        if coefficients is None or len(coefficients) > 3:
-            raise _NotClosed
-        self.q0, self.q1, self.q2 = (*coefficients, S.Zero, S.Zero)[:3]
-
-    def _take(self, factor: Expr, x: Symbol) -> None:
-        if x not in factor.free_symbols:
-            self.constant *= factor
-            return
-        if factor.is_polynomial(x):
-            self.polynomial *= factor
-            return
-        if isinstance(factor, exp):
-            self.exponent += factor.args[0]
-            return
-        base, power = factor.as_base_exp()
-        if isinstance(base, exp) and x not in power.free_symbols and power.is_integer:
-            self.exponent += power * base.args[0]
-            return
-        form = linear(base.args[0], x) if isinstance(base, (Heaviside, erf, DiracDelta)) else None
-        if form is None or not (power.is_Integer and power > 0):
-            raise _NotClosed
-        if isinstance(base, Heaviside):
-            self.steps.append(form)
-        elif isinstance(base, erf):
-            self.erfs.extend([form] * int(power))
-        elif self.delta is None and power == 1 and len(base.args) == 1:
-            self.delta = form
-        else:
-            raise _NotClosed
-
-    @property
-    def special(self) -> bool:
-        return bool(self.steps or self.erfs)
-
-
-def _same_sign(first: Expr, second: Expr) -> int | None:
-    ratio = first / second
-    return 1 if ratio.is_positive else -1 if ratio.is_negative else None
-
-
-def _one_step(steps: list[tuple[Expr, Expr]]) -> list[tuple[int, tuple[Expr, Expr] | None]]:
-    """A product of steps as a sum of signed single steps; the empty product is the step None.
-
-    Raises: _NotClosed where the order of two joints does not follow from the assumptions.
-    """
-    if not steps:
-        return [(1, None)]
-    lower: tuple[Expr, Expr] | None = None
-    upper: tuple[Expr, Expr] | None = None
-    first, *rest = steps
-    if not rest:
-        return [(1, first)]
-    # Joints -a/b; steps that rise with the first one bound x from one side, the others from the other side.
-    for a, b in steps:
-        orientation = _same_sign(b, first[1])
-        if orientation is None:
-            raise _NotClosed
-        if orientation == 1:
-            lower = (a, b) if lower is None else _tighter(lower, (a, b))
-        else:
-            upper = (a, b) if upper is None else _tighter(upper, (a, b))
-    assert lower is not None
-    if upper is None:
-        return [(1, lower)]
-    gap = (lower[0] / lower[1] - upper[0] / upper[1]) * (1 if lower[1].is_positive else -1)
-    if not (lower[1].is_positive or lower[1].is_negative):
-        raise _NotClosed
-    if gap.is_nonpositive:
-        return []
-    if not gap.is_positive:
-        raise _NotClosed
-    return [(1, lower), (-1, (-upper[0], -upper[1]))]
-
-
-def _tighter(one: tuple[Expr, Expr], two: tuple[Expr, Expr]) -> tuple[Expr, Expr]:
-    """The step of two equally oriented ones that is the product of both."""
-    gap = two[0] / abs(two[1]) - one[0] / abs(one[1])
-    if gap.is_nonnegative:
-        return one
-    if gap.is_nonpositive:
-        return two
-    raise _NotClosed
 
 
 def _phi(at: Expr) -> Expr:
     return exp(-(at**2) / 2) / sqrt(2 * pi)
 
 
+def _orientation(slope: Expr) -> Expr:
+    return S.One if slope.is_positive else S.NegativeOne if slope.is_negative else slope / sqrt(slope**2)
+
+
 def _plain_moments(count: int) -> list[Expr]:
+    """E[z^n] for n = 0 ... count."""
     moments: list[Expr] = [S.One, S.Zero]
     while len(moments) <= count:
         moments.append((len(moments) - 1) * moments[-2])
-    return moments
+    return moments[: count + 1]
 
 
 def _step_moments(a: Expr, b: Expr, orientation: Expr, count: int) -> list[Expr]:
@@ -280,7 +48,7 @@ def _step_moments(a: Expr, b: Expr, orientation: Expr, count: int) -> list[Expr]
     moments: list[Expr] = [erfc(-orientation * a / (b * sqrt(2))) / 2]
     for n in range(1, count + 1):
         edge = (-a / b) ** (n - 1) * orientation * _phi(a / b)
-        moments.append((n - 1) * moments[n - 2] + edge if n > 1 else edge)
+        moments.append(edge + (n - 1) * moments[n - 2] if n > 1 else edge)
     return moments
 
 
@@ -288,194 +56,208 @@ def _erf_moments(a: Expr, b: Expr, count: int) -> list[Expr]:
     """E[z^n erf(a + b z)], by Stein: (n-1) E[z^(n-2) erf] + E[z^(n-1) 2 b exp(-(a+bz)^2)/sqrt(pi)]."""
     width = 1 + 2 * b**2
     front = 2 * b / sqrt(pi) * exp(-(a**2) / width) / sqrt(width)
-    centre, variance = -2 * a * b / width, 1 / width
-    shifted = [sum(_binomial(n, k) * centre ** (n - k) * m * variance ** (S(k) / 2) for k, m in
-                   enumerate(_plain_moments(n)[: n + 1]) if m != 0) for n in range(count + 1)]
+    centre = -2 * a * b / width
     moments: list[Expr] = [erf(a / sqrt(width))]
     for n in range(1, count + 1):
-        moments.append(((n - 1) * moments[n - 2] if n > 1 else S.Zero) + front * shifted[n - 1])
+        shifted = Add(*(comb(n - 1, k) * centre ** (n - 1 - k) * m / width ** (S(k) / 2)
+                        for k, m in enumerate(_plain_moments(n - 1)) if m != 0))
+        moments.append(front * shifted + ((n - 1) * moments[n - 2] if n > 1 else 0))
     return moments
 
 
-def _binomial(n: int, k: int) -> int:
-    from math import comb
+def _mean_of(one: Product, polynomial: Expr, x: Symbol) -> tuple[Expr, list[Boolean]]:
+    """The average of a product with the given (expanded) polynomial, and its conditions.
 
-    return comb(n, k)
-
-
-def _pair_mean(one: tuple[Expr, Expr], two: tuple[Expr, Expr]) -> Expr:
-    """E[erf(b1 z) erf(b2 z)], centred (Williams' arcsine)."""
-    if one[0] != 0 or two[0] != 0:
-        raise _NotClosed
-    b1, b2 = one[1], two[1]
-    return 2 / pi * asin(2 * b1 * b2 / sqrt((1 + 2 * b1**2) * (1 + 2 * b2**2)))
-
-
-def _average_term(parts: _Term, polynomial: Expr, x: Symbol) -> tuple[Expr, list[Boolean]]:
-    """The average of one product with the given polynomial, and its conditions.
-
-    Raises: _NotClosed, DivergentAverage.
+    Raises: NotClosed, DivergentAverage.
     """
-    width = 1 - 2 * parts.q2
+    width = 1 - 2 * one.q2
     conditions: list[Boolean] = []
+    if one.special and (width.has(I) or one.q1.has(I) or not width.is_real):
+        raise NotClosed
+    if width.is_nonpositive:
+        if one.special:
+            raise NotClosed
+        raise DivergentAverage(
+            f"E[{_named(polynomial * exp(one.q1 * x + one.q2 * x**2), x)}] over a standard normal x diverges: "
+            f"the coefficient of x^2 in the exponent is {one.q2}, it must be below 1/2",
+            StrictLessThan(one.q2, S.Half, evaluate=False),
+        )
     if not width.is_positive:
-        if width.is_nonpositive:
-            if parts.special:
-                raise _NotClosed
-            raise DivergentAverage(f"the average of {polynomial * exp(parts.exponent)} over a normal {x} diverges", width > 0)
-        if width.is_real is False:
-            conditions.append(_real_part(width) > 0)
-        else:
-            conditions.append(width > 0)
-    if parts.special and width.is_real is False:
-        raise _NotClosed
-    front = parts.constant * exp(parts.q0 + parts.q1**2 / (2 * width)) / sqrt(width)
-    z = x
-    centre, spread_ = parts.q1 / width, 1 / sqrt(width)
-    coefficients = _coefficients(polynomial.subs(x, centre + spread_ * z), z)
+        conditions.append((re(width) if width.is_real is False else width) > 0)
+    front = exp(one.q1**2 / (2 * width)) / sqrt(width)
+    centre, scale = one.q1 / width, 1 / sqrt(width)
+    coefficients = coefficients_in(polynomial.subs(x, centre + scale * x), x)
     assert coefficients is not None
-    degree = len(coefficients) - 1
+    count = len(coefficients) - 1
 
-    def moved(form: tuple[Expr, Expr]) -> tuple[Expr, Expr]:
-        return form[0] + form[1] * centre, form[1] * spread_
+    def moved(line: Line) -> Line:
+        return line[0] + line[1] * centre, line[1] * scale
 
-    total: Expr = S.Zero
-    for weight, step in _one_step(parts.steps):
-        if step is None and not parts.erfs:
-            moments = _plain_moments(degree)
-        elif step is None and len(parts.erfs) == 1:
-            moments = _erf_moments(*moved(parts.erfs[0]), degree)
-        elif step is None and len(parts.erfs) == 2 and degree == 0:
-            moments = [_pair_mean(*map(moved, parts.erfs))]
-        elif step is not None and not parts.erfs:
-            slope = step[1]
-            if not slope.is_nonzero:
-                conditions.append(Ne(slope, 0))
-            moments = _step_moments(*moved(step), _orientation(slope), degree)
-        elif step is not None and len(parts.erfs) == 1 and degree == 0:
-            (a, _), (centre_erf, slope_erf) = moved(step), moved(parts.erfs[0])
-            if a != 0 or centre_erf != 0:
-                raise _NotClosed
-            if not step[1].is_nonzero:
-                conditions.append(Ne(step[1], 0))
-            moments = [_orientation(step[1]) * atan(sqrt(2) * slope_erf) / pi]
-        else:
-            raise _NotClosed
-        total += weight * Add(*(c * m for c, m in zip(coefficients, moments, strict=False)))
-    return front * total, conditions
+    if one.step is not None and not one.step[1].is_nonzero:
+        conditions.append(Ne(one.step[1], 0))
+    moments = _moments(None if one.step is None else moved(one.step), [moved(e) for e in one.erfs], count)
+    return front * Add(*(c * m for c, m in zip(coefficients, moments, strict=True))), conditions
 
 
-def _orientation(slope: Expr) -> Expr:
-    return S.One if slope.is_positive else S.NegativeOne if slope.is_negative else slope / sqrt(slope**2)
+def _moments(step: Line | None, erfs: Sequence[Line], count: int) -> list[Expr]:
+    """E[z^n step erfs] for n = 0 ... count.
+
+    Raises: NotClosed. Two error functions, or a step and one, are known centred and without a power (arcsine laws).
+    """
+    if step is None and not erfs:
+        return _plain_moments(count)
+    if step is not None and not erfs:
+        return _step_moments(*step, _orientation(step[1]), count)
+    if step is None and len(erfs) == 1:
+        return _erf_moments(*erfs[0], count)
+    if count or any(line[0] != 0 for line in erfs) or (step is not None and step[0] != 0):
+        raise NotClosed
+    slopes = [b for _, b in erfs]
+    if step is not None and len(slopes) == 1:
+        return [_orientation(step[1]) * atan(sqrt(2) * slopes[0]) / pi]
+    if step is None and len(slopes) == 2:
+        b1, b2 = slopes
+        return [2 / pi * asin(2 * b1 * b2 / sqrt((1 + 2 * b1**2) * (1 + 2 * b2**2)))]
+    raise NotClosed
 
 
-def _real_part(expr: Expr) -> Expr:
-    from sympy import re
+def _named(expr: Expr, x: Symbol) -> Expr:
+    return expr.xreplace({x: Symbol("x", real=True)})
 
-    return re(expr)
+
+def _sampled(rest: Expr, x: Symbol, delta: Line) -> tuple[Expr, list[Boolean]]:
+    """E[rest DiracDelta(a + b x)]."""
+    a, b = delta
+    needed: list[Boolean] = [] if b.is_nonzero else [Ne(b, 0)]
+    return rest.subs(x, -a / b) * _phi(a / b) / sqrt(b**2), needed
 
 
 # --- one variable -------------------------------------------------------------------------------------------------
 
 
-def _one_variable(body: Expr, x: Symbol, outer: Sequence[Symbol]) -> tuple[Expr | None, list[Boolean]]:
-    """E over x of the body: resolved products plus an average of what is left; None where nothing is resolved.
+class _Known:
+    """Averages of the terms of one body, in groups that share everything but the polynomial."""
 
-    Conditions that involve other integration variables (`outer`) cannot be stated outside: such products are left.
+    def __init__(self, terms: Sequence[Expr], x: Symbol, outer: Sequence[Symbol]) -> None:
+        self.x, self.outer = x, set(outer)
+        self.terms = list(terms)
+        self.left: set[int] = set()
+        self.divergence: DivergentAverage | None = None
+        self.diverging: set[int] = set()
+        self.pieces: list[tuple[int, Product]] = []
+        self.sampled: list[Expr] = []
+        self.conditions: list[Boolean] = []
+        self._cache: dict[tuple[Product, Expr], tuple[Expr, list[Boolean]]] = {}
+        for number, term in enumerate(self.terms):
+            self._take(number, term)
+        self.values = self._settle()
+
+    def _take(self, number: int, term: Expr) -> None:
+        delta = delta_factor(term, self.x)
+        if delta is not None:
+            value, needed = _sampled(*delta[:1], self.x, delta[1])
+            self.sampled.append(value)
+            self.conditions.extend(c for c in needed if not c.free_symbols & self.outer)
+            return
+        try:
+            self.pieces.extend((number, p) for p in products_of(term, self.x))
+        except NotClosed:
+            self.left.add(number)
+
+    def _settle(self) -> list[Expr]:
+        """Values of the groups; a group that fails takes its terms out of all groups, and all is done again."""
+        while True:
+            groups: Groups = {}
+            for number, one in self.pieces:
+                if number not in self.left:
+                    key = Product(S.One, one.q1, one.q2, one.step, one.erfs)
+                    total, members = groups.get(key, (S.Zero, set()))
+                    groups[key] = total + one.polynomial, members | {number}
+            values, conditions, failed = [], [], set()
+            for key, (total, members) in _one_sided(groups).items():
+                found = self._group(key, total.expand(), members)
+                if found is None:
+                    failed |= members
+                else:
+                    values.append(found[0])
+                    conditions.extend(found[1])
+            if not failed:
+                self.conditions.extend(conditions)
+                return values
+            self.left |= failed
+
+    def _group(self, key: Product, polynomial: Expr, members: set[int]) -> tuple[Expr, list[Boolean]] | None:
+        if polynomial == 0:
+            return S.Zero, []
+        if (key, polynomial) not in self._cache:
+            try:
+                self._cache[key, polynomial] = _mean_of(key, polynomial, self.x)
+            except NotClosed:
+                return None
+            except DivergentAverage as error:
+                self.divergence = self.divergence or error
+                self.diverging |= members
+                return None
+        value, needed = self._cache[key, polynomial]
+        inside = [c for c in needed if c.free_symbols & self.outer]
+        if any(not isinstance(c, Ne) for c in inside):
+            return None  # a condition on another integration variable cannot be stated outside
+        return value, [c for c in needed if c not in inside]
+
+
+Groups = dict[Product, tuple[Expr, set[int]]]
+
+
+def _one_sided(groups: Groups) -> Groups:
+    """Where both sides of a joint occur with the same exponential, the second is written as 1 - the first."""
+    joined: Groups = {}
+
+    def add(key: Product, polynomial: Expr, members: set[int]) -> None:
+        total, others = joined.get(key, (S.Zero, set()))
+        joined[key] = total + polynomial, others | members
+
+    for key, (polynomial, members) in groups.items():
+        mirrored = None if key.step is None else replace(key, step=(-key.step[0], -key.step[1]))
+        if mirrored is not None and mirrored in joined:
+            add(mirrored, -polynomial, members)
+            add(replace(key, step=None), polynomial, members)
+        else:
+            add(key, polynomial, members)
+    return joined
+
+
+def _one_variable(body: Expr, x: Symbol, outer: Sequence[Symbol]) -> tuple[Expr | None, list[Boolean]]:
+    """E over x of the body: known terms plus averages of what is left; None where nothing is known.
+
+    `outer`: the other integration variables.
     """
     if x not in body.free_symbols:
         return body, []
-    smooth = body.expand() if body.is_polynomial(x) else body
-    prepared = _outside_functions(smooth, x, lambda e, v: _exponential(_stepwise(e, v), v))
-    prepared = _outside_functions(prepared, x, lambda e, v: _exponential(_stepwise(e, v), v))
     try:
-        products = spread(prepared, x)
-    except _NotClosed:
-        products = [body]
-    groups: dict[Any, tuple[_Term, Expr, list[Expr]]] = {}
-    left: list[Expr] = []
-    resolved: list[Expr] = []
-    conditions: list[Boolean] = []
-    for term in products:
-        try:
-            parts = _Term(term, x)
-        except _NotClosed:
-            left.append(term)
-            continue
-        if parts.delta is not None:
-            value, needed = _sampled(term, x, parts.delta)
-            resolved.append(value)
-            conditions.extend(needed)
-            continue
-        key = (parts.q2, parts.q1, tuple(parts.steps), tuple(parts.erfs))
-        weight = parts.constant * exp(parts.q0) * parts.polynomial
-        parts.constant, parts.q0 = S.One, S.Zero
-        first, polynomial, terms = groups.get(key, (parts, S.Zero, []))
-        groups[key] = (first, polynomial + weight, [*terms, term])
-    divergent: DivergentAverage | None = None
-    for parts, polynomial, terms in groups.values():
-        expanded = polynomial.expand()
-        if expanded == 0:
-            resolved.append(S.Zero)
-            continue
-        try:
-            value, needed = _average_term(parts, expanded, x)
-        except _NotClosed:
-            left.extend(terms)
-            continue
-        except DivergentAverage as error:
-            divergent = error
-            left.extend(terms)
-            continue
-        if any(c.free_symbols & set(outer) and not isinstance(c, Ne) for c in needed):
-            left.extend(terms)
-            continue
-        resolved.append(value)
-        conditions.extend(c for c in needed if not c.free_symbols & set(outer))
-    if divergent is not None:
-        if all(_diverges_alone(t, x) for t in left):
-            raise divergent
+        terms = spread(body.expand() if body.is_polynomial(x) else body, x)
+    except NotClosed:
         return None, []
-    safe, unsafe = [], []
-    for term in left:
-        (safe if _integrable(term, x) else unsafe).append(term)
-    rest, vanished = [], False
-    for group in _by_constant(safe, x):
-        constant, factor = group
-        if _odd(factor, x):
-            vanished = True
-            continue
-        rest.append(constant * GaussianAverage(factor, x))
-    if unsafe:
-        rest.append(GaussianAverage(Add(*unsafe), x))
-    if not resolved and not vanished and len(rest) == 1 and rest[0] == GaussianAverage(body, x):
+    known = _Known(terms, x, outer)
+    others = [terms[k] for k in sorted(known.left - known.diverging)]
+    if known.divergence is not None:
+        if all(integrable(t, x) for t in others):
+            raise known.divergence
         return None, []
-    return _real_form(Add(*resolved), body) + Add(*rest), conditions
+    safe = [t for t in others if integrable(t, x)]
+    unsafe = [t for t in others if t not in safe]
+    remaining = [(c, f) for c, f in _by_factor(safe, x) if not odd(f, x)]
+    rest = Add(*(c * GaussianAverage(f, x) for c, f in remaining), GaussianAverage(Add(*unsafe), x))
+    value = _real_form(Add(*known.values, *known.sampled), body) + rest
+    return (None, []) if value == GaussianAverage(body, x) else (value, known.conditions)
 
 
-def _diverges_alone(term: Expr, x: Symbol) -> bool:
-    try:
-        parts = _Term(term, x)
-    except _NotClosed:
-        return False
-    return not parts.special and bool((1 - 2 * parts.q2).is_nonpositive)
-
-
-def _by_constant(terms: list[Expr], x: Symbol) -> list[tuple[Expr, Expr]]:
+def _by_factor(terms: Sequence[Expr], x: Symbol) -> list[tuple[Expr, Expr]]:
     """Terms as (constant, part with x), equal parts joined."""
     joined: dict[Expr, Expr] = {}
     for term in terms:
         constant, part = term.as_independent(x, as_Add=False)
         joined[part] = joined.get(part, S.Zero) + constant
     return [(c, p) for p, c in joined.items()]
-
-
-def _sampled(term: Expr, x: Symbol, delta: tuple[Expr, Expr]) -> tuple[Expr, list[Boolean]]:
-    a, b = delta
-    point = -a / b
-    rest = Mul(*(f for f in Mul.make_args(term) if not (isinstance(f, DiracDelta) and x in f.free_symbols)))
-    needed = [] if b.is_nonzero else [Ne(b, 0)]
-    return rest.subs(x, point) * _phi(point) / sqrt(b**2), needed
 
 
 def _real_form(value: Expr, body: Expr) -> Expr:
@@ -490,123 +272,35 @@ def _real_form(value: Expr, body: Expr) -> Expr:
     return value.replace(lambda e: isinstance(e, exp) and e.has(I), polar).expand()
 
 
-# --- growth and parity --------------------------------------------------------------------------------------------
-
-_BOUNDED = (tanh, erf, erfc, sin, cos, atan, acos, sign, Heaviside)
-_MODERATE = (log_cosh, softplus, log_erfc, Abs, Max, Min)
-
-
-def growth(expr: Expr, x: Symbol) -> Expr | None:
-    """r such that |expr| < C exp((r + e) x^2) for every e > 0 and no singularity is met; None where unknown.
-
-    >>> from sympy import Symbol, exp, tanh
-    >>> x, a = Symbol("x", real=True), Symbol("a", real=True)
-    >>> growth(x * tanh(x) * exp(a*x**2), x)
-    a
-    """
-    if x not in expr.free_symbols or expr.is_polynomial(x):
-        return S.Zero
-    if isinstance(expr, (Add, Piecewise)):
-        parts = [p for p, _ in expr.args] if isinstance(expr, Piecewise) else list(expr.args)
-        rates = [growth(p, x) for p in parts]
-        return None if None in rates else Max(*rates)
-    if isinstance(expr, Mul):
-        rates = [growth(p, x) for p in expr.args]
-        return None if None in rates else Add(*(r for r in rates if r is not None))
-    if isinstance(expr, exp):
-        coefficients = _coefficients(expr.args[0].expand(), x)
-        if coefficients is not None and len(coefficients) <= 3:
-            return (*coefficients, S.Zero, S.Zero)[2]
-        return S.Zero if _subquadratic(expr.args[0], x) else None
-    if isinstance(expr, (cosh, sinh)):
-        return S.Zero if _subquadratic(expr.args[0], x) else None
-    if isinstance(expr, _BOUNDED):
-        return S.Zero if expr.args[0].is_real else None
-    if isinstance(expr, _MODERATE):
-        return S.Zero if all(a.is_real and growth(a, x) == 0 for a in expr.args) else None
-    if isinstance(expr, log):
-        (argument,) = expr.args
-        rate = growth(argument, x)
-        return S.Zero if _away_from_zero(argument, x) and (rate is not None) else None
-    if isinstance(expr, Pow):
-        rate = growth(expr.base, x)
-        if rate is None or x in expr.exp.free_symbols:
-            return None
-        if expr.exp.is_Integer and expr.exp > 0:
-            return expr.exp * rate
-        if _away_from_zero(expr.base, x):
-            return S.Zero if expr.exp.is_negative else expr.exp * rate
-    return None
-
-
-def _away_from_zero(expr: Expr, x: Symbol) -> bool:
-    """Whether an expression is at least some positive constant for all real x (a sufficient test)."""
-    if isinstance(expr, cosh) and expr.args[0].is_real:
-        return True
-    if isinstance(expr, Add):
-        constant, rest = expr.as_independent(x, as_Add=True)
-        if constant.is_positive and all(a.is_nonnegative for a in Add.make_args(rest)):
-            return True
-    if isinstance(expr, Mul):
-        return all(a.is_positive if x not in a.free_symbols else _away_from_zero(a, x) for a in expr.args)
-    return isinstance(expr, Pow) and bool(expr.exp.is_positive) and _away_from_zero(expr.base, x)
-
-
-def _subquadratic(expr: Expr, x: Symbol) -> bool:
-    """Whether |expr| grows at most linearly in |x| (a sufficient test)."""
-    if x not in expr.free_symbols or linear(expr, x) is not None:
-        return True
-    if isinstance(expr, Add):
-        return all(_subquadratic(a, x) for a in expr.args)
-    if isinstance(expr, Mul):
-        constant, rest = expr.as_independent(x, as_Add=False)
-        return constant != 1 and _subquadratic(rest, x)
-    if isinstance(expr, (log_cosh, softplus, Abs)):
-        return bool(expr.args[0].is_real) and _subquadratic(expr.args[0], x)
-    return isinstance(expr, _BOUNDED) and bool(expr.args[0].is_real)
-
-
-def _integrable(term: Expr, x: Symbol) -> bool:
-    rate = growth(term, x)
-    return rate is not None and bool((1 - 2 * rate).is_positive)
-
-
-def _odd(expr: Expr, x: Symbol) -> bool:
-    return bool((expr.subs(x, -x) + expr).expand() == 0)
-
-
 # --- several variables --------------------------------------------------------------------------------------------
 
 
 def gaussian_closed_form(body: Expr, variables: Sequence[Symbol]) -> Closed:
-    """The average over all variables, one after the other, in the better of the two orders."""
-    best: Closed | None = None
-    orders = [tuple(variables), tuple(reversed(variables))]
-    for order in orders[: 1 if len(variables) == 1 else 2]:
-        value, condition = _in_order(body, order)
-        if best is None or _open_count(value) < _open_count(best[0]):
-            best = (value, condition)
-        if _open_count(value) == 0:
-            break
-    assert best is not None
-    value, condition = best
+    """The average over all variables, one after the other, in the order that leaves the least open.
+
+    Raises: DivergentAverage where the average certainly does not exist.
+    """
+    orders = [tuple(variables)] if len(variables) == 1 else [tuple(variables), tuple(reversed(variables))]
+    found = [_in_order(body, order) for order in orders[:1]]
+    if _open(found[0]) != (0, 0):
+        found += [_in_order(body, order) for order in orders[1:]]
+    value, condition = min(found, key=_open)
     return (None, true) if value == GaussianAverage(body, *variables) else (value, condition)
 
 
-def _open_count(value: Expr | None) -> int:
-    return 0 if value is None else sum(len(n.variables) for n in value.atoms(GaussianAverage))
+def _open(closed: tuple[Expr, Boolean]) -> tuple[int, int]:
+    value, condition = closed
+    nodes = sum(len(n.variables) for n in value.atoms(GaussianAverage))
+    return nodes, 0 if condition == true else len(And.make_args(condition))
 
 
-def _in_order(body: Expr, order: Sequence[Symbol]) -> Closed:
+def _in_order(body: Expr, order: Sequence[Symbol]) -> tuple[Expr, Boolean]:
     conditions: list[Boolean] = []
     current = body
     for k in range(len(order) - 1, -1, -1):
         value, needed = _one_variable(current, order[k], order[:k])
-        if value is None:
-            current = GaussianAverage(current, order[k])
-        else:
-            current = value
-            conditions.extend(needed)
+        conditions.extend(needed)
+        current = GaussianAverage(current, order[k]) if value is None else value
     return current, And(*conditions)
 
 

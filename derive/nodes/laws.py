@@ -102,9 +102,9 @@ class Atoms(Law):
 
     Raises: DeriveError for different lengths, a negative weight, weights that do not sum to one.
 
-    >>> Atoms([1, -1], ["1/2", "1/2"])
-    Traceback (most recent call last):
-    derive.core.DeriveError: an atom is given as str; a SymPy expression or a number is needed
+    >>> from sympy import Rational
+    >>> Atoms([1, -1], [Rational(1, 2), Rational(1, 2)]).points
+    (-1, 1)
     """
 
     def __new__(cls, points: Any, weights: Any) -> Atoms:
@@ -155,7 +155,8 @@ def _paired(points: Sequence[Any], weights: Sequence[Any]) -> list[tuple[Expr, E
     given = [as_expr(p, "an atom") for p in points], [as_expr(w, "a weight") for w in weights]
     if len(given[0]) != len(given[1]) or not given[0]:
         raise DeriveError(
-            f"{len(given[0])} atoms and {len(given[1])} weights are given", allowed="as many weights as atoms, at least one"
+            f"{len(given[0])} atoms and {len(given[1])} weights are given",
+            allowed="as many weights as atoms, at least one",
         )
     return list(zip(*given, strict=True))
 

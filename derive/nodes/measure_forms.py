@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Add, Expr, Integral, Mul, Poly, PolynomialError, S, Symbol, cancel, exp, log, sqrt
+from sympy import Add, Expr, Integral, Poly, PolynomialError, S, Symbol, exp, log, sqrt
 from sympy.logic.boolalg import Boolean, true
 
 from derive.nodes.averages import (
@@ -12,7 +12,6 @@ from derive.nodes.averages import (
     GaussianAverage,
     LogAverageExp,
     MeasureAverage,
-    average,
     noise_split,
 )
 from derive.nodes.functions import log_cosh, log_sum_exp
@@ -143,5 +142,3 @@ def tilted_closed_form(f: Expr, g: Expr, x: Symbol, law: Law) -> Closed:
         pieces.append(constant * TiltedAverage(part, rest, x, law))
     return Add(*pieces), true
 
-
-_ = (average, cancel, Mul)

@@ -12,16 +12,36 @@ Higher poles follow by differentiation in b.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from math import comb
-from typing import Any
 
-from sympy import Add, Dummy, Expr, Integer, Mul, Piecewise, Poly, PolynomialError, Pow, S, Symbol, apart, fraction, log, together
-from sympy.logic.boolalg import And, Boolean, true
+from sympy import (
+    Add,
+    Eq,
+    Expr,
+    GreaterThan,
+    Mul,
+    Ne,
+    Piecewise,
+    Poly,
+    PolynomialError,
+    S,
+    StrictGreaterThan,
+    Symbol,
+    apart,
+    factor,
+    fraction,
+    log,
+    symbols,
+    together,
+)
+from sympy.logic.boolalg import And, Boolean, false, true
 
 from derive.nodes.averages import DivergentAverage, SpectralAverage
-from derive.nodes.functions import MPResponse, softplus
+from derive.nodes.functions import MPResponse
 from derive.nodes.laws import MarchenkoPastur
+from derive.nodes.products import NotClosed, spread
 from derive.nodes.timebox import TimedOut, timebox
 
 __all__ = ["moment", "pole", "spectral_closed_form"]
@@ -29,10 +49,6 @@ __all__ = ["moment", "pole", "spectral_closed_form"]
 SECONDS = 5.0  # for one partial-fraction decomposition
 
 Closed = tuple[Expr | None, Boolean]
-
-
-class _NotClosed(Exception):
-    """The term has no closed form among those known here."""
 
 
 def moment(k: int, ratio: Expr) -> tuple[Expr, Boolean]:
@@ -51,10 +67,11 @@ def moment(k: int, ratio: Expr) -> tuple[Expr, Boolean]:
 def pole(j: int, n: int, b: Expr, ratio: Expr) -> Expr:
     """<c^j/(1+bc)^n> for integers j >= 0, n >= 1, b > 0, through derivatives of the response.
 
-    <c^n/(1+bc)^n> = (-1)^(n-1)/(n-1)! (d/db)^(n-1) V/(1+bV); lower j by 1 = (1+bc) - bc, higher j by bc = (1+bc) - 1.
+    <c^j/(1+bc)^n> = -1/(n-1) d/db <c^(j-1)/(1+bc)^(n-1)>, and for j = 0 (1 + b/(n-1) d/db) <1/(1+bc)^(n-1)>; j > n by
+    bc = (1+bc) - 1.
 
     >>> from sympy.abc import r
-    >>> pole(1, 1, Integer(2), r)
+    >>> pole(1, 1, S(2), r)
     MPResponse(2, r)/(2*MPResponse(2, r) + 1)
     """
     if n == 0:
@@ -62,22 +79,32 @@ def pole(j: int, n: int, b: Expr, ratio: Expr) -> Expr:
     if j > n:
         return (pole(j - 1, n - 1, b, ratio) - pole(j - 1, n, b, ratio)) / b
     V = MPResponse(b, ratio)
-    if (j, n) == (0, 1):
-        return 1 / (1 + b * V)
     slope = ratio * (1 + b * V) ** 2 + b
-    if (j, n) == (1, 2):
-        return ratio * V / slope
-    if (j, n) == (0, 2):
-        return (1 + b**2 * V / slope) / (1 + b * V) ** 2
-    if j < n:
-        # <c^j/(1+bc)^n>: by d/db <c^j/(1+bc)^(n-1)> = -(n-1) <c^(j+1)/(1+bc)^n> and c^j = c^j (1+bc) - b c^(j+1).
-        return pole(j, n - 1, b, ratio) - b * pole(j + 1, n, b, ratio)
-    running = Dummy("b", positive=True)
-    W = MPResponse(running, ratio)
-    value: Expr = W / (1 + running * W)
-    for k in range(1, n):
-        value = -value.diff(running) / k
-    return value.subs(running, b)
+    if (j, n) in _EXPLICIT:
+        return _EXPLICIT[j, n](b, V, ratio, slope)
+    return _high_pole(j, n).subs(dict(zip(_LETTERS, (b, V, ratio), strict=True)), simultaneous=True)
+
+
+_EXPLICIT: dict[tuple[int, int], Callable[[Expr, Expr, Expr, Expr], Expr]] = {
+    (0, 1): lambda b, V, ratio, slope: 1 / (1 + b * V),
+    (1, 1): lambda b, V, ratio, slope: V / (1 + b * V),
+    (0, 2): lambda b, V, ratio, slope: (1 + b**2 * V / slope) / (1 + b * V) ** 2,
+    (1, 2): lambda b, V, ratio, slope: ratio * V / slope,
+    (2, 2): lambda b, V, ratio, slope: V * (V + 1 / slope) / (1 + b * V) ** 2,
+}
+_LETTERS = symbols("b V ratio", positive=True)
+
+
+@cache
+def _high_pole(j: int, n: int) -> Expr:
+    """<c^j/(1+bc)^n> for 0 <= j <= n in the letters b, V, ratio, with dV/db = -V/(ratio (1+bV)^2 + b)."""
+    b, V, ratio = _LETTERS
+    slope = ratio * (1 + b * V) ** 2 + b
+    if (j, n) in _EXPLICIT:
+        return _EXPLICIT[j, n](b, V, ratio, slope)
+    lower = _high_pole(max(j - 1, 0), n - 1)
+    change = (lower.diff(b) - lower.diff(V) * V / slope) / (n - 1)
+    return factor(-change if j else lower + b * change)
 
 
 def shannon(b: Expr, ratio: Expr) -> Expr:
@@ -93,7 +120,7 @@ def log_moment(ratio: Expr) -> tuple[Expr, Boolean]:
     value = (ratio - 1) * log(ratio / (ratio - 1)) - 1
     if (ratio - 1).is_positive:
         return value, true
-    return Piecewise((S.NegativeOne, S.One.func(1) * (ratio - 1) == 0), (value, True)), ratio >= 1
+    return Piecewise((S.NegativeOne, Eq(ratio, 1)), (value, True)), ratio >= 1
 
 
 def spectral_closed_form(body: Expr, c: Symbol, ratio: Expr) -> Closed:
@@ -104,54 +131,69 @@ def spectral_closed_form(body: Expr, c: Symbol, ratio: Expr) -> Closed:
     resolved: list[Expr] = []
     left: list[Expr] = []
     conditions: list[Boolean] = []
-    rational: list[Expr] = []
-    for term in Add.make_args(body.expand(log=False, power_base=False, power_exp=False, multinomial=False)):
-        (rational if term.is_rational_function(c) else left).append(term)
-    others, left = left, []
-    if rational:
-        for piece in _rational_terms(Add(*rational), c):
-            _settle(piece, c, ratio, resolved, left, conditions)
-    for term in others:
-        _settle(term, c, ratio, resolved, left, conditions)
+    divergent: DivergentAverage | None = None
+    try:
+        terms = spread(body, c)
+    except NotClosed:
+        return None, true
+    rational = [t for t in terms if t.is_rational_function(c)]
+    pieces, coincidences = _partial_fractions(rational, c)
+    for term in [*pieces, *(t for t in terms if t not in rational)]:
+        try:
+            value, needed = _term(term, c, ratio)
+        except NotClosed:
+            left.append(term)
+            continue
+        if needed == false:
+            divergent = divergent or _divergence(term, c, ratio)
+        resolved.append(value)
+        conditions.append(needed)
+    if divergent is not None:
+        if left:
+            return None, true  # what diverges here might be compensated there
+        raise divergent
     if not resolved:
         return None, true
-    rest = SpectralAverage(Add(*left), c, MarchenkoPastur(ratio)) if left else S.Zero
-    return Add(*resolved) + rest, And(*conditions)
+    return Add(*resolved, SpectralAverage(Add(*left), c, MarchenkoPastur(ratio))), And(*conditions, *coincidences)
 
 
-def _settle(
-    term: Expr, c: Symbol, ratio: Expr, resolved: list[Expr], left: list[Expr], conditions: list[Boolean]
-) -> None:
+def _divergence(term: Expr, c: Symbol, ratio: Expr) -> DivergentAverage:
+    shown = term.xreplace({c: Symbol("c")})
+    strict = not shown.has(log)
+    condition = (StrictGreaterThan if strict else GreaterThan)(ratio, S.One, evaluate=False)
+    return DivergentAverage(
+        f"<{shown}> over a Marchenko-Pastur law of ratio {ratio} diverges at c = 0: "
+        f"the ratio must be {'above' if strict else 'at least'} 1",
+        condition,
+    )
+
+
+def _partial_fractions(terms: Sequence[Expr], c: Symbol) -> tuple[Sequence[Expr], list[Boolean]]:
+    """Rational terms as sums of simple ones, and the coincidences of poles that the split must exclude.
+
+    Terms that are simple already stay as they are, unless one has a pole at zero, which others may compensate.
+    """
+    if all(_simple(t, c) for t in terms):
+        return terms, []
     try:
-        value, needed = _term(term, c, ratio)
-    except _NotClosed:
-        left.append(term)
-        return
-    if needed == S.false:
-        raise DivergentAverage(f"the spectral average of {term} diverges for ratio {ratio}", S.false)
-    resolved.append(value)
-    if needed != true:
-        conditions.append(needed)
-
-
-def _rational_terms(body: Expr, c: Symbol) -> Sequence[Expr]:
-    """The terms as they stand where each has one pole, else partial fractions; the body where they are not found in time."""
-    if body.is_polynomial(c):
-        return Add.make_args(body.expand())
-    if all(_simple(term, c) for term in Add.make_args(body)):
-        return Add.make_args(body)
-    try:
-        split = timebox(SECONDS, apart, together(body), c)
+        split = Add.make_args(timebox(SECONDS, apart, together(Add(*terms)), c))
     except (TimedOut, PolynomialError, NotImplementedError, ZeroDivisionError):
-        return Add.make_args(body)
-    return Add.make_args(split)
+        return terms, []
+    given = {f for t in terms for f in _constant_divisors(t, c)}
+    new = {f for t in split for f in _constant_divisors(t, c)} - given
+    return split, [Ne(f, 0) for f in sorted(new, key=lambda f: f.sort_key()) if not f.is_nonzero]
+
+
+def _constant_divisors(term: Expr, c: Symbol) -> set[Expr]:
+    constant, _ = term.as_independent(c, as_Add=False)
+    return {f.as_base_exp()[0] for f in Mul.make_args(fraction(together(constant))[1].factor())}
 
 
 def _simple(term: Expr, c: Symbol) -> bool:
     """constant * c^j / (p + q c)^n with j >= 0 or n = 0."""
     try:
         _, j, n, _, _ = _factors(term, c)
-    except _NotClosed:
+    except NotClosed:
         return False
     return j >= 0 or n == 0
 
@@ -161,19 +203,19 @@ def _factors(term: Expr, c: Symbol) -> tuple[Expr, int, int, Expr, Expr]:
     constant: Expr = S.One
     j = n = 0
     p, q = S.One, S.One
-    for factor in Mul.make_args(term):
-        if c not in factor.free_symbols:
-            constant *= factor
+    for part in Mul.make_args(term):
+        if c not in part.free_symbols:
+            constant *= part
             continue
-        base, power = factor.as_base_exp()
+        base, power = part.as_base_exp()
         if not power.is_Integer:
-            raise _NotClosed
+            raise NotClosed
         if base == c:
             j += int(power)
             continue
         line = Poly(base, c) if base.is_polynomial(c) else None
         if line is None or line.degree() != 1 or n or power > 0:
-            raise _NotClosed
+            raise NotClosed
         q, p = line.all_coeffs()
         n = -int(power)
         if p == 0:
@@ -187,17 +229,18 @@ def _term(term: Expr, c: Symbol, ratio: Expr) -> tuple[Expr, Boolean]:
     logs = [f for f in Mul.make_args(term) if c in f.free_symbols and isinstance(f, log)]
     if logs:
         return _log_term(term, c, ratio)
+    needed: Boolean
     constant, j, n, p, q = _factors(term, c)
     if n == 0:
         value, needed = moment(j, ratio)
         return constant * value, needed
     if j < 0:
-        raise _NotClosed
+        raise NotClosed
     b = (q / p).cancel() if (q / p).is_rational_function() else q / p
     if b.is_positive:
-        needed: Boolean = true
+        needed = true
     elif b.is_nonpositive or b.is_real is False:
-        raise _NotClosed
+        raise NotClosed
     else:
         needed = b > 0
     return constant * p ** (-n) * pole(j, n, b, ratio), needed
@@ -206,36 +249,36 @@ def _term(term: Expr, c: Symbol, ratio: Expr) -> tuple[Expr, Boolean]:
 def _log_term(term: Expr, c: Symbol, ratio: Expr) -> tuple[Expr, Boolean]:
     constant, part = term.as_independent(c, as_Add=False)
     if not isinstance(part, log):
-        raise _NotClosed
+        raise NotClosed
     numerator, denominator = fraction(together(part.args[0]))
     total: Expr = S.Zero
     conditions: list[Boolean] = []
     for side, expr in ((1, numerator), (-1, denominator)):
-        for factor in Mul.make_args(expr.factor(c) if expr.is_polynomial(c) else expr):
-            value, needed = _log_factor(factor, c, ratio)
+        for part in Mul.make_args(expr.factor(c) if expr.is_polynomial(c) else expr):
+            value, needed = _log_factor(part, c, ratio)
             total += side * value
             conditions.append(needed)
     return constant * total, And(*conditions)
 
 
-def _log_factor(factor: Expr, c: Symbol, ratio: Expr) -> tuple[Expr, Boolean]:
-    base, power = factor.as_base_exp()
+def _log_factor(part: Expr, c: Symbol, ratio: Expr) -> tuple[Expr, Boolean]:
+    base, power = part.as_base_exp()
     if c not in base.free_symbols:
-        if not factor.is_positive:
-            raise _NotClosed
-        return log(factor), true
+        if not part.is_positive:
+            raise NotClosed
+        return log(part), true
     if c in power.free_symbols or not base.is_polynomial(c):
-        raise _NotClosed
+        raise NotClosed
     line = Poly(base, c)
     if line.degree() != 1:
-        raise _NotClosed
+        raise NotClosed
     q, p = line.all_coeffs()
     if p == 0:
+        if not q.is_positive:
+            raise NotClosed
         value, needed = log_moment(ratio)
         return power * (value + log(q)), needed
     if not (p.is_positive and (q / p).is_nonnegative):
-        raise _NotClosed
+        raise NotClosed
     return power * (log(p) + shannon(q / p, ratio)), true
 
-
-_: Any = (Integer, Pow, softplus)

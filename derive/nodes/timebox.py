@@ -115,7 +115,7 @@ def _by_watcher(seconds: float, function: Callable[..., T], args: Any, kwargs: A
     plant = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
     # One class for each box: an interruption planted from outside carries no value that could name the box.
-    alarm_class = type("_ThreadAlarm", (_Alarm,), {})
+    alarm_class: type[_Alarm] = type("_ThreadAlarm", (_Alarm,), {})
 
     def watch() -> None:
         wait = seconds
