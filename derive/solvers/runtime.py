@@ -99,45 +99,54 @@ def mp_response(log_b: Array, ratio: Array) -> tuple[Array, Array, Array, Array,
     log_t = -log_b
     gap = 1.0 - ratio
     twice = 2.0 * ratio
-    large = log_t > 0.0
-    small = np.exp(-np.abs(log_t))
-    linear = np.where(large, gap * small + ratio, gap + ratio * small)
-    weighted = twice * small
-    scale = np.maximum(log_t, 0.0)
-    critical = (gap == 0.0) & ~large
-    special_case = bool(critical.any())
-    if special_case:
-        root_t = np.exp(np.minimum(0.5 * log_t, 0.0))
-        linear = np.where(critical, root_t, linear)
-        discriminant = np.sqrt(linear * linear + twice * np.where(critical, twice, weighted))
-        scale = np.where(critical, 0.5 * log_t, scale)
-    else:
+    high: Array
+    low: Array
+    if log_t.max(initial=0.0) < 300.0 and (gap != 0.0).all():
+        # nothing overflows, and t may underflow: the formula as it stands
+        t = np.exp(log_t)
+        weighted = twice * t
+        linear = gap + ratio * t
         discriminant = np.sqrt(linear * linear + twice * weighted)
-    larger = discriminant + np.abs(linear)
-    up = linear >= 0.0
-    log_larger = scale + np.log(larger / twice)
-    # bV = high/low
-    high = np.where(up, np.where(large, weighted, twice), larger)
-    low = np.where(up, larger, weighted)
-    if special_case:
-        low = np.where(critical, larger * root_t, low)
-    both = high + low
-    share = high / both
-    rest = share / ratio
-    gain = np.log1p(high / low)
-    log_v, log_bv = log_t - log_larger, -log_larger
-    if not up.all():
-        log_v, log_bv = np.where(up, log_v, log_larger), np.where(up, log_bv, log_larger - log_t)
-    overflow = np.isinf(gain)
-    if overflow.any():
-        gain = np.where(overflow, log_bv, gain)
+        larger = discriminant + np.abs(linear)
+        up = linear >= 0.0
+        high, low = np.where(up, twice, larger), np.where(up, larger, weighted)
+        gain = high / low
+        both = high + low
+        share = high / both
+        fall = low / (both * discriminant)
+        log_gain = np.log1p(gain)
+        if up.all():
+            log_bv = np.log(gain)
+            log_v = log_bv + log_t
+        else:
+            known = np.log(np.where(up, gain, larger / twice))
+            log_v, log_bv = np.where(up, known + log_t, known), np.where(up, known, known - log_t)
+            log_gain = np.where(np.isinf(gain), log_bv, log_gain)
+    else:
+        large = log_t > 0.0
+        small = np.exp(-np.abs(log_t))
+        weighted = twice * small
+        critical = (gap == 0.0) & ~large
+        root_t = np.exp(np.minimum(0.5 * log_t, 0.0))
+        linear = np.where(critical, root_t, np.where(large, gap * small + ratio, gap + ratio * small))
+        discriminant = np.sqrt(linear * linear + twice * np.where(critical, twice, weighted))
+        larger = discriminant + np.abs(linear)
+        up = linear >= 0.0
+        log_larger = np.where(critical, 0.5 * log_t, np.maximum(log_t, 0.0)) + np.log(larger / twice)
+        high = np.where(up, np.where(large, weighted, twice), larger)
+        low = np.where(critical, larger * root_t, np.where(up, larger, weighted))
+        both = high + low
+        share = high / both
+        log_v, log_bv = np.where(up, log_t - log_larger, log_larger), np.where(up, -log_larger, log_larger - log_t)
+        gain = high / low
+        log_gain = np.where(np.isinf(gain), log_bv, np.log1p(gain))
+        weight = np.where(critical, larger, np.where(large & up, low * small, low))
+        fall = weight / (both * discriminant)
     # V = 1 - share/ratio close to one: from the share
+    rest = share / ratio
     near = rest < 0.5
     log_v = np.where(near, np.log1p(-np.where(near, rest, 0.5)), log_v)
-    weight = np.where(large & up, low * small, low)
-    if special_case:
-        weight = np.where(critical, larger, weight)
-    return log_v, rest, log_bv, weight / (both * discriminant), gain, share
+    return log_v, rest, log_bv, fall, log_gain, share
 
 
 def piecewise(args: Sequence[Array], *pieces: tuple[Callable[..., Array], Callable[..., Array]]) -> Array:
@@ -186,7 +195,9 @@ def bent_step(value: Array, slope: Array, offset: Array, plain: Array) -> Array:
     part = value - offset
     rho = np.abs(part / slope)
     fits = (part * offset < 0.0) & (rho > 1.0) & (rho < 600.0)
-    z = np.log(2.0 * np.expm1(np.where(fits, rho, 2.0) - 1.0))
+    z = np.log(2.0 * np.expm1(np.where(fits, rho, 2.0) - 1.0))  # to begin with; then once by Newton's method
+    ratio = softplus(z) * np.exp(-z)
+    z = z - (softplus(z) + ratio - rho) / (1.0 - ratio)
     amplitude = np.abs(part) / softplus(z)
     target = np.minimum(np.abs(offset) / amplitude, 1e7)
     there = np.log(np.expm1(np.minimum(target, 30.0)))
@@ -195,48 +206,67 @@ def bent_step(value: Array, slope: Array, offset: Array, plain: Array) -> Array:
     return np.asarray(np.where(fits, np.where(part > 0.0, -bent, bent), plain))
 
 
+def hermite_step(f: Array, slope: Array, before: tuple[Array, Array, Array]) -> Array:
+    """A step to the zero of the cubic that has the last two points and slopes of the inverse function.
+
+    `before` holds the residual and the slope at the point before, and the step that was taken from it.  Where the
+    residual has not at least halved, a Newton step is taken.
+    """
+    f0, slope0, gone = before
+    rate = 1.0 / slope
+    difference = f - f0
+    mean = gone / difference
+    bend = (rate - mean - f0 * ((rate - mean) + (1.0 / slope0 - mean)) / difference) / difference
+    return np.asarray(-f * rate + np.where(np.abs(f) < 0.5 * np.abs(f0), f * f * bend, 0.0))
+
+
 def newton_roots(
     function: Callable[..., tuple[Array, Array]],
     env: dict[str, Array],
     start: Array,
     offset: Array | None,
     direction: int,
-    steps: int = 14,
+    steps: int = 16,
 ) -> tuple[Array, Array, Array, Array]:
-    """Newton's iteration from `start`, for as long as it does well; points that have converged are left alone.
+    """Newton's iteration from `start`, sharpened by the point before, for as long as it does well.
 
     Args: function(x, env) gives residual and slope; offset is the part of the residual without the unknown, if any.
-    Returns: x, residual, converged, iterations.  A point where it does not do well is left to the bracketing search.
+    Returns: x, residual, converged, iterations.  Once two steps in a row are small enough for the error left to be
+    below rounding, the equation is evaluated once more, for the residual and a last step.  A point where the iteration does not do well is left to the
+    bracketing search.  What one point goes through does not depend on the others.
     """
     n = start.size
-    x_out, f_out = start.copy(), np.full(n, np.nan)
+    x_out, f_out = start, np.full(n, np.nan)
     ok, count = np.zeros(n, dtype=bool), np.zeros(n, dtype=np.int64)
     index = np.arange(n)
     x = start
-    last = np.full(n, np.inf)
-    for k in range(steps):
+    moving = np.ones(n, dtype=bool)
+    closing = np.zeros(n, dtype=bool)
+    f, slope = function(x, env)
+    move = -f / slope if offset is None else bent_step(f, slope, offset, -f / slope)
+    for k in range(1, steps):
+        x = np.where(moving, x + move, x)
+        before = (f, slope, move)
         f, slope = function(x, env)
-        move = -f / slope
-        if k < 2 and offset is not None:
-            move = bent_step(f, slope, offset, move)
+        move = hermite_step(f, slope, before)
         size = np.abs(move)
-        scale = np.maximum(np.abs(x), 1.0)
-        settled = (size <= EPS * scale) | ((last <= 1e-7 * scale) & ((size <= 8.0 * EPS * scale) | (size >= 0.25 * last)))
-        good = direction * slope > 0.0
-        stop = settled | ~good | ~(np.abs(x + move) < LOG_LIMIT)
-        if stop.any() or k == steps - 1:
-            closing = settled & good
-            at = index[closing]
-            x_out[at], f_out[at], ok[at], count[at] = (x + np.where(size < last, move, 0.0))[closing], f[closing], True, k + 1
-            keep = ~stop
-            if not keep.any():
-                break
-            index, x, move, size = index[keep], x[keep], move[keep], size[keep]
-            env = {name: array[keep] for name, array in env.items()}
-            if offset is not None:
-                offset = offset[keep]
-        x = x + move
-        last = size
+        done = closing & moving & (size <= 1e-11 * np.maximum(np.abs(x), 1.0))
+        closing = size * np.abs(before[2]) <= 1e-9
+        finished = np.count_nonzero(done)
+        if not finished:
+            continue
+        if index.size == n and x_out is start:
+            x_out = x.copy()
+        at = index[done]
+        x_out[at], f_out[at], ok[at], count[at] = (x + move)[done], f[done], slope[done] * direction > 0.0, k + 1
+        moving &= ~done
+        left = np.count_nonzero(moving)
+        if not left:
+            break
+        if 2 * left < moving.size:
+            index, x, closing, f, slope, move = (array[moving] for array in (index, x, closing, f, slope, move))
+            env = {name: array[moving] for name, array in env.items()}
+            moving = np.ones(left, dtype=bool)
     return x_out, f_out, ok, count
 
 
@@ -363,8 +393,13 @@ def call(entry: tuple[Callable[..., Any], tuple[str, ...]], env: Mapping[str, Ar
     function, names = entry
     result = function(*[env[name] for name in names], **extra)
     if isinstance(result, tuple):
-        return tuple(np.broadcast_to(np.asarray(r), (n,)) for r in result)
-    return np.broadcast_to(np.asarray(result), (n,))
+        return tuple(spread(r, n) for r in result)
+    return spread(result, n)
+
+
+def spread(x: Any, n: int) -> Any:
+    """A constant as an array of n equal numbers, an array as it is."""
+    return x if np.shape(x) == (n,) else np.broadcast_to(np.asarray(x), (n,))
 
 
 def solve_stage(stage: Mapping[str, Any], env: dict[str, Array], n: int, words: Words) -> dict[str, Any]:
@@ -428,10 +463,13 @@ def _roots(
     a, b = (np.log(lower), np.log(upper)) if in_log else (lower, upper)
     limit = stage["limit"]
 
+    plainly = bool(stage["inner"]) or name in stage["residual"][1]
+
     def residual(x: Array, here: dict[str, Array]) -> Any:
         full = dict(here)
-        full[name] = np.exp(x) if in_log else x
-        full["log_" + name] = x if in_log else np.full(x.shape, np.nan)
+        if plainly:
+            full[name] = np.exp(x) if in_log else x
+        full["log_" + name] = x
         for part in stage["inner"]:
             found = solve_stage(part, full, x.size, words)
             full[part["name"]], full["log_" + part["name"]] = found["value"], found["log_value"]
