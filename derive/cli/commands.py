@@ -1,0 +1,532 @@
+"""The commands. Heavy modules are imported inside them, so that `derive --help` is quick."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from derive.cli.answer import (
+    SCHEMA,
+    Answer,
+    payload,
+    shown_name,
+    shown_number,
+    shown_parameters,
+    shown_unit,
+    solve_request,
+)
+from derive.cli.display import progress_bar, show_answer, table
+from derive.cli.errors import Cli, mistake, nearest
+from derive.cli.request import SIZES, Axis, Request, atlas_of, chosen, domain_text, find, read_request
+
+if TYPE_CHECKING:
+    from derive.quantity import Quantity
+
+__all__ = ["cli", "main"]
+
+FORMATS = (".png", ".svg", ".pdf")
+
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+def _ensemble_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option(
+            "--support", metavar="A:B", help="Support of --density, such as -1:1 or 0:oo; the whole line if left out."
+        ),
+        click.option(
+            "--density", metavar="EXPR", help="Independent entries with this density in x; normalised for you."
+        ),
+        click.option("--atoms", metavar="X:W,...", help="Independent entries with these values and weights."),
+        click.option("--ensemble", metavar="NAME", help="gaussian, spherical, binary or manifold."),
+    ):
+        command = option(command)
+    return command
+
+
+def _point_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option(
+            "--time",
+            metavar="CLOCK",
+            default="t",
+            show_default=True,
+            help="Clock of times in and out: t (added variance), tau (t = exp(2 tau) - 1), sigma (t = sigma^2).",
+        ),
+        click.option("--zip", "zipped", is_flag=True, help="Pair several ranges instead of making a grid."),
+        click.option(
+            "--for", "asked", metavar="PARAM", help="Ask for this parameter; give the value under its symbol."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+
+
+@click.group(
+    cls=Cli,
+    context_settings=_CONTEXT,
+    epilog="""\b
+Examples:
+  derive list
+  derive solve collapse-time alpha=0.5 alpha_D=0.1:2:20
+  derive solve collapse-time --for alpha t=0.1 alpha_D=0.5
+  derive check collapse-time
+  derive export collapse-time -o collapse_time.py
+
+Ranges: a:b:n is n points with both ends, log:a:b:n a geometric range; several make a grid. Numbers are exact: 0.5,
+1/500, 1e-3, log(2).  Finite sizes P=... N=... D=... stand for alpha = log(P)/N and alpha_D = D/N.""",
+)
+@click.version_option(package_name="derive", prog_name="derive")
+def cli() -> None:
+    """Checked derivations, and solvers generated from them, for replica and random-energy-model calculations."""
+
+
+@cli.command("list", epilog="Example: derive list")
+@_JSON
+@click.pass_context
+def list_(ctx: click.Context, /, as_json: bool) -> None:
+    """List the quantities."""
+    quantities = [quantity for _, quantity in atlas_of(ctx).items()]
+    if as_json:
+        rows = [
+            {
+                "name": q.name,
+                "title": q.title,
+                "symbol": q.symbol.name,
+                "unit": q.unit,
+                "system": q.system,
+                "ensemble": q.ensemble.name,
+                "parameters": [p.name for p in q.parameters],
+            }
+            for q in quantities
+        ]
+        click.echo(json.dumps({"schema": SCHEMA, "quantities": rows}, indent=2))
+        return
+    table(
+        ("name", "symbol", "parameters", "what it is"),
+        [(q.name, q.symbol.name, ", ".join(p.name for p in q.parameters), q.title) for q in quantities],
+    )
+
+
+@cli.command(epilog="Example: derive show collapse-time --ensemble binary")
+@click.argument("name")
+@_ensemble_options
+@click.option("--latex", "as_latex", is_flag=True, help="Only the equation, in LaTeX.")
+@_JSON
+@click.pass_context
+def show(ctx: click.Context, /, name: str, as_latex: bool, as_json: bool, **options: Any) -> None:
+    """Show equation, parameters, steps and sources."""
+    quantity = chosen(ctx, name, options)
+    if as_latex and not as_json:
+        click.echo(quantity.latex())
+        return
+    parameters: list[dict[str, str | None]] = [
+        {
+            "name": p.name,
+            "domain": domain_text(p),
+            "meaning": p.meaning,
+            "unit": p.unit,
+            "default": None if p.default is None else str(p.default),
+        }
+        for p in quantity.parameters
+    ]
+    steps = [
+        {"label": s.label, "rule": s.rule, "premises": list(s.premises), "claim": str(s.claim), "text": s.text}
+        for s in quantity.derivation
+    ]
+    equation = f"{quantity.equation.lhs} = {quantity.equation.rhs}"
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "schema": SCHEMA,
+                    "quantity": quantity.name,
+                    "title": quantity.title,
+                    "symbol": quantity.symbol.name,
+                    "unit": quantity.unit,
+                    "system": quantity.system,
+                    "options": dict(quantity.options),
+                    "equation": equation,
+                    "latex": quantity.latex(),
+                    "parameters": parameters,
+                    "steps": steps,
+                    "citations": [str(k) for k in quantity.citations],
+                },
+                indent=2,
+            )
+        )
+        return
+    click.echo(f"{quantity.name}: {quantity.title}, {quantity.ensemble.title} ({quantity.system})\n")
+    click.echo(f"  {equation}\n")
+    others = sorted({p.name for v in quantity.variants for p in v.parameters} - {p["name"] for p in parameters})
+    table(
+        ("parameter", "domain", "meaning", "unit"),
+        [(p["name"], p["domain"], p["meaning"], p["unit"]) for p in parameters],
+    )
+    if others:
+        click.echo(f"or, in place of one of these: {', '.join(others)}")
+    click.echo(f"value: {quantity.symbol.name} ({quantity.unit})\n")
+    table(("step", "rule", "in words"), [(s["label"], s["rule"], s["text"]) for s in steps])
+    click.echo(f"\nsource: {'; '.join(map(str, quantity.citations))}; derive check {quantity.name} checks the steps")
+
+
+@cli.command(epilog="Example: derive cite collapse-time")
+@click.argument("name")
+@_JSON
+@click.pass_context
+def cite(ctx: click.Context, /, name: str, as_json: bool) -> None:
+    """Say where a quantity comes from."""
+    quantity = find(ctx, name)
+    if as_json:
+        click.echo(
+            json.dumps({"schema": SCHEMA, "quantity": name, "citations": quantity.cite().splitlines()}, indent=2)
+        )
+        return
+    click.echo(quantity.cite())
+
+
+@cli.command(epilog="Example: derive check collapse-time onset-time")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@_ensemble_options
+@click.option("--steps", is_flag=True, help="Every step, also where several quantities are checked.")
+@click.option("-j", "--jobs", type=click.IntRange(1, 64), default=None, help="Processes; as many as there are cores.")
+@_JSON
+@click.pass_context
+def check(
+    ctx: click.Context, /, names: tuple[str, ...], steps: bool, jobs: int | None, as_json: bool, **options: Any
+) -> int:
+    """Check derivations step by step; all of them without a name.
+
+    Exit status 1 where a step is REFUTED or UNDECIDED.
+    """
+    from derive.core import Verdict
+    from derive.ledger.derivation import check_many
+
+    wanted = [chosen(ctx, name, options) for name in dict.fromkeys(names or atlas_of(ctx))]
+    derivations = []
+    with progress_bar("deriving", len(wanted)) as report:
+        for i, quantity in enumerate(wanted):
+            report(i, quantity.name)
+            derivations.append(quantity.derivation)
+    done = 0
+    with progress_bar("checking", sum(len(k) for k in derivations)) as report:
+
+        def progress(name: str, step: Any, evidence: Any) -> None:
+            nonlocal done
+            done += 1
+            report(done, f"{name}: {step.label}")
+
+        ledgers = check_many(derivations, workers=jobs or _cores(), progress=progress)
+    found = [(q, ledgers[d.name]) for q, d in zip(wanted, derivations, strict=True)]
+    order = [v.name for v in sorted(Verdict, key=lambda v: (v is Verdict.ASSUMED, -v.value))]
+    status = 0 if all(ledger.sound for _, ledger in found) else 1
+    if as_json:
+        totals = {v: sum(ledger.counts[v] for _, ledger in found) for v in order}
+        claims = [{**claim, "quantity": q.name} for q, ledger in found for claim in ledger.to_dict()["claims"]]
+        quantities = [
+            {
+                "quantity": q.name,
+                "options": dict(q.options),
+                "derivation": ledger.derivation.name,
+                "verdict": ledger.verdict.name,
+                "counts": ledger.counts,
+            }
+            for q, ledger in found
+        ]
+        weakest = Verdict.weakest(ledger.verdict for _, ledger in found).name
+        click.echo(
+            json.dumps(
+                {"schema": SCHEMA, "verdict": weakest, "counts": totals, "quantities": quantities, "claims": claims},
+                indent=2,
+            )
+        )
+        return status
+    for quantity, ledger in found:
+        if steps or len(found) == 1:
+            click.echo(f"{quantity.name}: {ledger.derivation.title}")
+            table(
+                ("step", "rule", "verdict", "what was found"),
+                [(r["label"], r["rule"], r["verdict"], " ".join(r["detail"].split())) for r in ledger.rows()],
+            )
+            click.echo()
+    table(
+        ("quantity", *order, "proved", "verdict", "seconds"),
+        [
+            (
+                q.name,
+                *(str(ledger.counts[v]) for v in order),
+                f"{100 * ledger.proved_share:.0f} %",
+                ledger.verdict.name,
+                f"{ledger.seconds:.1f}",
+            )
+            for q, ledger in found
+        ],
+        [False, *(True for _ in order), True, False, True],
+    )
+    for quantity, ledger in found:
+        for label, evidence in ledger.exceptions.items():
+            witness = ", ".join(f"{k} = {v}" for k, v in evidence.witness)
+            words = " ".join(evidence.detail.split()) + (f" at {witness}" if witness else "")
+            click.echo(f"{quantity.name}, step {label}: {evidence.verdict.name}: {words}")
+    return status
+
+
+def _cores() -> int:
+    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  derive solve collapse-time alpha=0.5 alpha_D=0.1:2:20
+  derive solve retrieval-capacity lam=log:0.1:10:5 --density "1 - x^2" --support -1:1
+  derive solve collapse-time --for alpha t=0.1 alpha_D=0.5
+  derive solve collapse-time P=60000 N=784 D=30 --time sigma --digits 30"""
+)
+@click.argument("name")
+@click.argument("parameters", nargs=-1, metavar="[PARAM=VALUE]...")
+@click.option("--digits", type=click.IntRange(1, 10_000), help="So many correct digits, as decimal strings.")
+@_point_options
+@_ensemble_options
+@_JSON
+@click.pass_context
+def solve(ctx: click.Context, /, name: str, parameters: tuple[str, ...], as_json: bool, **options: Any) -> int:
+    """Solve at given parameters, on ranges, or --for one.
+
+    Exit status 1 where a point did not converge or has no value.
+    """
+    import numpy as np
+
+    request = read_request(chosen(ctx, name, options), parameters, options)
+    with progress_bar(f"solving {name}", math.prod(request.shape) if request.digits else None) as report:
+        answer = solve_request(request, lambda done, total: report(done, ""))
+    if as_json:
+        click.echo(json.dumps(payload(request, answer), allow_nan=False))
+    else:
+        show_answer(request, answer)
+    return 0 if bool(np.all(answer.converged)) else 1
+
+
+def _target_file(path: str, force: bool) -> Path:
+    """A path that may be written; every reason against it is found before the work begins."""
+    place = Path(path)
+    if place.is_dir():
+        mistake(f"{place} is a directory", given=path, allowed="the path of a file")
+    if not place.parent.is_dir():
+        mistake(f"there is no directory {place.parent}", given=path, allowed="a path in a directory that exists")
+    if place.exists() and not force:
+        mistake(f"{place} exists; --force replaces it", given=path, allowed="a new path, or --force")
+    return place
+
+
+@cli.command(epilog="Example: derive export collapse-time --target numpy -o collapse_time.py")
+@click.argument("name")
+@click.option("-o", "--output", required=True, metavar="FILE", help="The Python file to write.")
+@click.option("--target", metavar="TARGET", default="numpy", show_default=True, help="numpy or mpmath.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+@_ensemble_options
+@_JSON
+@click.pass_context
+def export(
+    ctx: click.Context, /, name: str, output: str, target: str, force: bool, as_json: bool, **options: Any
+) -> None:
+    """Write a solver as one plain Python file.
+
+    The file needs only NumPy and SciPy (or mpmath) and has a self-test.
+    """
+    quantity = chosen(ctx, name, options)
+    targets = ("numpy", "mpmath")
+    if target not in targets:
+        mistake(
+            f"no target is named {target!r}", given=target, allowed=", ".join(targets), nearest=nearest(target, targets)
+        )
+    place = _target_file(output, force)
+    with progress_bar(f"checking and writing {name}", None):
+        written = quantity.export(place, target=target, force=force)
+    if as_json:
+        click.echo(json.dumps({"schema": SCHEMA, "quantity": name, "target": target, "file": str(written)}))
+        return
+    click.echo(f"{written}: {quantity.title}, {target}; python {written} --selftest checks it")
+
+
+@cli.command(epilog="Example: derive plot collapse-time alpha=log:0.05:5:80 alpha_D=0.25:1:4 -o collapse.png")
+@click.argument("name")
+@click.argument("parameters", nargs=-1, metavar="[PARAM=VALUE]...")
+@click.option("-o", "--output", required=True, metavar="FILE", help="A .png, .svg or .pdf file.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+@_point_options
+@_ensemble_options
+@_JSON
+@click.pass_context
+def plot(
+    ctx: click.Context,
+    /,
+    name: str,
+    parameters: tuple[str, ...],
+    output: str,
+    force: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Plot a quantity on one or two ranges.
+
+    The range with more points is the axis; each value of the other one is a line.
+    """
+    import numpy as np
+
+    if Path(output).suffix.lower() not in FORMATS:
+        mistake(
+            f"{output} is not a figure file",
+            given=output,
+            allowed=", ".join(FORMATS),
+            nearest=f"{Path(output).stem}.png",
+        )
+    request = read_request(chosen(ctx, name, options), parameters, options)
+    if not 1 <= len(request.shape) <= 2:
+        mistake(
+            f"a figure needs one or two ranges, {len(request.shape)} given",
+            given=" ".join(parameters) or "no range",
+            allowed="NAME=a:b:n or NAME=log:a:b:n, once or twice",
+        )
+    place = _target_file(output, force)
+    from derive.plot import draw, save
+
+    with progress_bar(f"solving {name}", None):
+        answer = solve_request(request)
+    save(draw(_curves(request, answer)), place)
+    lost = math.prod(request.shape) - int(np.sum(answer.converged))
+    if as_json:
+        click.echo(json.dumps({"schema": SCHEMA, "quantity": name, "file": str(place), "missing": lost}))
+    else:
+        click.echo(f"{place}: {request.quantity.title}" + (f"; {lost} points have no value" if lost else ""))
+    return 1 if lost else 0
+
+
+def _curves(request: Request, answer: Answer) -> Any:
+    """The answer as curves: the range with more points is the axis, the other one tells the lines apart."""
+    import numpy as np
+
+    from derive.plot import Curves, heading
+
+    swept = request.swept
+    first = 0 if request.zipped or len(swept) < 2 else int(len(swept[1].values) > len(swept[0].values))
+    across, along = (swept[first], None if len(request.shape) < 2 else swept[1 - first])
+
+    def numbers(axis: Axis) -> Any:
+        return np.array([shown_number(v) for v in axis.values])
+
+    def label(axis: Axis) -> tuple[str, str, str]:
+        own = {p.name: p for p in request.quantity.parameters}
+        if axis.name == "value":
+            return request.quantity.symbol.name, request.quantity.title, request.quantity.unit
+        if axis.name in SIZES:
+            return axis.name, SIZES[axis.name], ""
+        p = own[axis.name]
+        if axis.name == "t" and request.time != "t":
+            return request.time, p.meaning, ""
+        return p.symbol.name, p.meaning, p.unit
+
+    def grid(array: Any) -> Any:
+        array = np.asarray(array)
+        return (array.T if first == 0 else array) if array.ndim == 2 else array[None, :]
+
+    reasons = [str(k) for k in dict.fromkeys(np.ravel(np.asarray(answer.reason)[~np.asarray(answer.converged)])) if k]
+    fixed = {k: v for k, v in shown_parameters(request).items() if not isinstance(v, list)}
+    name = shown_name(request)
+    if request.unknown is not None and request.unknown.name == name:
+        name = request.unknown.symbol.name
+    what = request.quantity.title if request.unknown is None else request.unknown.meaning
+    return Curves(
+        x=numbers(across),
+        x_label=heading(*label(across)),
+        y=grid(answer.value),
+        log_y=grid(answer.log_value),
+        y_label=heading(name, what, shown_unit(request)),
+        y_name=name,
+        ok=grid(answer.converged),
+        line_values=None if along is None else numbers(along),
+        line_name="" if along is None else label(along)[0],
+        title=f"{request.quantity.title}, {request.quantity.ensemble.title}",
+        fixed=tuple((k, float(v)) for k, v in fixed.items()),
+        notes=tuple(reasons),
+    )
+
+
+@cli.command(epilog="Example: derive simulate collapse-time --size smoke")
+@click.argument("name")
+@click.option("--size", metavar="SIZE", default="smoke", show_default=True, help="smoke (seconds), cpu or full (GPU).")
+@click.option("-o", "--output", metavar="FILE", default=None, help="Where the record is written (JSON).")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+@_JSON
+@click.pass_context
+def simulate(ctx: click.Context, /, name: str, size: str, output: str | None, force: bool, as_json: bool) -> None:
+    """Measure a quantity by simulation.
+
+    Needs the extra "jax": pip install derive[jax].
+    """
+    quantity = find(ctx, name)
+    place = None if output is None else _target_file(output, force)
+    try:
+        from derive.simulate import SIZES as PRESETS
+        from derive.simulate import SimulationError, run
+    except ImportError as error:
+        mistake(f"simulations need an extra: {error}", given=name, allowed="pip install derive[jax]")
+    if size not in PRESETS:
+        mistake(
+            f"there is no size {size!r}", given=size, allowed=", ".join(PRESETS), nearest=nearest(size, list(PRESETS))
+        )
+    try:
+        with progress_bar(f"simulating {name} ({size})", 100) as report:
+            record = run(
+                name,
+                cast("Any", size),
+                out=place,
+                progress=lambda part, words: report(round(100 * part), words),
+            )
+    except SimulationError as error:
+        mistake(str(error), given=error.given, allowed=error.allowed, nearest=error.nearest)
+    if as_json:
+        click.echo(json.dumps(record, default=str))
+        return
+    keys = ("N", "D", "P", "log_t_N", "log_t_N_error", "reason")
+    rows = [[_cell(row.get(key)) for key in keys] for row in record["results"]]
+    table(("N", "D", "P", "log t", "error", "reason"), rows, [True] * 5 + [False])
+    for line in _comparison(quantity, record):
+        click.echo(line)
+    if place is not None:
+        click.echo(f"record: {place}")
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _comparison(quantity: Quantity, record: Mapping[str, Any]) -> list[str]:
+    """The extrapolation to large N beside the theory."""
+    from derive.simulate import agreement
+
+    end = record["extrapolation"]
+    if end.get("log_t_c") is None:
+        return [f"no extrapolation: {end.get('reason', '')}"]
+    log_theory = float(quantity.solver()(**record["parameters"]).log_value)
+    found = agreement(dict(record), log_theory)
+    held = ", ".join(f"{k} = {v:g}" for k, v in record["parameters"].items())
+    return [
+        f"large N, {held}: log {quantity.symbol.name} = {end['log_t_c']:.4f} +- {end['error']:.4f}",
+        f"theory: {log_theory:.4f}, {abs(found['z']):.1f} errors away",
+    ]
+
+
+def main() -> None:
+    """The console script."""
+    cli.main(prog_name="derive")
