@@ -130,7 +130,7 @@ class GaussianAverage(Average):
     letter = "x"
     names = ("x", "y", "z", "u", "v", "w")
 
-    def __new__(cls, body: Any, *variables: Any) -> Expr:  # type: ignore[misc]
+    def __new__(cls, body: Any, *variables: Any) -> Expr:
         expr = as_expr(body, "the body of an average")
         symbols = [as_symbol(v, "the variable of an average") for v in variables]
         if len(set(symbols)) != len(symbols):
@@ -286,8 +286,16 @@ def _score(law: Density, variable: Symbol, symbol: Symbol) -> Expr | None:
     """d log pdf / d symbol at `variable`, where the support does not move."""
     if symbol in law.lower.free_symbols | law.upper.free_symbols:
         return None
-    pdf = law.density(variable)
-    return pdf.diff(symbol) / pdf
+    return Add(*(_log_derivative(factor, symbol) for factor in Mul.make_args(law.density(variable))))
+
+
+def _log_derivative(factor: Expr, symbol: Symbol) -> Expr:
+    if isinstance(factor, exp):
+        return factor.args[0].diff(symbol)
+    base, power = factor.as_base_exp()
+    if symbol in power.free_symbols:
+        return factor.diff(symbol) / factor
+    return power * base.diff(symbol) / base
 
 
 class MeasureAverage(_OverLaw):
@@ -298,7 +306,7 @@ class MeasureAverage(_OverLaw):
     k + 1
     """
 
-    def __new__(cls, body: Any, var: Any, law: Any) -> Expr:  # type: ignore[misc]
+    def __new__(cls, body: Any, var: Any, law: Any) -> Expr:
         return cls._make([body], var, law)
 
     body = property(lambda self: self.args[0])
@@ -354,7 +362,7 @@ class SpectralAverage(_OverLaw):
     names = ("c", "d", "e", "f")
     laws = (MarchenkoPastur, Atoms, Density)
 
-    def __new__(cls, body: Any, var: Any, law: Any) -> Expr:  # type: ignore[misc]
+    def __new__(cls, body: Any, var: Any, law: Any) -> Expr:
         return cls._make([body], var, law)
 
     body = property(lambda self: self.args[0])
@@ -369,7 +377,7 @@ class SpectralAverage(_OverLaw):
             frozen = Dummy(symbol.name, **symbol._assumptions_orig)
             still = self.func(body.subs(symbol, frozen), c, self.law).doit()
             return None if still.has(SpectralAverage) else still.diff(symbol).subs(frozen, symbol)
-        return MeasureAverage._law_part(self, symbol)  # type: ignore[arg-type]
+        return MeasureAverage._law_part(self, symbol)
 
     def closed_form(self) -> tuple[Expr | None, Boolean]:
         from derive.nodes.measure_forms import measure_closed_form
@@ -396,7 +404,7 @@ class LogAverageExp(_OverLaw):
     log_cosh(h)
     """
 
-    def __new__(cls, g: Any, var: Any, law: Any) -> Expr:  # type: ignore[misc]
+    def __new__(cls, g: Any, var: Any, law: Any) -> Expr:
         return cls._make([g], var, law)
 
     g = property(lambda self: self.args[0])
@@ -431,7 +439,7 @@ class LogAverageExp(_OverLaw):
 class TiltedAverage(_OverLaw):
     """E[f exp(g)] / E[exp(g)] over Normal, Density, Atoms or Noisy."""
 
-    def __new__(cls, f: Any, g: Any, var: Any, law: Any) -> Expr:  # type: ignore[misc]
+    def __new__(cls, f: Any, g: Any, var: Any, law: Any) -> Expr:
         return cls._make([f, g], var, law)
 
     f = property(lambda self: self.args[0])

@@ -31,7 +31,7 @@ class _Extremal(Average):
     names = ("m", "q", "r", "l")
     precedence = PRECEDENCE["Mul"] - 1
 
-    def __new__(cls, body: Any, var: Any, interval: Any, kind: Any = "extr") -> Expr:  # type: ignore[misc]
+    def __new__(cls, body: Any, var: Any, interval: Any, kind: Any = "extr") -> Expr:
         expr = as_expr(body, "the body of an extremum")
         symbol = as_symbol(var, "the variable of an extremum")
         name = str(kind)

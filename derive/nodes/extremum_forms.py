@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sympy import Add, Expr, Interval, Max, Min, Poly, PolynomialError, S, Symbol, solve
-from sympy.logic.boolalg import And, Boolean, true
+from sympy import Add, Expr, Interval, Max, Min, Ne, Poly, PolynomialError, S, Symbol, solve
+from sympy.logic.boolalg import And, Boolean, false, true
 
 from derive.nodes.timebox import TimedOut, timebox
 
@@ -12,14 +12,24 @@ __all__ = ["explicit_place"]
 SECONDS = 3.0
 
 
-def explicit_place(body: Expr, x: Symbol, interval: Interval, kind: str) -> tuple[Expr | None, Boolean]:
+def explicit_place(
+    body: Expr, x: Symbol, interval: Interval, kind: str, curvature: int = 0
+) -> tuple[Expr | None, Boolean]:
     """The point of the extremum and its condition.
 
     One stationary point and a curvature of one sign: the vertex, clipped to the interval for a maximum or a minimum of
-    the right curvature, with the condition that it lies inside for kind "extr".  Otherwise (None, true).
+    the right curvature, with the condition that it lies inside for kind "extr".  Otherwise (None, true).  A
+    constant curvature whose sign is not known becomes part of the condition (`curvature`: the sign then assumed).
     """
     slope = body.diff(x)
-    curvature = _sign(slope.diff(x))
+    bend = slope.diff(x)
+    curvature = curvature or _sign(bend)
+    if curvature == 0 and x not in bend.free_symbols:
+        needed = Ne(bend, 0) if kind == "extr" else bend < 0 if kind == "max" else bend > 0
+        if needed == false:
+            return None, true
+        vertex_point, condition = explicit_place(body, x, interval, kind, 1 if kind == "min" else -1)
+        return vertex_point, And(needed, condition)
     if kind == "extr":
         if curvature == 0:
             return None, true
@@ -72,4 +82,5 @@ def _zero(slope: Expr, x: Symbol) -> Expr | None:
         roots = timebox(SECONDS, solve, slope, x)
     except (TimedOut, NotImplementedError, ValueError, TypeError, PolynomialError):
         return None
-    return roots[0] if isinstance(roots, list) and len(roots) == 1 and isinstance(roots[0], Expr) else None
+    explicit = isinstance(roots, list) and len(roots) == 1 and isinstance(roots[0], Expr)
+    return roots[0] if explicit and roots[0].is_extended_real else None

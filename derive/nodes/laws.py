@@ -167,7 +167,7 @@ class Noisy(Law):
     Arguments: base (a law), s (variance of the noise, non-negative).
     """
 
-    def __new__(cls, base: Any, s: Any) -> Law:  # type: ignore[misc]
+    def __new__(cls, base: Any, s: Any) -> Law:
         if not isinstance(base, Law):
             raise DeriveError(f"noise is added to a law, not to {base}", given=str(base), allowed="a law")
         variance = as_expr(s, "the variance of the noise")
