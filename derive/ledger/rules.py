@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from derive.core import Evidence, Step, Verdict
+from derive.core import Evidence, Step
+from derive.ledger import rules_algebra, rules_analysis
 
 __all__ = ["RULES", "Rule", "RuleFunction"]
 
@@ -30,12 +31,32 @@ class Rule:
         return self.function(step, premises)
 
 
-def _later(step: Step, premises: Mapping[str, Step]) -> Evidence:
-    return Evidence(Verdict.UNDECIDED, "the rule is not there yet")
+def _registry() -> Mapping[str, Rule]:
+    functions: dict[str, RuleFunction] = {
+        "definition": rules_algebra.definition,
+        "assumption": rules_algebra.assumption,
+        "theorem": rules_algebra.theorem,
+        "identity": rules_algebra.identity,
+        "evaluate": rules_algebra.evaluate,
+        "differentiate": rules_algebra.differentiate,
+        "substitute": rules_algebra.substitute,
+        "rearrange": rules_algebra.rearrange,
+        "solve": rules_algebra.solve,
+        "specialise": rules_algebra.specialise,
+        "stationarity": rules_analysis.stationarity,
+        "positivity": rules_analysis.positivity,
+        "monotone-root": rules_analysis.monotone_root,
+        "legendre": rules_analysis.legendre,
+        "stein": rules_analysis.stein_rule,
+        "nishimori": rules_analysis.nishimori,
+        "continuity": rules_analysis.continuity,
+        "routes-agree": rules_analysis.routes_agree,
+    }
+    return MappingProxyType({
+        name: Rule(name, function, inspect.getdoc(function) or "", name == "routes-agree")
+        for name, function in functions.items()
+    })
 
 
-_NAMES = ("definition assumption theorem identity evaluate differentiate substitute rearrange solve stationarity positivity "
-          "monotone-root legendre stein nishimori continuity routes-agree specialise").split()
-RULES: Mapping[str, Rule] = MappingProxyType(
-    {n: Rule(n, _later, inspect.getdoc(_later) or "", n == "routes-agree") for n in _NAMES}
-)
+#: every rule by name
+RULES: Mapping[str, Rule] = _registry()

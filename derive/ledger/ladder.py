@@ -1,0 +1,607 @@
+"""The ladder: how an identity is proved, refuted or corroborated.
+
+Before any proof a few cheap points are tried; a point where the two sides differ ends the matter.  Then, each exact:
+
+1. normal form: lhs - rhs as a rational function in generators (derive.ledger.field) has numerator zero, by itself or
+   modulo the defining polynomials of roots, of the Marchenko-Pastur response (where possible through its rational
+   parametrisation b = ratio (1 - V)/(V (ratio V + 1 - ratio))) and modulo the premises;
+2. closed forms: the same after the averages have been carried out (doit, by linearity) and functions rewritten;
+3. algebra: lhs - rhs is a root of a polynomial X^k Q(X) got by resultants, Q(0) does not vanish, and at one exact point
+   of the connected domain lhs - rhs is closer to zero than every root of Q;
+4. calculus: the derivative in one symbol vanishes by the rungs before, and the sides agree at one exact point;
+5. averages: a combination of averages over one law is the average of the combination, which vanishes by the rungs
+   before, or does so after adding its mirror image where the law is even.
+
+Where no rung proves it, at least twenty rational points of the domain are compared in balls.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from sympy import (
+    Basic, Dummy, Eq, Expr, Integer, Rational, S, Symbol, expand_func, expand_trig, polylog, sqrtdenest, sympify,
+    together,
+)
+
+from derive.core import Domain, Evidence, Verdict
+from derive.ledger.domain import declared, seed_of, sharpened
+from derive.ledger.field import Field, Fraction, Full, Unsupported
+from derive.ledger.rewriting import carried_out, rewrite
+from derive.ledger.sampling import Tally, probe
+from derive.nodes.averages import Average, DivergentAverage, GaussianAverage
+from derive.nodes.binders import Binder
+from derive.nodes.functions import MPResponse
+from derive.nodes.timebox import TimedOut, timebox
+
+__all__ = ["Contradiction", "Proof", "exactly_zero", "prove_identity", "vanishes"]
+
+#: points that must agree before an identity is called corroborated
+ENOUGH = 20
+_FIRST = 3
+_CAPACITIES = (16, 32, 64, 128)
+
+
+class Contradiction(AssertionError):
+    """A proof and a refuting point for one claim: one of the two is wrong, and so is the program."""
+
+
+@dataclass
+class Proof:
+    """How zero was proved: the rung in words, and conditions that stay open."""
+
+    how: str
+    open: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        parts = [self.how]
+        if self.named:
+            parts.append("where " + ", ".join(self.named))
+        if self.open:
+            parts.append("not shown: " + ", ".join(self.open))
+        return "; ".join(parts)
+
+
+@dataclass
+class _Attempts:
+    """What was tried on the way, for the report."""
+
+    tried: list[str] = field(default_factory=list)
+
+
+def prove_identity(
+    lhs: Expr, rhs: Expr, domain: Domain | None = None, rewriting: Sequence[Basic] = (), *, seconds: float = 20.0
+) -> Evidence:
+    """What is known of lhs = rhs on a domain, given equations.
+
+    Args:
+        lhs, rhs: the two sides.
+        domain: where the identity is claimed.
+        rewriting: equations that may be used, carried in from left to right first.
+        seconds: the time for proofs, and again for points.
+    Returns: Evidence, PROVED with the rung; REFUTED with a point; CORROBORATED; UNDECIDED with what was tried.
+    Raises: Contradiction where a proof and a refuting point are found together.
+
+    >>> x = Symbol("x", real=True)
+    >>> prove_identity((x + 1)**2, x**2 + 2*x + 1).verdict.name
+    'PROVED'
+    """
+    start = time.perf_counter()
+    lhs, rhs, domain = sympify(lhs), sympify(rhs), domain or Domain()
+    given = [e for e in rewriting if isinstance(e, Eq)]
+    relations = [e for e in rewriting if not isinstance(e, Eq) and getattr(e, "is_Relational", False)]
+    pair, left = rewrite(_Pair(carried_out(lhs), carried_out(rhs)), given)
+    left_side, right_side = pair.args
+    facts = Domain(domain.intervals, (*domain.constraints, *relations))
+    sides, names = _sharp((left_side, right_side, *(e for eq in left for e in eq.args)), facts)
+    a, b = sides[0], sides[1]
+    left = tuple(Eq(sides[2 + 2 * i], sides[3 + 2 * i], evaluate=False) for i in range(len(left)))
+    sharp_domain = _sharp_domain(facts, names)
+    evidence = _decide(a, b, sharp_domain, left, seconds, {v: k for k, v in names.items()})
+    return Evidence(evidence.verdict, evidence.detail, evidence.witness, time.perf_counter() - start)
+
+
+class _Pair(Basic):  # type: ignore[misc]
+    """Two expressions that are rewritten together."""
+
+
+def _sharp(exprs: Sequence[Basic], domain: Domain) -> tuple[list[Expr], dict[Symbol, Symbol]]:
+    pair = _Pair(*exprs, *domain.constraints)
+    new, names = sharpened(pair, domain)
+    for symbol, _ in domain.intervals:
+        if symbol not in names:
+            names[symbol] = sharpened(symbol, domain)[0]
+    return [carried_out(e) for e in new.args[: len(exprs)]], names
+
+
+def _sharp_domain(domain: Domain, names: dict[Symbol, Symbol]) -> Domain:
+    return Domain(
+        tuple((names.get(s, s), i.xreplace(names)) for s, i in domain.intervals),
+        tuple(c.xreplace(names) for c in domain.constraints),
+    )
+
+
+def _decide(
+    a: Expr, b: Expr, domain: Domain, given: tuple[Eq, ...], seconds: float, names: dict[Symbol, Symbol]
+) -> Evidence:
+    if a == b:
+        return Evidence(Verdict.PROVED, "both sides are the same expression")
+    seed = seed_of(_plain(a, names), _plain(b, names))
+    eliminated = _eliminations(given, domain, (a, b)) if given else [((), domain)]
+    used, sample_domain = eliminated[0]
+    sa, sb = (_eliminate(s, used) for s in (a, b))
+    unsolved = tuple(g for g in given if g not in {p for p, _, _ in used})
+    attempts = _Attempts()
+    start = time.perf_counter()
+    quick = _points(sa, sb, sample_domain, unsolved, seed, _FIRST, 1, 0, min(seconds, 6.0))
+    if quick.refuted:
+        _check_contradiction(sa, sb, domain, quick)
+        return _refutation(quick, names)
+    proof: Proof | None = None
+    try:
+        proof = timebox(seconds, _prove, a, b, domain, given, eliminated, attempts)
+    except TimedOut:
+        attempts.tried.append(f"proof stopped after {seconds:g} s")
+    if proof is not None and not proof.open:
+        return Evidence(Verdict.PROVED, proof.text)
+    rest = _points(sa, sb, sample_domain, unsolved, seed, ENOUGH, 3, 0, seconds)
+    if rest.refuted:
+        if proof is not None and not proof.open:
+            raise Contradiction(f"{a} = {b}: {proof.text}, but {rest.witness}")
+        return _refutation(rest, names)
+    spent = time.perf_counter() - start
+    return _unproved(proof, attempts, rest, spent)
+
+
+def _unproved(proof: Proof | None, attempts: _Attempts, rest: Tally, spent: float) -> Evidence:
+    how = "in balls" if rest.methods == {"balls"} else "sampled in mpmath" if rest.methods == {"mpmath"} else (
+        "in balls and sampled in mpmath")
+    tried = proof.text if proof is not None else "no exact rung closed it (" + ", ".join(attempts.tried) + ")"
+    if rest.agreed >= ENOUGH:
+        return Evidence(Verdict.CORROBORATED, f"{rest.agreed} random points agree to 30 digits, {how}; {tried}")
+    reason = f"; {rest.reason}" if rest.reason else ""
+    return Evidence(
+        Verdict.UNDECIDED, f"only {rest.agreed} of {ENOUGH} points could be compared in {spent:.1f} s{reason}; {tried}")
+
+
+def _points(
+    a: Expr, b: Expr, domain: Domain, given: Sequence[Basic], seed: int, count: int, deep: int, skip: int, seconds: float
+) -> Tally:
+    last = Tally()
+
+    def run() -> None:
+        nonlocal last
+        for last in probe(a, b, domain, given, seed, count, deep, skip):  # noqa: B007
+            pass
+        if last.agreed < count and not last.refuted and count >= ENOUGH:
+            for last in probe(a, b, domain, given, seed, 3 * count, 0, 0):
+                if last.agreed >= count or last.refuted:
+                    break
+
+    try:
+        timebox(seconds, run)
+    except TimedOut:
+        last.reason = last.reason or f"{seconds:g} s were over"
+    return last
+
+
+def _refutation(tally: Tally, names: dict[Symbol, Symbol]) -> Evidence:
+    at = ", ".join(f"{k.lstrip('_')} = {v}" for k, v in tally.witness if k != "lhs - rhs")
+    witness = tuple((k.lstrip("_"), v) for k, v in tally.witness)
+    how = "a ball that excludes zero" if tally.method == "balls" else "sampled in mpmath at 40 and 50 digits"
+    return Evidence(Verdict.REFUTED, f"lhs - rhs = {tally.value} at {at} ({how})", witness)
+
+
+def _check_contradiction(a: Expr, b: Expr, domain: Domain, tally: Tally) -> None:
+    """A cheap exact proof next to a refuting point would mean that the program is wrong."""
+    try:
+        proof = timebox(2.0, vanishes, a - b, domain)
+    except TimedOut:
+        return
+    if proof is not None and not proof.open:
+        raise Contradiction(f"{a} = {b}: {proof.text}, but {tally.witness}")
+
+
+def _plain(e: Basic, names: dict[Symbol, Symbol]) -> Basic:
+    return e.xreplace(names)
+
+
+# ---- premises
+
+
+_Solved = tuple[tuple[Eq, Symbol, Expr], ...]
+
+
+def _eliminations(given: Sequence[Eq], domain: Domain, sides: Sequence[Expr]) -> list[tuple[_Solved, Domain]]:
+    """Ways to use up the premises by solving each for a symbol that enters it linearly; the richest first."""
+    found: _Solved = ()
+    for premise in given:
+        p = Eq(_eliminate(premise.lhs, found), _eliminate(premise.rhs, found), evaluate=False)
+        solved = _solve_linear(p, domain, sides)
+        if solved is not None:
+            symbol, value = solved
+            found = (*((q, s, v.subs(symbol, value)) for q, s, v in found), (premise, symbol, value))
+    constraints = []
+    for _, symbol, value in found:
+        constraints.extend(_membership(symbol, value, domain))
+    rest = tuple(_eliminate(c, found) for c in domain.constraints)
+    sampled = Domain(domain.intervals, (*(c for c in (*rest, *constraints) if c != True),))  # noqa: E712
+    ways: list[tuple[_Solved, Domain]] = [(found, sampled)]
+    return ways
+
+
+def _membership(symbol: Symbol, value: Expr, domain: Domain) -> Iterator[Basic]:
+    from sympy import Ge, Gt, Le, Lt, oo
+
+    r = declared(symbol, domain)
+    if r.lower != -oo:
+        yield (Gt if r.lower_open else Ge)(value, r.lower)
+    if r.upper != oo:
+        yield (Lt if r.upper_open else Le)(value, r.upper)
+
+
+def _eliminate(e: Basic, solved: _Solved) -> Basic:
+    for _, symbol, value in solved:
+        if symbol in e.free_symbols:
+            e = carried_out(e.subs(symbol, value))
+    return e
+
+
+def _solve_linear(premise: Eq, domain: Domain, sides: Sequence[Expr]) -> tuple[Symbol, Expr] | None:
+    """A symbol that the premise determines linearly, with a coefficient that does not vanish, and its value."""
+    difference = premise.lhs - premise.rhs
+    candidates = []
+    for symbol in sorted((s for s in difference.free_symbols if isinstance(s, Symbol)), key=lambda s: s.name):
+        try:
+            f = Field(domain, capacity=48)
+            n = f.build(difference)
+        except (Unsupported, Full):
+            continue
+        index = f._index.get(("symbol", symbol))
+        if index is None or any(symbol in g.symbols for i, g in enumerate(f.gens) if i != index):
+            continue
+        degree = n.num.degrees()[index]
+        if degree != 1:
+            continue
+        from flint import fmpq
+
+        high = {(*m[:index], 0, *m[index + 1:]): c for m, c in n.num.terms() if m[index] == 1}
+        low = {m: c for m, c in n.num.terms() if m[index] == 0}
+        lead, rest = f.ctx.from_dict(high), f.ctx.from_dict(low or {(0,) * f.capacity: fmpq(0)})
+        if not f.sign(lead):
+            continue
+        value = f.to_expr(f.make(-rest, lead))
+        candidates.append((not lead.is_constant(), len(str(value)), symbol, value))
+    if not candidates:
+        return None
+    _, _, symbol, value = min(candidates, key=lambda c: (c[0], c[1], c[2].name))
+    return symbol, value
+
+
+# ---- proofs
+
+
+def _prove(
+    a: Expr, b: Expr, domain: Domain, given: tuple[Eq, ...], ways: list[tuple[_Solved, Domain]], attempts: _Attempts
+) -> Proof | None:
+    difference = a - b
+    proof = vanishes(difference, domain, attempts)
+    if proof is not None or not given:
+        return proof
+    for solved, narrowed in ways:
+        if not solved:
+            continue
+        proof = vanishes(_eliminate(difference, solved), narrowed, attempts)
+        if proof is not None:
+            return Proof(f"{proof.how}, with the premises", proof.open, proof.named)
+    return _modulo(difference, given, domain, attempts)
+
+
+def vanishes(difference: Expr, domain: Domain, attempts: _Attempts | None = None, depth: int = 2) -> Proof | None:
+    """A proof that an expression is zero on a domain, or None."""
+    attempts = attempts or _Attempts()
+    rungs: list[tuple[str, Callable[[], Proof | None]]] = [
+        ("normal form", lambda: exactly_zero(difference, domain)),
+        ("closed forms", lambda: _closed_forms(difference, domain)),
+        ("averages", lambda: _merged_averages(difference, domain, depth)),
+        ("algebra", lambda: _algebra(difference, domain)),
+        ("calculus", lambda: _calculus(difference, domain, depth) if depth else None),
+    ]
+    for name, rung in rungs:
+        try:
+            proof = rung()
+        except (Unsupported, Full) as obstacle:
+            attempts.tried.append(f"{name}: {obstacle or 'too large'}")
+            continue
+        except DivergentAverage as obstacle:
+            attempts.tried.append(f"{name}: {obstacle}")
+            continue
+        if proof is not None:
+            return proof
+        attempts.tried.append(name)
+    return None
+
+
+def _oracle(domain: Domain) -> Callable[[Expr], bool]:
+    def positive(expr: Expr) -> bool:
+        from derive.ledger.positivity import prove_positive
+
+        return prove_positive(expr, domain, depth=1) is not None
+
+    return positive
+
+
+def with_field(domain: Domain, work: Callable[[Field], Proof | None], oracle: bool = True) -> Proof | None:
+    """Work in a field that is made larger as often as needed."""
+    for capacity in _CAPACITIES:
+        try:
+            return work(Field(domain, _oracle(domain) if oracle else None, capacity))
+        except Full:
+            continue
+    raise Unsupported("too many generators")
+
+
+def exactly_zero(expr: Expr, domain: Domain) -> Proof | None:
+    """Rung 1: the numerator of the normal form is the zero polynomial."""
+    if expr.is_zero or expr == 0:
+        return Proof("normal form")
+    if not expr.free_symbols and expr.is_Rational:
+        return None
+
+    def work(f: Field) -> Proof | None:
+        how = "normal form"
+        if _parametrised(f, expr):
+            how = "normal form through the rational parametrisation of the Marchenko-Pastur response"
+        found = f.build(expr)
+        return _concluded(f, found, how) if found.is_zero else None
+
+    return with_field(domain, work)
+
+
+def _concluded(f: Field, found: Fraction, how: str) -> Proof:
+    """The conditions met on the way, discharged where they can be."""
+    opened, named = [], []
+    if f.relations:
+        how += f", modulo {len(f.relations)} polynomial relation{'s' * (len(f.relations) > 1)}"
+    for expr, kind in f.conditions.items():
+        from derive.ledger.positivity import prove_nonzero, prove_positive
+
+        if kind == "positive":
+            if prove_positive(expr, f.domain, depth=2) is None:
+                opened.append(f"{_show(expr)} > 0")
+        elif prove_nonzero(expr, f.domain) is None:
+            named.append(f"{_show(expr)} != 0")
+    return Proof(how, tuple(opened), tuple(named))
+
+
+def _show(e: Expr) -> str:
+    text = str(e.xreplace({s: Symbol(s.name) for s in e.free_symbols if isinstance(s, Dummy)}))
+    return text if len(text) < 120 else text[:117] + "..."
+
+
+def _parametrised(f: Field, expr: Expr) -> bool:
+    """Write a symbol in terms of the response V(b, ratio), where b is a ratio of linear forms in that symbol.
+
+    From ratio b V^2 + (b (1 - ratio) + ratio) V = ratio: b = ratio (1 - V)/(V (ratio V + 1 - ratio)).
+    """
+    responses = sorted(expr.atoms(MPResponse), key=lambda v: (len(str(v)), str(v)))
+    done = False
+    for node in responses:
+        b, ratio = node.args
+        taken = set(f.assigned)
+        candidates = sorted((s for s in b.free_symbols - ratio.free_symbols - taken if isinstance(s, Symbol)), key=str)
+        if (b.free_symbols & taken) or (ratio.free_symbols & taken) or b.has(MPResponse) or ratio.has(MPResponse):
+            continue
+        for symbol in candidates:
+            moebius = _moebius(b, symbol)
+            if moebius is None or not b.is_positive or not ratio.is_positive:
+                continue
+            p, q, r, s = moebius  # b = (p x + q)/(r x + s)
+            V = Dummy("V", positive=True)
+            w = ratio * (1 - V) / (V * (ratio * V + 1 - ratio))
+            value = (q - s * w) / (r * w - p)
+            made = f.generator(("symbol", V), lambda node=node: _response_generator(node))
+            one = f.ctx.constant(1)
+            g = made.num
+            ratio_form = f.build(ratio)
+            f.facts.append(one - g)
+            if f.sign(ratio_form.den, ask=False) > 0:
+                f.facts.append(ratio_form.num * g + ratio_form.den - ratio_form.num)
+            f._memo[V] = made
+            f.assigned[symbol] = f.build(value)
+            f._memo[node] = made
+            if symbol.is_positive:
+                _known_positive(f, f.assigned[symbol])
+            done = True
+            break
+    return done
+
+
+def _response_generator(node: MPResponse) -> "Generator":
+    from derive.ledger.field import Generator
+
+    return Generator(node, "response", True, symbols=frozenset(node.free_symbols))
+
+
+def _known_positive(f: Field, a: Fraction) -> None:
+    """One factor of unknown sign in a positive quantity is known when all others are."""
+    _, parts = f.factors(a)
+    unknown = [(p, m) for p, m in parts if m % 2 and not f.sign(p, ask=False)]
+    if len(unknown) == 1:
+        content, _ = f.factors(a)
+        sign = 1 if content > 0 else -1
+        for p, m in parts:
+            if m % 2 and f.sign(p, ask=False) < 0:
+                sign = -sign
+        f.facts.append(unknown[0][0] * sign)
+        f._signs.clear()
+
+
+def _moebius(b: Expr, x: Symbol) -> tuple[Expr, Expr, Expr, Expr] | None:
+    num, den = together(b).as_numer_denom()
+    try:
+        pn, pd = num.as_poly(x), den.as_poly(x)
+    except Exception:  # noqa: BLE001 - a form that is no polynomial
+        return None
+    if pn is None or pd is None or pn.degree() > 1 or pd.degree() > 1 or max(pn.degree(), pd.degree()) < 1:
+        return None
+    return pn.coeff_monomial(x), pn.coeff_monomial(1), pd.coeff_monomial(x), pd.coeff_monomial(1)
+
+
+# ---- rung 2
+
+
+def _closed_forms(difference: Expr, domain: Domain) -> Proof | None:
+    done = _done(difference)
+    special = _special(done)
+    for form in dict.fromkeys((done, special)):
+        if form != difference:
+            proof = exactly_zero(form, domain)
+            if proof is not None:
+                return Proof("closed forms of the averages, " + proof.how, proof.open, proof.named)
+    return None
+
+
+def _done(e: Expr) -> Expr:
+    """Averages carried out where closed forms hold without further conditions."""
+    if not e.has(Binder):
+        return e
+    from sympy import Piecewise
+
+    def walk(x: Basic) -> Basic:
+        if isinstance(x, Average):
+            value = x.doit()
+            return x if value.has(Piecewise) and not x.has(Piecewise) else value
+        if not x.args or not x.has(Binder):
+            return x
+        return x.func(*(walk(a) for a in x.args))
+
+    return walk(e)
+
+
+def _special(e: Expr) -> Expr:
+    """Rewritings of special functions that hold without conditions."""
+    from sympy import cos, sin, tan
+
+    if e.has(sin, cos, tan):
+        e = expand_trig(e)
+    if e.has(polylog):
+        e = expand_func(e)
+    if any(p.exp == Rational(1, 2) and p.base.has(Rational(1, 2)) for p in e.atoms(_POW) if p.base.is_Add):
+        e = sqrtdenest(e)
+    return e
+
+
+from sympy import Pow as _POW  # noqa: E402
+
+
+# ---- rung 3
+
+
+def _algebra(difference: Expr, domain: Domain) -> Proof | None:
+    from derive.ledger.algebra import zero_by_norm
+
+    return with_field(domain, lambda f: zero_by_norm(f, difference, domain))
+
+
+# ---- rung 4
+
+
+def _calculus(difference: Expr, domain: Domain, depth: int) -> Proof | None:
+    for symbol in sorted((s for s in difference.free_symbols if isinstance(s, Symbol)), key=lambda s: s.name):
+        if symbol.is_integer or not symbol.is_real:
+            continue
+        try:
+            slope = carried_out(difference.diff(symbol))
+        except (ValueError, NotImplementedError):
+            continue
+        proof = _first(lambda e=slope: exactly_zero(e, domain), lambda e=slope: _closed_forms(e, domain),
+                       lambda e=slope: _merged_averages(e, domain, depth - 1))
+        if proof is None:
+            continue
+        for point in _exact_points(symbol, domain):
+            at = carried_out(difference.subs(symbol, point))
+            if at.has(S.NaN, S.ComplexInfinity, S.Infinity):
+                continue
+            value = S.Zero if at == 0 else None
+            there = Proof("") if value == 0 else vanishes(at, domain, depth=depth - 1)
+            if there is not None:
+                opened = tuple(dict.fromkeys((*proof.open, *there.open)))
+                return Proof(f"the derivative in {symbol.name} vanishes ({proof.how}) and the sides agree at "
+                             f"{symbol.name} = {point}", opened, tuple(dict.fromkeys((*proof.named, *there.named))))
+    return None
+
+
+def _first(*rungs: Callable[[], Proof | None]) -> Proof | None:
+    for rung in rungs:
+        try:
+            proof = rung()
+        except (Unsupported, Full, DivergentAverage):
+            continue
+        if proof is not None:
+            return proof
+    return None
+
+
+def _exact_points(symbol: Symbol, domain: Domain) -> Iterator[Expr]:
+    """Simple points inside the interval of a symbol."""
+    r = declared(symbol, domain)
+    for value in (S.Zero, S.One, S.Half, Integer(2), Rational(-1, 2), S.NegativeOne, Rational(1, 4), Integer(4)):
+        if value in r:
+            yield value
+    if r.lower.is_finite and r.upper.is_finite:
+        middle = (r.lower + r.upper) / 2
+        if not middle.free_symbols:
+            yield middle
+
+
+# ---- rung 5
+
+
+def _merged_averages(difference: Expr, domain: Domain, depth: int) -> Proof | None:
+    """A combination of averages over one law is the average of the combination."""
+    if not difference.has(Average):
+        return None
+    from derive.ledger.merging import merged
+
+    return merged(difference, domain, lambda e, d: vanishes(e, d, depth=max(depth - 1, 0)))
+
+
+# ---- premises as an ideal
+
+
+def _modulo(difference: Expr, given: Sequence[Eq], domain: Domain, attempts: _Attempts) -> Proof | None:
+    """The numerator is a combination of those of the premises: pseudo-division by each premise that is linear in some
+    generator with a coefficient of known sign, in turn."""
+    attempts.tried.append("modulo the premises")
+
+    def work(f: Field) -> Proof | None:
+        target = f.build(difference)
+        premises = [f.build(g.lhs - g.rhs).num for g in given]
+        num = target.num
+        for p in premises:
+            for index in reversed(range(len(f.gens))):
+                if p.degrees()[index] != 1:
+                    continue
+                high = f.ctx.from_dict({(*m[:index], 0, *m[index + 1:]): c for m, c in p.terms() if m[index] == 1})
+                if not f.sign(high):
+                    continue
+                rest = high * f.polys[index] - p
+                degree = num.degrees()[index]
+                total = f.ctx.constant(0)
+                for k in range(degree + 1):
+                    part = {(*m[:index], 0, *m[index + 1:]): c for m, c in num.terms() if m[index] == k}
+                    if part:
+                        total += f.ctx.from_dict(part) * rest**k * high ** (degree - k)
+                num, _ = f.reduce(total)
+                break
+        return _concluded(f, target, "normal form modulo the premises") if num.is_zero() else None
+
+    try:
+        return with_field(domain, work)
+    except (Unsupported, Full):
+        return None

@@ -1,0 +1,132 @@
+"""Carrying premises into a claim: replacing what they define, and performing derivatives that are only written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sympy import Basic, Derivative, Eq, Expr, Subs, Symbol
+from sympy.core.function import AppliedUndef, UndefinedFunction
+
+from derive.nodes.binders import BoundSymbol
+
+__all__ = ["carried_out", "defines", "rewrite"]
+
+
+def defines(premise: Eq) -> bool:
+    """Whether the left side is a function of symbols, or a symbol, that the right side does not contain."""
+    lhs, rhs = premise.lhs, premise.rhs
+    if isinstance(lhs, AppliedUndef):
+        plain = all(a.is_Symbol for a in lhs.args) and len(set(lhs.args)) == len(lhs.args)
+        return plain and lhs.func not in {a.func for a in rhs.atoms(AppliedUndef)}
+    return bool(lhs.is_Symbol) and lhs not in rhs.free_symbols
+
+
+def rewrite(expr: Basic, premises: Sequence[Eq]) -> tuple[Basic, tuple[Eq, ...]]:
+    """The expression with the left sides of premises replaced by their right sides, and the premises not used.
+
+    A premise f(x, ...) = rhs with symbols as arguments replaces f everywhere, at any argument and below derivatives; a
+    premise symbol = rhs replaces the symbol; any other left side is replaced where it stands as it is.  A premise may
+    bring in what another one defines.
+    """
+    unused = list(premises)
+    for _ in range(len(unused) + 1):
+        changed = False
+        for functions in (True, False):  # derivatives are taken before symbols get values, functions before that
+            if not functions:
+                expr = carried_out(expr)
+            for premise in tuple(unused):
+                if (defines(premise) and not premise.lhs.is_Symbol) is functions:
+                    new = _apply(expr, premise)
+                    if new != expr:
+                        expr, changed = new, True
+                        unused.remove(premise)
+        if not changed:
+            break
+    left = []
+    for premise in unused:  # what stays is written in the same terms
+        plain = premise
+        for other in premises:
+            if other is not premise and defines(other):
+                lhs, rhs = _apply(plain.lhs, other), _apply(plain.rhs, other)
+                plain = Eq(lhs, rhs, evaluate=False)
+        left.append(plain)
+    return carried_out(expr), tuple(left)
+
+
+def _apply(expr: Basic, premise: Eq) -> Basic:
+    lhs, rhs = premise.lhs, premise.rhs
+    if lhs == rhs:
+        return expr
+    if defines(premise):
+        if isinstance(lhs, AppliedUndef):
+            return _replace_function(expr, lhs.func, lhs.args, rhs)
+        return carried_out(_replace_symbol(expr, lhs, rhs)) if lhs in expr.free_symbols else expr
+    if lhs.is_Number:
+        return expr
+    return expr.xreplace({lhs: rhs})
+
+
+def _replace_symbol(expr: Basic, symbol: Symbol, value: Expr) -> Basic:
+    """Substitution that keeps derivatives of undefined functions meaningful (as Subs)."""
+    return expr.subs(symbol, value)
+
+
+def _replace_function(expr: Basic, function: UndefinedFunction, arguments: Iterable[Symbol], body: Expr) -> Basic:
+    """Every application of an undefined function replaced by its body; derivatives of it are then performed."""
+    if not any(isinstance(a, AppliedUndef) and a.func == function for a in _applied(expr)):
+        return expr
+    arguments = tuple(arguments)
+
+    def walk(e: Basic) -> Basic:
+        if isinstance(e, AppliedUndef) and e.func == function:
+            return body.subs(dict(zip(arguments, (walk(a) for a in e.args), strict=True)), simultaneous=True)
+        if isinstance(e, Derivative):
+            inner = walk(e.expr)
+            return inner.diff(*e.variable_count)
+        if isinstance(e, Subs):
+            return _substituted(walk(e.expr), e.variables, tuple(walk(p) for p in e.point))
+        if not e.args or isinstance(e, BoundSymbol):
+            return e
+        new = [walk(a) for a in e.args]
+        return e if all(a is b for a, b in zip(new, e.args, strict=True)) else e.func(*new)
+
+    return walk(expr)
+
+
+def _applied(expr: Basic) -> set[Basic]:
+    found: set[Basic] = set()
+    waiting: list[Basic] = [expr]
+    while waiting:
+        e = waiting.pop()
+        if isinstance(e, AppliedUndef):
+            found.add(e)
+        waiting.extend(e.args)
+    return found
+
+
+def carried_out(expr: Basic) -> Basic:
+    """All derivatives that are only written, performed; those of undefined functions stay."""
+    if not expr.has(Derivative, Subs):
+        return expr
+
+    def walk(e: Basic) -> Basic:
+        if isinstance(e, Derivative):
+            return walk(e.expr).diff(*e.variable_count)
+        if isinstance(e, Subs):
+            return _substituted(walk(e.expr), e.variables, tuple(walk(p) for p in e.point))
+        if not e.args or isinstance(e, BoundSymbol):
+            return e
+        new = [walk(a) for a in e.args]
+        return e if all(a is b for a, b in zip(new, e.args, strict=True)) else e.func(*new)
+
+    return walk(expr)
+
+
+def _substituted(expr: Basic, variables: Sequence[Symbol], point: Sequence[Basic]) -> Basic:
+    """expr at a point; derivatives of undefined functions are kept by SymPy as Subs."""
+    pairs = list(zip(variables, point, strict=True))
+    if not expr.has(Derivative):
+        return expr.subs(pairs, simultaneous=True)
+    if len(pairs) == 1:
+        return expr.subs(*pairs[0])
+    return expr.subs(pairs, simultaneous=True)

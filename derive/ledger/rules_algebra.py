@@ -1,0 +1,472 @@
+"""Rules about equations: identities, substitution, rearrangement, solutions, special cases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from flint import acb, arb
+from sympy import Basic, Eq, Expr, Function, Lambda, Rational, Rel, S, Symbol, exp, log, oo
+from sympy.core.function import AppliedUndef, UndefinedFunction
+from sympy.logic.boolalg import BooleanFalse, BooleanTrue
+
+from derive.core import Domain, Evidence, Step, UniqueRoot, Verdict
+from derive.ledger.balls import NotEnclosed, enclose
+from derive.ledger.context import Context, context, parts_of, undecided, weakened
+from derive.ledger.domain import declared, points, seed_of
+from derive.ledger.ladder import ENOUGH, prove_identity, with_field, Proof, _sharp, _sharp_domain, _parametrised, _show
+from derive.ledger.field import Field, Full, Unsupported
+from derive.ledger.rewriting import _replace_function, carried_out, rewrite
+from derive.ledger.sampling import function_instances, instantiated, shown_point
+from derive.nodes.averages import DivergentAverage
+from derive.nodes.timebox import TimedOut, timebox
+
+__all__ = [
+    "assumption", "definition", "differentiate", "evaluate", "identity", "rearrange", "same_zeros", "solve", "specialise",
+    "substitute", "theorem",
+]
+
+Premises = Mapping[str, Step]
+
+
+def definition(step: Step, premises: Premises) -> Evidence:
+    """A name is given to an expression, or a condition is laid down that says what is looked for.
+
+    Nothing is derived: what is defined is an input, and the verdict is ASSUMED.
+    """
+    return Evidence(Verdict.ASSUMED, "definition")
+
+
+def assumption(step: Step, premises: Premises) -> Evidence:
+    """Something is taken for granted: a property of the model, a limit, an ansatz. The verdict is ASSUMED."""
+    return Evidence(Verdict.ASSUMED, "assumption")
+
+
+def theorem(step: Step, premises: Premises) -> Evidence:
+    """A result proved elsewhere is cited and not proved here. The verdict is ASSUMED."""
+    return Evidence(Verdict.ASSUMED, f"cited: {step.source}" if step.source else "cited")
+
+
+def _trivial(claim: Basic) -> Evidence | None:
+    if isinstance(claim, BooleanTrue):
+        return Evidence(Verdict.PROVED, "both sides are the same expression")
+    if isinstance(claim, BooleanFalse):
+        return Evidence(Verdict.REFUTED, "the claim is false for every value", (("claim", "False"),))
+    return None
+
+
+def identity(step: Step, premises: Premises) -> Evidence:
+    """The two sides are equal on the domain, given the premises, which are carried in from left to right.
+
+    Exact because equals may be replaced by equals; the equality itself is proved by the ladder (derive.ledger.ladder),
+    whose rungs are exact each.
+    """
+    return _all_equal(step, premises)
+
+
+def evaluate(step: Step, premises: Premises) -> Evidence:
+    """Averages, sums, extrema in the claim are carried out; the result is compared by the ladder.
+
+    Exact because the closed forms of the nodes are (each states its conditions), and the ladder is.
+    """
+    return _all_equal(step, premises)
+
+
+def differentiate(step: Step, premises: Premises) -> Evidence:
+    """Derivatives written in the claim are performed, after the functions that premises define are put in.
+
+    A definition holds for every value of its argument, so that it may be differentiated; a premise that fixes the value
+    of a symbol is used only after the derivatives are taken.
+    """
+    return _all_equal(step, premises)
+
+
+def _all_equal(step: Step, premises: Premises) -> Evidence:
+    ctx = context(step, premises)
+    assert isinstance(step.claim, Basic)
+    found = []
+    for part in parts_of(step.claim):
+        trivial = _trivial(part)
+        if trivial is None and not isinstance(part, Eq):
+            return undecided(f"the claim {part} is not an equation")
+        found.append(trivial or weakened(prove_identity(part.lhs, part.rhs, ctx.domain, ctx.facts), ctx.open))
+    return min(found, key=lambda e: e.verdict.value)
+
+
+# ---- one equation from another
+
+
+def substitute(step: Step, premises: Premises) -> Evidence:
+    """The first premise, with values put for symbols (hints), is the claim up to identities.
+
+    Exact because an equation that holds for every value of a symbol on its interval holds for a value inside it; that the
+    value lies there is proved, or named as not shown.
+    """
+    if not step.premises:
+        return undecided("there is no premise to substitute in")
+    general = premises[step.premises[0]]
+    pairs = list(_pairs(step, general))
+    if not pairs:
+        return undecided("the hints name no symbol and value")
+    ctx = context(step, premises, step.premises[1:])
+    opened = [*ctx.open, *_conditions(general, pairs, ctx)]
+    found = _instance(step, general, pairs, ctx)
+    return weakened(found, opened)
+
+
+def specialise(step: Step, premises: Premises) -> Evidence:
+    """A general claim, taken at a particular function or value (hints, or further premises that define it).
+
+    Exact because a claim for every function or value of a class holds for each; inequalities that the general claim was
+    said to need are conditions here.
+    """
+    return substitute_or_define(step, premises)
+
+
+def substitute_or_define(step: Step, premises: Premises) -> Evidence:
+    """As substitute, where the values may come from premises that define functions."""
+    if not step.premises:
+        return undecided("there is no general claim among the premises")
+    general = premises[step.premises[0]]
+    pairs = list(_pairs(step, general))
+    ctx = context(step, premises, step.premises[1:])
+    return weakened(_instance(step, general, pairs, ctx), [*ctx.open, *_conditions(general, pairs, ctx)])
+
+
+def _pairs(step: Step, general: Step) -> Iterator[tuple[Any, Any]]:
+    """(symbol or function, value) from hints ("symbol", s), ("value", v) in turn, or (s, v) directly."""
+    waiting: Any = None
+    for name, value in step.hints:
+        if name in ("symbol", "function"):
+            waiting = value
+        elif name == "value" and waiting is not None:
+            yield waiting, value
+            waiting = None
+        elif isinstance(name, Basic | UndefinedFunction):
+            yield name, value
+        elif isinstance(name, str) and isinstance(general.claim, Basic):
+            match = [s for s in general.claim.free_symbols if s.name == name]
+            match += [a.func for a in general.claim.atoms(AppliedUndef) if a.func.__name__ == name]
+            if match:
+                yield match[0], value
+
+
+def _put(e: Basic, pairs: Sequence[tuple[Any, Any]]) -> Basic:
+    symbols = {}
+    for what, value in pairs:
+        if isinstance(what, AppliedUndef):
+            e = _replace_function(e, what.func, what.args, value)
+        elif isinstance(what, UndefinedFunction):
+            body = value if isinstance(value, Lambda) else None
+            if body is None:
+                x = Symbol("x")
+                body = Lambda(x, value(x)) if callable(value) else Lambda(x, value)
+            e = _replace_function(e, what, tuple(body.signature), body.expr)
+        else:
+            symbols[what] = value
+    if not symbols:
+        return e
+    e = carried_out(e)
+    return carried_out(e.subs(symbols, simultaneous=True))
+
+
+def _conditions(general: Step, pairs: Sequence[tuple[Any, Any]], ctx: Context) -> list[str]:
+    """That each value lies where the general claim holds, as far as it is not proved."""
+    from derive.ledger.positivity import prove_relation
+
+    opened = []
+    for what, value in pairs:
+        if not isinstance(what, Symbol):
+            continue
+        r = declared(what, general.domain)
+        from sympy import Ge, Gt, Le, Lt
+
+        bounds = []
+        if r.lower != -oo:
+            bounds.append((Gt if r.lower_open else Ge)(value, r.lower, evaluate=False))
+        if r.upper != oo:
+            bounds.append((Lt if r.upper_open else Le)(value, r.upper, evaluate=False))
+        facts = Domain(ctx.domain.intervals, (*ctx.domain.constraints, *ctx.relations))
+        opened += [str(b) for b in bounds if prove_relation(b, facts) is None]
+    for condition in general.domain.constraints:
+        put = _put(condition, pairs)
+        if put not in ctx.domain.constraints and prove_relation(put, ctx.domain) is None:
+            opened.append(str(put))
+    return opened
+
+
+def _instance(step: Step, general: Step, pairs: Sequence[tuple[Any, Any]], ctx: Context) -> Evidence:
+    claim = step.claim
+    assert isinstance(claim, Basic)
+    if isinstance(general.claim, str):
+        return undecided("the first premise is a sentence")
+    put = _put(general.claim, pairs)
+    put, _ = rewrite(put, ctx.equations)
+    trivial = _trivial(claim)
+    if trivial is not None:
+        return trivial
+    if isinstance(claim, UniqueRoot) and isinstance(put, UniqueRoot):
+        same = put.unknown == claim.unknown and put.interval == claim.interval and put.direction == claim.direction
+        if not same:
+            return Evidence(Verdict.REFUTED, "unknown, interval or direction differ from the general claim",
+                            (("general claim", str(put)),))
+        return prove_identity(put.residual, claim.residual, ctx.domain, ctx.facts)
+    if isinstance(put, BooleanTrue):
+        return undecided("the general claim says nothing at these values")
+    if isinstance(claim, Eq) and isinstance(put, Eq):
+        return same_zeros(claim, put, ctx)
+    if isinstance(claim, Rel) and isinstance(put, Rel):
+        sign = {">": 1, ">=": 1, "<": -1, "<=": -1}
+        strict = {">", "<"}
+        if claim.rel_op not in sign or put.rel_op not in sign or (claim.rel_op in strict and put.rel_op not in strict):
+            return undecided(f"{claim} does not follow from {put} in this way")
+        left = sign[claim.rel_op] * (claim.lhs - claim.rhs)
+        right = sign[put.rel_op] * (put.lhs - put.rhs)
+        return prove_identity(left, right, ctx.domain, ctx.facts)
+    return undecided(f"{type(claim).__name__} does not follow from {type(put).__name__} in this way")
+
+
+def rearrange(step: Step, premises: Premises) -> Evidence:
+    """The claim is the first premise, multiplied by a factor, moved around, or with exp or log taken of both sides.
+
+    Exact because (lhs - rhs of the claim) = factor * (lhs - rhs of the premise) with a factor that is finite and does
+    not vanish on the domain has the same zeros; exp and log are one-to-one.  Hint "factor": that factor.
+    """
+    if not step.premises or not isinstance(step.claim, Eq):
+        trivial = _trivial(step.claim) if isinstance(step.claim, Basic) else None
+        return trivial or undecided("an equation is rearranged from an equation among the premises")
+    for at, name in enumerate(step.premises):
+        general = premises[name]
+        if isinstance(general.claim, Eq):
+            ctx = context(step, premises, (*step.premises[:at], *step.premises[at + 1:]))
+            whole = context(step, premises)
+            found = same_zeros(step.claim, general.claim, Context(whole.domain, ctx.equations, ctx.relations))
+            return weakened(found, whole.open)
+    return undecided("no premise is an equation")
+
+
+def same_zeros(claim: Eq, premise: Eq, ctx: Context) -> Evidence:
+    """Whether two equations hold at the same points of a domain; REFUTED with a point where only one does."""
+    domain, facts = ctx.domain, ctx.facts
+    pair, _ = rewrite(Basic(claim.lhs, claim.rhs, premise.lhs, premise.rhs), ctx.equations)
+    a, b, c, d = pair.args
+    if a == c and b == d:
+        return Evidence(Verdict.PROVED, "the same equation")
+    if isinstance(a, AppliedUndef) and b == d and a != c:
+        pass
+    first, second = a - b, c - d
+    relations = Domain(domain.intervals, (*domain.constraints, *ctx.relations))
+    sharp, names = _sharp((first, second), relations)
+    inside = _sharp_domain(relations, names)
+    how: Proof | None = None
+    try:
+        how = timebox(10.0, _ratio, sharp[0], sharp[1], inside)
+    except (TimedOut, Unsupported, Full, DivergentAverage):
+        how = None
+    if how is not None and not how.open:
+        return Evidence(Verdict.PROVED, how.text)
+    for sign in (1, -1):
+        try:
+            quick = timebox(8.0, _zero, first - sign * second, domain, facts)
+        except TimedOut:
+            continue
+        if quick is not None:
+            return Evidence(Verdict.PROVED, f"the same equation up to the sign: {quick}" if sign < 0 else quick)
+    for name, function in (("exp", exp), ("log", log)):
+        for x, y in ((c, d), (d, c)):
+            if _zero(a - function(x), domain, facts) and _zero(b - function(y), domain, facts):
+                return Evidence(Verdict.PROVED, f"{name} of both sides, which is one-to-one")
+    counter = _only_one_holds(sharp[0], sharp[1], inside)
+    if counter is not None:
+        return counter
+    why = f"; {how.text}" if how is not None else ""
+    return undecided(f"no factor between the two equations was found that certainly does not vanish{why}")
+
+
+def _zero(e: Expr, domain: Domain, facts: Sequence[Basic]) -> str | None:
+    from derive.ledger.ladder import vanishes
+
+    sharp, names = _sharp((carried_out(e),), domain)
+    proof = vanishes(sharp[0], _sharp_domain(domain, names), depth=1)
+    return proof.text if proof is not None and not proof.open else None
+
+
+def _ratio(first: Expr, second: Expr, domain: Domain) -> Proof | None:
+    """first/second in normal form, with every factor of known sign."""
+    def work(f: Field) -> Proof | None:
+        _parametrised(f, first + second)
+        x, y = f.build(first), f.build(second)
+        if x.is_zero or y.is_zero:
+            return Proof("both sides of each equation are equal identically") if x.is_zero and y.is_zero else None
+        _, parts = f.factors(f.div(x, y))
+        unknown = [p for p, _ in parts if not f.sign(p)]
+        conditions = [e for e, kind in f.conditions.items() if kind == "positive"]
+        from derive.ledger.positivity import prove_positive
+
+        opened = [f"{_show(e)} > 0" for e in conditions if prove_positive(e, domain, depth=1) is None]
+        opened += [f"{_show(f.poly_expr(p))} != 0" for p in unknown]
+        shown = _show(f.to_expr(f.div(x, y)))
+        return Proof(f"lhs - rhs is that of the premise times {shown}, which does not vanish" if not opened
+                     else f"lhs - rhs is that of the premise times {shown}", tuple(opened))
+
+    return with_field(domain, work)
+
+
+def _only_one_holds(first: Expr, second: Expr, domain: Domain) -> Evidence | None:
+    """A point at which one of two equations holds and the other does not, both in balls."""
+    for p, q, said in ((second, first, "the premise holds and the claim does not"),
+                       (first, second, "the claim holds and the premise does not")):
+        try:
+            found = timebox(6.0, _witness, p, q, domain)
+        except TimedOut:
+            continue
+        if found is not None:
+            point, value = found
+            at = ", ".join(f"{k} = {v}" for k, v in point)
+            return Evidence(Verdict.REFUTED, f"at {at} {said}: lhs - rhs = {value}", (*point, ("lhs - rhs", value)))
+    return None
+
+
+def _witness(p: Expr, q: Expr, domain: Domain) -> tuple[tuple[tuple[str, str], ...], str] | None:
+    for point, symbol, root in roots(p, domain, 12):
+        instances = function_instances((p, q), seed_of(p))
+        value = _ball(instantiated(q, instances), {**point, symbol: root})
+        if value is not None and not value.contains(0):
+            shown = shown_point({k: v for k, v in point.items() if k in p.free_symbols | q.free_symbols})
+            text = root.str(15, radius=False) if hasattr(root, "str") else str(root)
+            clean = tuple((k.lstrip("_"), v) for k, v in shown)
+            return (*clean, (symbol.name, text)), value.str(8)
+    return None
+
+
+def roots(p: Expr, domain: Domain, count: int) -> Iterator[tuple[dict[Symbol, Rational], Symbol, arb]]:
+    """Points on which an equation p = 0 holds: random values for all symbols but one, and a ball around a root in that one.
+
+    The ball is proven to contain a zero: p has opposite signs at its ends.
+    """
+    seed = seed_of(p)
+    p = instantiated(p, function_instances((p,), seed))
+    symbols = sorted((s for s in p.free_symbols if isinstance(s, Symbol)), key=lambda s: s.name)
+    for point in points(symbols, domain, seed, count):
+        for symbol in symbols:
+            bracket = _bracket(p, symbol, point, domain)
+            if bracket is not None:
+                yield {k: v for k, v in point.items() if k != symbol}, symbol, bracket
+                break
+
+
+def _bracket(p: Expr, symbol: Symbol, point: Mapping[Symbol, Rational], domain: Domain) -> arb | None:
+    """A tight ball around a zero of p in one symbol, proven by the signs at its ends."""
+    r = declared(symbol, domain)
+    if r.lower.free_symbols or r.upper.free_symbols:
+        return None
+    grid = list(_grid(r.lower, r.upper))
+    rest = {k: v for k, v in point.items() if k != symbol}
+    previous: tuple[Rational, int] | None = None
+    for x in grid:
+        sign = _sign_at(p, {**rest, symbol: x})
+        if sign == 0:
+            previous = None
+            continue
+        if previous is not None and sign != previous[1]:
+            return _bisected(p, symbol, rest, previous[0], x, sign)
+        previous = (x, sign)
+    return None
+
+
+def _bisected(p: Expr, symbol: Symbol, rest: Mapping[Symbol, Rational], low: Rational, high: Rational, sign: int) -> arb | None:
+    from flint import fmpq
+
+    for _ in range(70):
+        middle = (low + high) / 2
+        found = _sign_at(p, {**rest, symbol: middle}, 160)
+        if found == 0:
+            break
+        if found == sign:
+            high = middle
+        else:
+            low = middle
+    a, b = (arb(fmpq(int(v.p), int(v.q))) for v in (low, high))
+    return a.union(b)
+
+
+def _grid(lower: Expr, upper: Expr) -> Iterator[Rational]:
+    if lower.is_finite and upper.is_finite:
+        for k in range(1, 24):
+            yield Rational(lower + (upper - lower) * Rational(k, 24)) if (lower + upper).is_Rational else Rational(
+                str((lower + (upper - lower) * Rational(k, 24)).evalf(20)))
+        return
+    scales = [Rational(10) ** Rational(0)] if False else [Rational(2) ** k for k in range(-10, 11)]
+    if lower.is_finite:
+        yield from (lower + s for s in scales if lower.is_Rational)
+    elif upper.is_finite:
+        yield from (upper - s for s in reversed(scales) if upper.is_Rational)
+    else:
+        yield from (-s for s in reversed(scales))
+        yield from scales
+
+
+def _ball(e: Expr, point: Mapping[Symbol, Any], bits: int = 160) -> arb | None:
+    try:
+        value = enclose(e, point, bits)
+    except (NotEnclosed, ValueError, ZeroDivisionError):
+        return None
+    return None if isinstance(value, acb) or not value.is_finite() else value
+
+
+def _sign_at(e: Expr, point: Mapping[Symbol, Rational], bits: int = 96) -> int:
+    value = _ball(e, point, bits)
+    return 0 if value is None else 1 if value > 0 else -1 if value < 0 else 0
+
+
+# ---- solutions
+
+
+def solve(step: Step, premises: Premises) -> Evidence:
+    """The claim gives the one value of the unknown that solves the first equation among the premises.
+
+    Exact because putting the value back makes the equation an identity (ladder), the value lies in the interval of the
+    unknown (positivity), and there is no other solution: the equation is linear in the unknown with a coefficient that
+    does not vanish; or a power; or quadratic with roots of opposite sign and an unknown of one sign; or its two sides
+    differ by a strictly monotone function of the unknown.
+    """
+    claim = step.claim
+    if not isinstance(claim, Eq) or not step.premises:
+        return undecided("the claim is to be unknown = value, with the equation among the premises")
+    equations = [n for n in step.premises if isinstance(premises[n].claim, Eq)]
+    if not equations:
+        return undecided("no premise is an equation")
+    equation = premises[equations[0]].claim
+    assert isinstance(equation, Eq)
+    unknown, value = claim.lhs, claim.rhs
+    if not (unknown.is_Symbol or isinstance(unknown, AppliedUndef)) or value.has(unknown):
+        return undecided("the claim is to be unknown = value")
+    ctx = context(step, premises, tuple(n for n in step.premises if n != equations[0]))
+    whole = context(step, premises)
+    ctx = Context(whole.domain, ctx.equations, ctx.relations, whole.open)
+    if isinstance(unknown, AppliedUndef):
+        symbol = Symbol(unknown.func.__name__, **{k: v for k, v in unknown.assumptions0.items() if k in (
+            "real", "positive", "nonnegative", "negative")})
+        equation = equation.xreplace({unknown: symbol})
+        unknown = symbol
+    if unknown not in equation.free_symbols:
+        return undecided(f"{unknown} does not occur in the equation")
+    back = carried_out(Basic(equation.lhs, equation.rhs)).subs(unknown, value)
+    back = carried_out(back)
+    solved = prove_identity(back.args[0], back.args[1], ctx.domain, ctx.facts)
+    if solved.verdict is not Verdict.PROVED:
+        return Evidence(solved.verdict, f"put back: {solved.detail}", solved.witness)
+    from derive.ledger.positivity import uniqueness, within_range
+
+    inside = within_range(unknown, value, ctx)
+    only = uniqueness(equation, unknown, value, ctx)
+    opened = list(ctx.open)
+    if inside is None:
+        opened.append(f"the value lies in the interval of {unknown}")
+    if only is None:
+        opened.append(f"{unknown} has no other value")
+    detail = f"put back: {solved.detail}" + (f"; {only}" if only else "")
+    return weakened(Evidence(Verdict.PROVED, detail), opened)
+
+
+_ = (ENOUGH, S, Function)

@@ -1,0 +1,620 @@
+"""Rules of analysis and of the field: inequalities, roots, stationarity, Legendre, Stein, Nishimori, joints, routes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations, product
+from typing import Any
+
+from flint import acb
+from sympy import (
+    Add, Basic, Derivative, Dummy, Eq, Expr, Ge, Gt, Integer, Le, Lt, Rational, Rel, Subs, Symbol, oo, sqrt,
+)
+from sympy.core.function import AppliedUndef
+
+from derive.core import Domain, Evidence, Step, UniqueRoot, Verdict
+from derive.ledger.balls import NotEnclosed, enclose
+from derive.ledger.context import Context, context, hints_of, parts_of, undecided, weakened
+from derive.ledger.domain import declared, points, seed_of
+from derive.ledger.ladder import ENOUGH, _sharp, _sharp_domain, exactly_zero, prove_identity
+from derive.ledger.positivity import prove_nonzero, prove_positive
+from derive.ledger.rewriting import carried_out, rewrite
+from derive.ledger.rules_algebra import _trivial, same_zeros
+from derive.ledger.sampling import function_instances, instantiated, shown_point
+from derive.nodes.averages import (
+    Average, DivergentAverage, GaussianAverage, MeasureAverage, TiltedAverage, average, stein as by_parts,
+)
+from derive.nodes.extremum import ArgExtremum, Extremum
+from derive.nodes.laws import Noisy, Normal
+from derive.nodes.timebox import TimedOut, timebox
+
+__all__ = [
+    "continuity", "legendre", "monotone_root", "nishimori", "positivity", "routes_agree", "stationarity", "stein_rule",
+]
+
+Premises = Mapping[str, Step]
+_PROOF_SECONDS = 15.0
+
+
+# ---- inequalities
+
+
+def positivity(step: Step, premises: Premises) -> Evidence:
+    """An inequality, strict or weak, from the signs of its parts (derive.ledger.positivity lists the ways).
+
+    Exact because each way is; inequalities among the premises and in the domain are used as they stand, equations are
+    carried in first.  A violation found in balls at a point of the domain refutes the claim.
+    """
+    ctx = context(step, premises)
+    found = []
+    assert isinstance(step.claim, Basic)
+    for part in parts_of(step.claim):
+        trivial = _trivial(part)
+        if trivial is None and not (isinstance(part, Rel) and part.rel_op in (">", ">=", "<", "<=", "!=")):
+            return undecided(f"the claim {part} is not an inequality")
+        found.append(trivial or _inequality(part, ctx))
+    return weakened(min(found, key=lambda e: e.verdict.value), ctx.open)
+
+
+def _inequality(relation: Any, ctx: Context) -> Evidence:
+    up = relation.rel_op in (">", ">=", "!=")
+    strict = relation.rel_op in (">", "<", "!=")
+    difference = carried_out(relation.lhs - relation.rhs if up else relation.rhs - relation.lhs)
+    rewritten, left = rewrite(difference, ctx.equations)
+    facts = tuple(rewrite(r, ctx.equations)[0] for r in ctx.relations)
+    domain = Domain(ctx.domain.intervals, (*ctx.domain.constraints, *(f for f in facts if isinstance(f, Rel))))
+    nonzero = relation.rel_op == "!="
+    counter = None if left else _violation(rewritten, domain, strict, 6, nonzero)
+    if counter is not None:
+        return counter
+    why = None
+    for form in dict.fromkeys((rewritten, difference, _expanded(rewritten))):
+        try:
+            why = timebox(_PROOF_SECONDS, prove_nonzero if nonzero else _proved, form, domain) if nonzero else timebox(
+                _PROOF_SECONDS, _proved, form, domain, strict)
+        except (TimedOut, DivergentAverage):
+            continue
+        if why:
+            return Evidence(Verdict.PROVED, why)
+    if left:
+        return undecided("no proof was found, and points cannot be drawn that obey " + ", ".join(map(str, left)))
+    return _sampled(rewritten, domain, strict, nonzero)
+
+
+def _proved(e: Expr, domain: Domain, strict: bool = True) -> str | None:
+    return prove_positive(e, domain, 3, strict)
+
+
+def _expanded(e: Expr) -> Expr:
+    """With the averages carried out."""
+    from derive.ledger.ladder import _done
+
+    try:
+        return timebox(5.0, _done, e)
+    except (TimedOut, DivergentAverage):
+        return e
+
+
+def _values(e: Expr, domain: Domain, count: int) -> Iterator[tuple[dict[Symbol, Rational], Any]]:
+    """Balls of an expression at points of a domain, corners first."""
+    seed = seed_of(e)
+    instances = function_instances((e, *domain.constraints), seed)
+    plain = instantiated(e, instances)
+    inside = Domain(domain.intervals, tuple(instantiated(c, instances) for c in domain.constraints))
+    symbols = {s for s in plain.free_symbols if isinstance(s, Symbol)}
+    for point in (*_corners(symbols, inside), *points(symbols, inside, seed, count)):
+        for bits in (96, 400, 2000):
+            try:
+                value = enclose(plain, point, bits)
+            except (NotEnclosed, ValueError, ZeroDivisionError):
+                value = None
+                break
+            if value.is_finite() and (not value.contains(0) or _exact_zero(value)):
+                break
+        own = {s: v for s, v in point.items() if s in symbols}
+        yield own, value
+
+
+def _exact_zero(value: Any) -> bool:
+    return bool(value.is_zero())
+
+
+def _corners(symbols: set[Symbol], domain: Domain) -> Iterator[dict[Symbol, Rational]]:
+    """Simple exact points: zero, one and closed ends, where the domain allows them."""
+    if not symbols or len(symbols) > 3 or domain.constraints:
+        return
+    choices = []
+    ordered = sorted(symbols, key=lambda s: s.name)
+    for s in ordered:
+        r = declared(s, domain)
+        candidates = [v for v in (Integer(0), Integer(1), Integer(-1), r.lower, r.upper) if v.is_Rational and v in r]
+        choices.append(list(dict.fromkeys(candidates)) or [None])
+    for values in product(*choices):
+        if None not in values:
+            yield dict(zip(ordered, values, strict=True))
+
+
+def _violation(e: Expr, domain: Domain, strict: bool, count: int, nonzero: bool = False) -> Evidence | None:
+    try:
+        return timebox(8.0, _violated, e, domain, strict, count, nonzero)
+    except TimedOut:
+        return None
+
+
+def _violated(e: Expr, domain: Domain, strict: bool, count: int, nonzero: bool) -> Evidence | None:
+    sharp, names = _sharp((e,), domain)
+    for point, value in _values(sharp[0], _sharp_domain(domain, names), count):
+        if value is None or not value.is_finite():
+            continue
+        zero = _exact_zero(value)
+        wrong = zero and strict if (zero or isinstance(value, acb)) else bool(value < 0) and not nonzero
+        if isinstance(value, acb) and not zero:
+            wrong = not value.imag.contains(0)
+        if wrong:
+            shown = tuple((k.lstrip("_"), v) for k, v in shown_point(point))
+            text = str(value.str(10))
+            at = ", ".join(f"{k} = {v}" for k, v in shown)
+            return Evidence(Verdict.REFUTED, f"the difference is {text} at {at or 'every point'}",
+                            (*shown, ("difference", text)))
+    return None
+
+
+def _sampled(e: Expr, domain: Domain, strict: bool, nonzero: bool) -> Evidence:
+    counter = _violation(e, domain, strict, 3 * ENOUGH, nonzero)
+    if counter is not None:
+        return counter
+    sharp, names = _sharp((e,), domain)
+
+    def count() -> int:
+        good = 0
+        for _, value in _values(sharp[0], _sharp_domain(domain, names), ENOUGH + 8):
+            good += value is not None and not isinstance(value, acb) and bool(value > 0)
+        return good
+
+    try:
+        good = timebox(_PROOF_SECONDS, count)
+    except TimedOut:
+        good = 0
+    if good >= ENOUGH:
+        return Evidence(Verdict.CORROBORATED, f"positive at {good} random points, in balls; no proof was found")
+    return undecided(f"no proof was found, and only {good} points could be enclosed")
+
+
+# ---- roots
+
+
+def monotone_root(step: Step, premises: Premises) -> Evidence:
+    """The residual has exactly one zero on the open interval, and crosses it in the stated direction.
+
+    Uniqueness: the derivative has one strict sign there (proved as an inequality).  Existence: the residual is continuous
+    and has opposite signs at two places, proved either at points, or by its value at an end where it is continuous, or
+    by its growth: a residual f with a derivative of one sign whose sign far out is proved as an inequality there.
+    Limits computed by SymPy alone are named as such and prove nothing.
+    """
+    claim = step.claim
+    if not isinstance(claim, UniqueRoot):
+        return undecided("the claim is to be a UniqueRoot")
+    ctx = context(step, premises)
+    x, direction = claim.unknown, int(claim.direction)
+    domain = Domain(
+        (*((s, i) for s, i in ctx.domain.intervals if s != x), (x, claim.interval)), ctx.domain.constraints)
+    inner = Context(domain, ctx.equations, ctx.relations)
+    residual, left = rewrite(carried_out(claim.residual), ctx.equations)
+    if direction not in (1, -1):
+        return undecided("the direction is to be +1 or -1")
+    slope = direction * residual.diff(x)
+    monotone = _inequality(Gt(slope, 0, evaluate=False), inner)
+    if monotone.verdict is Verdict.REFUTED:
+        wrong = _end_signs_wrong(direction * residual, x, domain)
+        if wrong is not None:
+            return wrong
+        return Evidence(Verdict.REFUTED, f"not monotone: direction times derivative: {monotone.detail}", monotone.witness)
+    low = _end_sign(-direction * residual, x, domain, ctx, claim.interval.start, premises)
+    high = _end_sign(direction * residual, x, domain, ctx, claim.interval.end, premises)
+    for end in (low, high):
+        if end.verdict is Verdict.REFUTED:
+            return end
+    detail = f"monotone: {monotone.detail}; lower end: {low.detail}; upper end: {high.detail}"
+    verdict = Verdict.weakest((monotone.verdict, low.verdict, high.verdict))
+    return weakened(Evidence(verdict, detail), ctx.open)
+
+
+def _end_signs_wrong(f: Expr, x: Symbol, domain: Domain) -> Evidence | None:
+    return None
+
+
+def _end_sign(f: Expr, x: Symbol, domain: Domain, ctx: Context, end: Expr, premises: Premises) -> Evidence:
+    """That f > 0 somewhere near an end of the interval of x, for every value of the other symbols."""
+    from derive.ledger.ends import positive_near
+
+    facts = Domain(domain.intervals, (*domain.constraints, *ctx.relations))
+    sharp, names = _sharp((f,), facts)
+    inside = _sharp_domain(facts, names)
+    symbol = names.get(x, x)
+    try:
+        return timebox(_PROOF_SECONDS, positive_near, sharp[0], symbol, end, inside)
+    except TimedOut:
+        return undecided(f"the sign near {end} was not found in {_PROOF_SECONDS:g} s")
+
+
+# ---- stationarity, Legendre
+
+
+def stationarity(step: Step, premises: Premises) -> Evidence:
+    """The claim is the stationarity condition of an Extremum in a premise, or of a derivative given there, up to a factor.
+
+    Exact because at an interior extremum of a differentiable body its derivative vanishes, and a factor that does not
+    vanish changes no zeros.  Hint "variable": the symbol that stands for the extremal argument.
+    """
+    claim = step.claim
+    if not isinstance(claim, Eq):
+        trivial = _trivial(claim) if isinstance(claim, Basic) else None
+        return trivial or undecided("the claim is to be an equation")
+    ctx = context(step, premises)
+    conditions = list(_conditions(step, premises, claim))
+    if not conditions:
+        return undecided("no premise has an Extremum or a derivative")
+    best: Evidence | None = None
+    for condition, names in conditions:
+        others = tuple(e for e in ctx.equations if not _defines_condition(e, names))
+        found = same_zeros(claim, Eq(condition, 0, evaluate=False), Context(ctx.domain, others, ctx.relations))
+        if found.verdict is Verdict.PROVED:
+            return weakened(Evidence(Verdict.PROVED, f"the derivative vanishes; {found.detail}"), ctx.open)
+        if best is None or found.verdict is Verdict.REFUTED:
+            best = found
+    assert best is not None
+    return best
+
+
+def _defines_condition(e: Eq, names: Sequence[Basic]) -> bool:
+    return e in names
+
+
+def _conditions(step: Step, premises: Premises, claim: Eq) -> Iterator[tuple[Expr, tuple[Basic, ...]]]:
+    hinted = hints_of(step).get("variable", hints_of(step).get("symbol"))
+    for name in step.premises:
+        source = premises[name].claim
+        if isinstance(source, str):
+            continue
+        for part in parts_of(source):
+            for node in sorted(part.atoms(Extremum, ArgExtremum), key=str):
+                (variable,), (body,) = node.open()
+                candidates = [hinted] if hinted is not None else sorted(
+                    (s for s in claim.free_symbols - node.free_symbols if isinstance(s, Symbol)), key=lambda s: s.name)
+                for symbol in candidates:
+                    yield body.diff(variable).subs(variable, symbol), (part,)
+            if isinstance(part, Eq):
+                for side, other in ((part.lhs, part.rhs), (part.rhs, part.lhs)):
+                    if isinstance(side, Derivative | Subs):
+                        yield other, (part,)
+
+
+def legendre(step: Step, premises: Premises) -> Evidence:
+    """Legendre pairs: I(zeta'(l)) = l zeta'(l) - zeta(l), and I' = l there.
+
+    From I(e) = max over l of l e - zeta(l): the body is strictly concave (zeta'' > 0 among the premises, or proved), so
+    that its one stationary point, where e = zeta', is the maximum; the value there is the claim.  From a premise
+    I(zeta'(l)) = ... for every l, the derivative in l gives I'(zeta'(l)) zeta''(l) = l zeta''(l), and zeta'' > 0 is
+    divided out.
+    """
+    claim = step.claim
+    if not isinstance(claim, Eq):
+        trivial = _trivial(claim) if isinstance(claim, Basic) else None
+        return trivial or undecided("the claim is to be an equation")
+    ctx = context(step, premises)
+    found: list[Evidence] = []
+    for equation in ctx.equations:
+        node = equation.rhs if isinstance(equation.rhs, Extremum) else None
+        others = tuple(e for e in ctx.equations if e is not equation)
+        if node is not None and isinstance(equation.lhs, AppliedUndef):
+            found.extend(_legendre_value(claim, equation, node, Context(ctx.domain, others, ctx.relations)))
+        for symbol in sorted((s for s in equation.free_symbols if isinstance(s, Symbol)), key=lambda s: s.name):
+            slope = carried_out(equation.lhs.diff(symbol) - equation.rhs.diff(symbol))
+            if node is None and slope != 0 and symbol in claim.free_symbols:
+                found.append(same_zeros(claim, Eq(slope, 0, evaluate=False), Context(ctx.domain, others, ctx.relations)))
+        if any(e.verdict is Verdict.PROVED for e in found):
+            break
+    direct = None
+    if not any(e.verdict is Verdict.PROVED for e in found):
+        direct = prove_identity(claim.lhs, claim.rhs, ctx.domain, ctx.facts)
+        found.append(direct)
+    proved = [e for e in found if e.verdict is Verdict.PROVED]
+    if proved:
+        return weakened(proved[0], ctx.open)
+    if direct is not None and direct.verdict is not Verdict.UNDECIDED:
+        return direct
+    return min(found, key=lambda e: e.verdict.value)
+
+
+def _legendre_value(claim: Eq, equation: Eq, node: Extremum, ctx: Context) -> Iterator[Evidence]:
+    """I at a slope of zeta from its definition as an extremum."""
+    function = equation.lhs.func
+    for applied in sorted((a for a in claim.atoms(AppliedUndef) if a.func == function), key=str):
+        at = dict(zip(equation.lhs.args, applied.args, strict=True))
+        (variable,), (body,) = node.open()
+        body = body.subs(at, simultaneous=True)
+        curvature = body.diff(variable, 2)
+        sign = -1 if node.kind == "max" else 1
+        inside = Domain((*ctx.domain.intervals, (variable, node.interval)), ctx.domain.constraints)
+        facts = tuple(_at_any(r, variable) for r in ctx.relations)
+        local = Context(inside, ctx.equations, tuple(f for r in facts for f in r))
+        strict = _inequality(Gt(sign * curvature, 0, evaluate=False), local)
+        for symbol in sorted((s for s in applied.free_symbols if isinstance(s, Symbol)), key=lambda s: s.name):
+            slope = prove_identity(carried_out(body.diff(variable).subs(variable, symbol)), Integer(0), ctx.domain, ctx.facts)
+            if slope.verdict is not Verdict.PROVED:
+                continue
+            value = carried_out(body.subs(variable, symbol))
+            same = prove_identity(claim.lhs.xreplace({applied: value}), claim.rhs.xreplace({applied: value}), ctx.domain,
+                                  ctx.facts)
+            verdict = Verdict.weakest((same.verdict, strict.verdict))
+            if same.verdict is Verdict.REFUTED:
+                yield same
+            else:
+                yield Evidence(verdict, f"stationary at {symbol}; strictly {'concave' if sign < 0 else 'convex'}: "
+                                        f"{strict.detail}; value: {same.detail}")
+
+
+def _at_any(relation: Any, variable: Symbol) -> tuple[Any, ...]:
+    """An inequality known for every value of its one symbol, also at another one."""
+    symbols = [s for s in relation.free_symbols if isinstance(s, Symbol)]
+    return (relation, relation.subs(symbols[0], variable)) if len(symbols) == 1 else (relation,)
+
+
+# ---- Gaussian integration by parts, Nishimori
+
+
+def stein_rule(step: Step, premises: Premises) -> Evidence:
+    """Stein's lemma: E[x f(x)] = E[f'(x)] for a standard normal x, used on averages of the claim.
+
+    Exact by partial integration, as f(x) exp(-x^2/2) vanishes at both ends, which is checked on a majorant of the
+    integrand, and f has no jumps.  Hint "variable": the number of the variable.
+    """
+    claim = step.claim
+    if not isinstance(claim, Eq):
+        trivial = _trivial(claim) if isinstance(claim, Basic) else None
+        return trivial or undecided("the claim is to be an equation")
+    ctx = context(step, premises)
+    pair, _ = rewrite(carried_out(Basic(claim.lhs, claim.rhs)), ctx.equations)
+    lhs, rhs = pair.args
+    plain = prove_identity(lhs, rhs, ctx.domain, ctx.facts, seconds=4.0)
+    if plain.verdict in (Verdict.PROVED, Verdict.REFUTED):
+        return weakened(plain, ctx.open)
+    for left in _by_parts(lhs):
+        for right in _by_parts(rhs):
+            if (left, right) == (lhs, rhs):
+                continue
+            found = prove_identity(left, right, ctx.domain, ctx.facts, seconds=6.0)
+            if found.verdict is Verdict.PROVED:
+                opened = [*ctx.open, *_tails_open(lhs, rhs, ctx.domain)]
+                return weakened(Evidence(Verdict.PROVED, f"by parts; {found.detail}"), opened)
+    return plain
+
+
+def _by_parts(e: Expr) -> list[Expr]:
+    """The expression, and with one or two partial integrations of its averages."""
+    found = [e]
+    frontier = [e]
+    for _ in range(2):
+        new = []
+        for form in frontier:
+            for node in sorted(form.atoms(GaussianAverage), key=str):
+                for k in range(len(node.variables)):
+                    other = form.xreplace({node: by_parts(node, k)})
+                    if other not in found:
+                        found.append(other)
+                        new.append(other)
+        frontier = new[:6]
+    return found[:12]
+
+
+def _tails_open(lhs: Expr, rhs: Expr, domain: Domain) -> list[str]:
+    """Conditions of the lemma that are not seen: jumps, or a tail without a bound."""
+    from sympy import DiracDelta, Heaviside, Piecewise, sign
+
+    opened = []
+    for node in sorted(lhs.atoms(GaussianAverage) | rhs.atoms(GaussianAverage), key=str):
+        if node.body.has(Heaviside, sign, Piecewise, DiracDelta):
+            opened.append(f"{node} has no jumps")
+            continue
+        symbols = {s for s in node.free_symbols if isinstance(s, Symbol)}
+        instances = function_instances((node,), seed_of(node))
+        plain = instantiated(node, instances)
+        if instances:
+            opened.append("the growth of an undefined function") if any(
+                isinstance(a, AppliedUndef) and set(node.variables) & a.free_symbols for a in node.body.atoms(AppliedUndef)
+            ) else None
+            continue
+        for point in points(symbols, domain, seed_of(node), 2):
+            try:
+                finite = enclose(plain, point, 64).is_finite()
+            except (NotEnclosed, ValueError):
+                finite = False
+            if not finite:
+                opened.append(f"{node} has a bounded tail")
+                break
+    return list(dict.fromkeys(o for o in opened if o))
+
+
+def nishimori(step: Step, premises: Premises) -> Evidence:
+    """The posterior average, averaged over the data, is the average over the truth.
+
+    For x ~ xi_0 + sqrt(s) w with xi_0 ~ p, and a tilt whose dependence on xi is exactly -(x - xi)^2/(2 s), the tilted law of
+    xi is the posterior given x (Bayes), so that (x, xi) has the same joint law as (x, xi_0):
+    E_x <f(x, xi)> = E_xi0 E_w f(xi_0 + sqrt(s) w, xi_0).  Exact; the form of the tilt is proved by the ladder.
+    """
+    claim = step.claim
+    if not isinstance(claim, Eq):
+        trivial = _trivial(claim) if isinstance(claim, Basic) else None
+        return trivial or undecided("the claim is to be an equation")
+    ctx = context(step, premises)
+    pair, _ = rewrite(carried_out(Basic(claim.lhs, claim.rhs)), ctx.equations)
+    lhs, rhs = pair.args
+    replaced = {}
+    refused = ""
+    for node in sorted(lhs.atoms(MeasureAverage) | rhs.atoms(MeasureAverage), key=str):
+        outcome = _joint(node, ctx.domain)
+        if isinstance(outcome, str):
+            refused = refused or outcome
+        elif outcome is not None:
+            replaced[node] = outcome
+    if not replaced:
+        direct = prove_identity(lhs, rhs, ctx.domain, ctx.facts)
+        if direct.verdict is Verdict.REFUTED:
+            return direct
+        return undecided(refused or "no average over noisy data of a tilted average was found")
+    found = prove_identity(lhs.xreplace(replaced), rhs.xreplace(replaced), ctx.domain, ctx.facts)
+    if found.verdict is Verdict.PROVED:
+        return weakened(Evidence(Verdict.PROVED, f"the posterior is the law of the truth; {found.detail}"), ctx.open)
+    return found
+
+
+def _joint(node: MeasureAverage, domain: Domain) -> Expr | str | None:
+    """The average over truth and noise that an average over noisy data of tilted averages is."""
+    law = node.law
+    if not isinstance(law, Noisy) or not node.body.has(TiltedAverage):
+        return None
+    (x,), (body,) = node.open()
+    tilts = sorted(body.atoms(TiltedAverage), key=str)
+    if len(tilts) != 1:
+        return "several tilted averages stand under one average over the data"
+    tilt = tilts[0]
+    factor = body / tilt
+    if factor.has(TiltedAverage) or tilt.law != law.base:
+        return "the tilted average is not over the law of the truth" if tilt.law != law.base else (
+            "the tilted average does not enter linearly")
+    (xi,), (f, g) = tilt.open()
+    sharp, names = _sharp(((g + (x - xi) ** 2 / (2 * law.s)).diff(xi),), domain)
+    if exactly_zero(sharp[0], _sharp_domain(domain, names)) is None:
+        return "the tilt is not -(x - xi)^2/(2 s) with the variance s of the noise"
+    w = Dummy("w", real=True)
+    return average(GaussianAverage((factor * f).subs(x, xi + sqrt(law.s) * w), w), xi, law.base)
+
+
+# ---- joints and routes
+
+
+def continuity(step: Step, premises: Premises) -> Evidence:
+    """Two branches agree at the joint, in value and in the stated derivatives.
+
+    Each claimed equality is proved by the ladder.  Hints "left", "right", "symbol", "at" and "order" state the branches;
+    then value and derivatives up to that order are compared there, and the claim is among them.
+    """
+    ctx = context(step, premises)
+    assert isinstance(step.claim, Basic)
+    hints = hints_of(step)
+    found = []
+    for part in parts_of(step.claim):
+        trivial = _trivial(part)
+        if trivial is None and not isinstance(part, Eq):
+            return undecided(f"the claim {part} is not an equation")
+        found.append(trivial or prove_identity(part.lhs, part.rhs, ctx.domain, ctx.facts))
+    if {"left", "right", "symbol", "at"} <= set(hints):
+        x, at = hints["symbol"], hints["at"]
+        for order in range(int(hints.get("order", 0)) + 1):
+            sides = [carried_out(Subs(Derivative(hints[k], (x, order)) if order else hints[k], x, at)) for k in ("left", "right")]
+            found.append(prove_identity(sides[0], sides[1], ctx.domain, ctx.facts))
+    return weakened(min(found, key=lambda e: e.verdict.value), ctx.open)
+
+
+def routes_agree(step: Step, premises: Premises) -> Evidence:
+    """Several derivations of one result: their conclusions are the same, and they share no step.
+
+    The conclusions are compared pairwise (equal right sides, or the same equation up to a factor that does not vanish).
+    Then the steps on which they stand, definitions, assumptions and cited theorems apart, must be pairwise disjoint, by
+    label and by content, and each route must have a ground of its own: two routes that are one in disguise are refuted.
+    """
+    claim = step.claim
+    routes = list(step.premises)
+    if len(routes) < 2:
+        return undecided("at least two routes are to be compared")
+    if any(not isinstance(premises[n].claim, Eq) for n in routes):
+        return undecided("each route is to end in an equation")
+    shared = _shared(routes, premises)
+    if shared is not None:
+        return shared
+    ctx = context(step, premises, routes)
+    plain = Context(ctx.domain, (), ctx.relations)
+    details = []
+    for a, b in combinations(routes, 2):
+        first, second = premises[a].claim, premises[b].claim
+        assert isinstance(first, Eq) and isinstance(second, Eq)
+        found = _same_conclusion(first, second, plain)
+        if found.verdict is not Verdict.PROVED:
+            if found.verdict is Verdict.REFUTED:
+                return Evidence(Verdict.REFUTED, f"{a} and {b} differ: {found.detail}", found.witness)
+            return Evidence(found.verdict, f"{a} and {b}: {found.detail}")
+        details.append(f"{a} = {b}: {found.detail}")
+    assert isinstance(claim, Basic)
+    for part in parts_of(claim):
+        trivial = _trivial(part)
+        if trivial is not None:
+            if trivial.verdict is Verdict.REFUTED:
+                return trivial
+            continue
+        if not isinstance(part, Eq):
+            return undecided(f"the claim {part} is not an equation")
+        found = _claimed(part, [premises[n].claim for n in routes], plain)
+        if found.verdict is not Verdict.PROVED:
+            return Evidence(found.verdict, f"the claim: {found.detail}", found.witness)
+    return weakened(Evidence(Verdict.PROVED, "; ".join(details) + "; no step is shared"), ctx.open)
+
+
+def _same_conclusion(first: Eq, second: Eq, ctx: Context) -> Evidence:
+    if first == second:
+        return Evidence(Verdict.PROVED, "the same equation")
+    if first.lhs == second.lhs:
+        return prove_identity(first.rhs, second.rhs, ctx.domain, ctx.facts)
+    return same_zeros(first, second, ctx)
+
+
+def _claimed(part: Eq, conclusions: Sequence[Any], ctx: Context) -> Evidence:
+    """The claim is one of the conclusions, or equates two of their sides."""
+    sides = [s for c in conclusions for s in c.args]
+    if part.lhs in sides and part.rhs in sides:
+        return prove_identity(part.lhs, part.rhs, ctx.domain, (*ctx.facts, *conclusions))
+    return _same_conclusion(conclusions[0], part, ctx)
+
+
+_GROUND = ("definition", "assumption", "theorem")
+
+
+def _shared(routes: Sequence[str], premises: Premises) -> Evidence | None:
+    """A refutation where two routes share a step, or stand on the same ground."""
+    steps = {n: _lineage(n, premises) for n in routes}
+    own = {n: {k for k in found if premises[k].rule not in _GROUND} for n, found in steps.items()}
+    ground = {n: {str(premises[k].claim) for k in found if premises[k].rule in _GROUND} for n, found in steps.items()}
+    for a, b in combinations(routes, 2):
+        common = sorted(own[a] & own[b])
+        if a == b or common:
+            name = a if a == b else common[0]
+            return Evidence(Verdict.REFUTED, f"two routes share step {name}", (("shared step", name), ("routes", f"{a}, {b}")))
+        for k in sorted(own[a]):
+            for j in sorted(own[b]):
+                if _content(k, premises) == _content(j, premises) and premises[k].premises:
+                    return Evidence(Verdict.REFUTED, f"two routes share step {k}, under the name {j} in the other",
+                                    (("shared step", k), ("its other name", j), ("routes", f"{a}, {b}")))
+        if not ground[a] - ground[b] or not ground[b] - ground[a]:
+            poor = a if not ground[a] - ground[b] else b
+            return Evidence(Verdict.REFUTED, f"the route {poor} has no definition of its own",
+                            (("route", poor), ("routes", f"{a}, {b}")))
+    return None
+
+
+def _lineage(label: str, premises: Premises) -> set[str]:
+    found: set[str] = set()
+    waiting = [label]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting.extend(premises[name].premises)
+    return found
+
+
+def _content(label: str, premises: Premises) -> tuple[Any, ...]:
+    """A step without names: its rule, its claim, and the same of all it stands on."""
+    step = premises[label]
+    return (step.rule, str(step.claim), tuple(sorted((_content(p, premises) for p in step.premises), key=str)))
+
+
+_ = (Add, Ge, Le, Lt, Rational, oo, Average, Normal)

@@ -1,0 +1,199 @@
+"""Proven bounds of the tails of integrals: |f(x)| <= sum of K x^n exp(a x + c x^2) on a half-line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flint import arb
+from sympy import Basic, Dummy, Expr, Poly, PolynomialError, S, Symbol
+
+__all__ = ["Term", "majorant", "tail"]
+
+
+@dataclass(frozen=True)
+class Term:
+    """size * x**power * exp(linear x + quadratic x**2) for x >= 1."""
+
+    size: arb
+    power: int
+    linear: arb
+    quadratic: arb
+
+    def __mul__(self, other: Term) -> Term:
+        return Term(self.size * other.size, self.power + other.power, self.linear + other.linear,
+                    self.quadratic + other.quadratic)
+
+
+def majorant(integrand: Expr, x: Symbol, side: int, evaluate: Any) -> list[Term]:
+    """Terms whose sum bounds |integrand(side * x)| for all x >= 1.
+
+    Args: evaluate (gives a ball for what does not contain x).
+    Raises: derive.ledger.balls.NotEnclosed where the integrand has a part with no bound here.
+    """
+    y = Dummy(x.name, positive=True)
+    return _Majorant(y, evaluate).of(integrand.xreplace({x: side * y}))
+
+
+def tail(terms: list[Term], cut: arb) -> arb | None:
+    """A bound of the integral of the terms from `cut` to infinity, None where it cannot be bounded from there.
+
+    Beyond the cut the logarithm of each term falls with slope -d or faster, d = -(n/cut + a + 2 c cut), as that slope
+    decreases where c <= 0; the term is then at most its value at the cut times exp(-d (x - cut)).
+    """
+    total = arb(0)
+    for t in terms:
+        if not t.quadratic <= 0:
+            return None
+        fall = -(t.power / cut + t.linear + 2 * t.quadratic * cut)
+        if not fall > 0:
+            return None
+        total += t.size * cut**t.power * (t.linear * cut + t.quadratic * cut**2).exp() / fall
+    return total.upper() if total.is_finite() else None
+
+
+class _Majorant:
+    def __init__(self, x: Symbol, evaluate: Any) -> None:
+        self.x, self.evaluate = x, evaluate
+
+    def constant(self, size: arb) -> Term:
+        return Term(size, 0, arb(0), arb(0))
+
+    def of(self, e: Expr) -> list[Term]:
+        """Terms that bound |e|."""
+        from derive.ledger.balls import NotEnclosed
+
+        if self.x not in e.free_symbols:
+            return [self.constant(abs(self.evaluate(e)).upper())]
+        if e == self.x:
+            return [Term(arb(1), 1, arb(0), arb(0))]
+        if e.is_Add:
+            return [t for a in e.args for t in self.of(a)]
+        if e.is_Mul:
+            product = [self.constant(arb(1))]
+            for a in e.args:
+                product = self._times(product, self.of(a))
+            return product
+        name = type(e).__name__
+        if name == "exp":
+            return self._exp(e.args[0])
+        if e.is_Pow and e.exp.is_Integer and e.exp > 0:
+            product = [self.constant(arb(1))]
+            for _ in range(int(e.exp)):
+                product = self._times(product, self.of(e.base))
+            return product
+        if e.is_Pow and e.exp.is_Rational:
+            return self._small_power(e)
+        if name in ("tanh", "erf", "sin", "cos", "sech", "sign", "Heaviside"):
+            return [self.constant(arb(1))]
+        if name in ("atan", "erfc"):
+            return [self.constant(arb(2))]
+        if name in ("log_cosh", "Abs"):
+            return self.of(e.args[0])
+        if name == "softplus":
+            return [*self.of(e.args[0]), self.constant(arb(1))]
+        if name == "log_erfc":  # |log erfc u| <= u^2 + 2 |u| + 2 on both sides of zero
+            once = self.of(e.args[0])
+            return [*self._times(once, once), *(Term(2 * t.size, t.power, t.linear, t.quadratic) for t in once),
+                    self.constant(arb(2))]
+        if name in ("cosh", "sinh"):
+            return [t for s in (1, -1) for t in self._exp(s * e.args[0])]
+        if name in ("log_sum_exp", "Max", "Min"):
+            return [t for a in e.args for t in self.of(a)] + [self.constant(arb(len(e.args)).log())]
+        if name == "log" and (e.args[0] - 1).is_nonnegative:  # 0 <= log u <= u - 1
+            return self.of(e.args[0] - 1)
+        if name == "LogAverageExp" and type(e.law).__name__ == "Atoms":  # between the least and the largest exponent
+            return [t for p in e.law.points for t in self.of(e.g.xreplace({e.var: p}))]
+        if name == "TiltedAverage" and type(e.law).__name__ == "Atoms":
+            return [t for p in e.law.points for t in self.of(e.f.xreplace({e.var: p}))]
+        if name in ("LogAverageExp", "TiltedAverage") and type(e.law).__name__ == "Density":
+            return self._over_support(e.args[0], e.var, e.law)  # log E e^g and <f> lie between the extremes of g and f
+        if name == "MPResponse":
+            return [self.constant(arb(1))]
+        raise NotEnclosed(f"the tail of {name} has no bound here")
+
+    def _over_support(self, body: Expr, var: Symbol, law: Any) -> list[Term]:
+        """Terms that bound a polynomial in the variable of a law of bounded support, anywhere on it."""
+        from derive.ledger.balls import NotEnclosed
+
+        if law.lower.is_infinite or law.upper.is_infinite or self.x in law.free_symbols:
+            raise NotEnclosed("an average over a law of unbounded support in a tail has no bound here")
+        try:
+            poly = Poly(body, var)
+        except PolynomialError:
+            raise NotEnclosed(f"the tail of an average of {body} has no bound here") from None
+        reach = abs(self.evaluate(law.lower)).max(abs(self.evaluate(law.upper))).upper()
+        return [self.constant(reach**k) * t for (k,), c in poly.terms() for t in self.of(c)]
+
+    def _times(self, left: list[Term], right: list[Term]) -> list[Term]:
+        return [a * b for a in left for b in right]
+
+    def _small_power(self, e: Expr) -> list[Term]:
+        """Powers of quantities that are at least one, or that stay above a positive constant."""
+        from derive.ledger.balls import NotEnclosed
+
+        base, power = e.args
+        if power > 0 and (base - 1).is_nonnegative:  # u^p <= u^ceil(p) for u >= 1
+            return self.of(base ** (power.ceiling()))
+        if power < 0:
+            floor = self._floor(base)
+            if floor is not None and floor > 0:
+                return [self.constant((1 / self._power(floor, -power)).upper())]
+        raise NotEnclosed(f"the tail of {e} has no bound here")
+
+    @staticmethod
+    def _power(value: arb, power: Any) -> arb:
+        return (arb(int(power.p)) / int(power.q) * value.log()).exp()
+
+    def _floor(self, e: Expr) -> arb | None:
+        """A lower bound of e: the sum of its terms that are constant or non-negative."""
+        total = arb(0)
+        for term in e.args if e.is_Add else (e,):
+            if self.x not in term.free_symbols:
+                total += self.evaluate(term).lower()
+            elif type(term).__name__ == "cosh":
+                total += 1
+            elif not term.is_nonnegative:
+                return None
+        return total
+
+    def _exp(self, exponent: Expr) -> list[Term]:
+        from derive.ledger.balls import NotEnclosed
+
+        smooth, bounded, log_part = [], arb(0), []
+        for term in exponent.expand().args if exponent.expand().is_Add else (exponent.expand(),):
+            name = type(term).__name__
+            if name in ("tanh", "erf", "sin", "cos"):
+                bounded += 1
+            elif name in ("log_cosh", "softplus", "LogAverageExp") or (term.is_Mul and _has_wrapped(term, self.x)):
+                log_part.append(term)
+            else:
+                smooth.append(term)
+        try:
+            poly = Poly(sum(smooth, S.Zero), self.x)
+        except PolynomialError:
+            raise NotEnclosed(f"the tail of exp({exponent}) has no bound here") from None
+        if poly.degree() > 2:
+            raise NotEnclosed(f"the tail of exp({exponent}) has no bound here")
+        c = [_real_part(self.evaluate(poly.coeff_monomial(self.x**k))) for k in range(3)]
+        linear, quadratic = c[1], c[2]
+        constant = c[0] + bounded
+        for term in log_part:
+            for t in self.of(term):
+                if bool(t.quadratic != 0) or bool(t.linear != 0) or t.power > 2:
+                    raise NotEnclosed(f"the tail of exp({exponent}) has no bound here")
+                constant, linear, quadratic = (
+                    constant + (t.size if t.power == 0 else 0),
+                    linear + (t.size if t.power == 1 else 0),
+                    quadratic + (t.size if t.power == 2 else 0),
+                )
+        return [Term(constant.exp().upper(), 0, arb(linear.upper()), arb(quadratic.upper()))]
+
+
+def _real_part(z: Any) -> arb:
+    return z if isinstance(z, arb) else z.real
+
+
+def _has_wrapped(term: Basic, x: Symbol) -> bool:
+    return any(type(a).__name__ in ("log_cosh", "softplus", "LogAverageExp", "Abs") and x in a.free_symbols
+               for a in term.args)
