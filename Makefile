@@ -29,8 +29,9 @@ test-slow: $(STAMP)
 	$(BIN)/pytest -n $(WORKERS) -m "slow and not gpu"
 
 lint: $(STAMP)
-	$(BIN)/ruff check .
-	$(BIN)/mypy
+	@status=0; for linter in "ruff check ." mypy; do \
+	  echo "$$linter"; $(BIN)/$$linter || status=1; \
+	done; exit $$status
 
 bench: $(STAMP)
 	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python $$script; done
