@@ -135,6 +135,11 @@ def restructured(lines: Iterable[str]) -> list[str]:
 
     The habits: code in backticks; doctests; bullets; indented formulas; paragraphs that open with Args:, Returns:,
     Raises: and the like; sections underlined by dashes with one `name: text` a line.
+
+    >>> restructured(["Bound |x|.", "Args: x, a", "    number."])
+    ['Bound \\\\|x\\\\|.', '', '**Args:** x, a number.', '']
+    >>> restructured(["Attributes", "----------", "name: what it", "    is called"])
+    ['**Attributes**', '', '- name: what it is called', '']
     """
     text: list[str] = []
     for blank, group in groupby(lines, key=lambda line: not line.strip()):
