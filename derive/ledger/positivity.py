@@ -58,7 +58,10 @@ def prove_nonzero(expr: Expr, domain: Domain, depth: int = 2) -> str | None:
 
 def continuous_at(expr: Expr, symbol: Symbol, point: Expr, domain: Domain) -> bool:
     """Whether an expression is known to be continuous at a point of the closed range of a symbol, from inside."""
-    return _Prover(domain)._continuous(expr, symbol, point)
+    from derive.ledger.ladder import _sharp, _sharp_domain
+
+    sharp, names = _sharp((expr,), domain)
+    return _Prover(_sharp_domain(domain, names))._continuous(sharp[0], names.get(symbol, symbol), point)
 
 
 def prove_relation(relation: Basic, domain: Domain, depth: int = 3) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from derive.core import Evidence, Step
-from derive.ledger import rules_algebra, rules_analysis
+from derive.ledger import extremum, primitive, rules_algebra, rules_analysis
 
 __all__ = ["RULES", "Rule", "RuleFunction"]
 
@@ -49,6 +49,8 @@ def _registry() -> Mapping[str, Rule]:
         "legendre": rules_analysis.legendre,
         "stein": rules_analysis.stein_rule,
         "nishimori": rules_analysis.nishimori,
+        "extremum": extremum.extremum,
+        "primitive": primitive.primitive,
         "continuity": rules_analysis.continuity,
         "routes-agree": rules_analysis.routes_agree,
     }
