@@ -39,7 +39,7 @@ class _Safe(Function):  # type: ignore[misc]
         if not all(a.is_Float or a.is_Rational for a in arguments):
             return self._elementary()._evalf(prec)
         with mpmath.workprec(prec + _GUARD):
-            values = [a._to_mpmath(prec + _GUARD) for a in self.args]
+            values = [mpmath.mpf(a._to_mpmath(prec + _GUARD)) for a in self.args]
             return Float._new(self._value(*values)._mpf_, prec)
 
     @staticmethod
