@@ -15,11 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
+from operator import mul
 from typing import Any
 
 import mpmath
 import sympy as sp
 from mpmath import mp, mpf
+from mpmath.libmp import mpf_add, mpf_exp, mpf_mul, mpf_sub
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import And, BooleanFalse, BooleanTrue, Not, Or
@@ -63,7 +65,8 @@ def compile_mp(expr: Any, args: Sequence[sp.Symbol] = ()) -> Callable[..., Numbe
     missing = sorted(str(s) for s in root.free_symbols - set(args))
     if missing:
         raise DeriveError(
-            f"the value of {', '.join(missing)} is needed", given=str(expr), allowed=f"arguments {tuple(map(str, args))}"
+            f"the value of {', '.join(missing)} is needed",
+            given=str(expr), allowed=f"arguments {tuple(map(str, args))}",
         )
     compiler = _Compiler()
     slots = [compiler.bind(a, 0) for a in args]
@@ -134,6 +137,7 @@ class _Scope:
 
     variables: frozenset[sp.Symbol]
     preamble: list[tuple[int, Closure]] = field(default_factory=list)
+    known: dict[sp.Basic, Closure] = field(default_factory=dict)
 
     def enter(self, env: Env) -> None:
         for slot, closure in self.preamble:
@@ -148,7 +152,6 @@ class _Compiler:
         self.slots: dict[sp.Symbol, int] = {}
         self.levels: dict[sp.Symbol, int] = {}
         self.scopes: list[_Scope] = [_Scope(frozenset())]
-        self.known: dict[tuple[sp.Basic, int], Closure] = {}
 
     def new_slot(self) -> int:
         self.size += 1
@@ -175,9 +178,9 @@ class _Compiler:
         expr = sp.sympify(expr)
         level = max((self.levels[s] for s in expr.free_symbols if s in self.levels), default=0)
         here = len(self.scopes) - 1
-        key = (expr, here)
-        if key in self.known and here == 0:
-            return self.known[key]
+        known = self.scopes[-1].known
+        if expr in known:
+            return known[expr]
         if level < here and not (expr.is_Symbol or expr.is_Integer):
             slot = self.new_slot()
             inner, self.scopes = self.scopes, self.scopes[: level + 1]
@@ -186,11 +189,10 @@ class _Compiler:
             finally:
                 self.scopes = inner
             self.scopes[level + 1].preamble.append((slot, body))
-            return lambda env: env[slot]
-        made = self._make(expr)
-        if here == 0:
-            self.known[key] = made
-        return made
+            known[expr] = lambda env: env[slot]
+        else:
+            known[expr] = self._make(expr)
+        return known[expr]
 
     def _make(self, expr: Any) -> Closure:
         if expr.is_Symbol:
@@ -393,28 +395,42 @@ _FUNCTIONS: Mapping[Any, Callable[..., Number]] = {
 # -- integration ---------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Rule:
+    """A Gauss-Legendre rule: nodes, and rows of fixed-point numbers (units of 2**-bits).
+
+    The first row are the weights, the others weights times Legendre polynomials, by which the decay of the
+    coefficients is read: two of middle degree and two of the highest.
+    """
+
+    nodes: list[mpf]
+    bits: int
+    rows: list[list[int]]
+
+
 @lru_cache(maxsize=32)
-def _gauss(order: int, prec: int) -> tuple[list[mpf], list[mpf], list[list[mpf]]]:
-    """Nodes, weights, and weights times the Legendre polynomials by which the decay of coefficients is read."""
+def _gauss(order: int, prec: int) -> _Rule:
     from flint import arb, ctx
 
     saved = ctx.prec
+    bits = prec + 20
     try:
-        ctx.prec = prec + 20
+        ctx.prec = bits
         pairs = [arb.legendre_p_root(order, k, weight=True) for k in range(order)]
         nodes, weights = [_to_mpf(x) for x, _ in pairs], [_to_mpf(w) for _, w in pairs]
     finally:
         ctx.prec = saved
-    with mpmath.workprec(prec + 20):
-        half = order // 2
-        wanted = {*range(half, half + 4), *range(order - 4, order)}
-        rows: list[list[mpf]] = []
+    with mpmath.workprec(bits):
+        degrees = (order // 2, order // 2 + 1, order - 2, order - 1)
+        found = {0: weights}
         older, old = [mpf(1)] * order, list(nodes)
         for k in range(1, order):
-            if k in wanted:
-                rows.append([w * p * (2 * k + 1) / 2 for w, p in zip(weights, old, strict=True)])
-            older, old = old, [((2 * k + 1) * x * p - k * q) / (k + 1) for x, p, q in zip(nodes, old, older, strict=True)]
-    return nodes, weights, rows
+            if k in degrees:
+                found[k] = [w * p * (2 * k + 1) / 2 for w, p in zip(weights, old, strict=True)]
+            new = [((2 * k + 1) * x * p - k * q) / (k + 1) for x, p, q in zip(nodes, old, older, strict=True)]
+            older, old = old, new
+        rows = [[int(mpmath.ldexp(v, bits)) for v in found[k]] for k in (0, *degrees)]
+    return _Rule(nodes, bits, rows)
 
 
 def _to_mpf(x: Any) -> mpf:
@@ -455,18 +471,38 @@ class _Result:
 
 
 def _cell_rule(f: Callable[[mpf], Values], cell: _Cell, order: int) -> _Result:
-    nodes, weights, rows = _gauss(order, mp.prec)
+    rule = _gauss(order, mp.prec)
     half, middle = (cell.high - cell.low) / 2, (cell.high + cell.low) / 2
-    columns = list(zip(*(f(cell.point + cell.sign * (middle + half * x)) for x in nodes), strict=True))
+    columns = list(zip(*(f(cell.point + cell.sign * (middle + half * x)) for x in rule.nodes), strict=True))
     sums, moduli, errors = [], [], []
     for column in columns:
-        sums.append(half * mpmath.fdot(zip(weights, column, strict=True)))
-        moduli.append(half * mpmath.fdot(zip(weights, map(abs, column), strict=True)))
-        sizes = [abs(mpmath.fdot(zip(row, column, strict=True))) for row in rows]
-        upper, last = max(sizes[:4]), max(sizes[4:])
+        integral, *sizes = _dots(column, rule)
+        sums.append(half * integral)
+        moduli.append(half * mpmath.fsum(map(abs, column)) * 2 / order)
+        upper, last = max(map(abs, sizes[:2])), max(map(abs, sizes[2:]))
         ratio = min(mpf(1), last / upper) if upper else mpf(0 if not last else 1)
         errors.append(2 * half * last * ratio**2)
     return _Result(sums, moduli, errors)
+
+
+def _dots(column: Sequence[Number], rule: _Rule) -> list[Number]:
+    """Dot products of a column with the rows of a rule, in fixed point below the largest entry."""
+    if any(isinstance(v, mpmath.mpc) for v in column):
+        real, imag = (_dots([part(v) for v in column], rule) for part in (mpmath.re, mpmath.im))
+        return [mpmath.mpc(a, b) for a, b in zip(real, imag, strict=True)]
+    top = max(v._mpf_[2] + v._mpf_[3] if v else -(1 << 62) for v in map(mpf, column))
+    if top == -(1 << 62):
+        return [mpf(0)] * len(rule.rows)
+    unit = top - rule.bits
+    whole = []
+    for v in column:
+        sign, man, exp, _ = mpf(v)._mpf_
+        if not man and exp:
+            return [mpmath.nan] * len(rule.rows)
+        shift = exp - unit
+        n = man << shift if shift >= 0 else man >> -shift
+        whole.append(-n if sign else n)
+    return [mpmath.ldexp(mpf(int(sum(map(mul, row, whole)))), unit - rule.bits) for row in rule.rows]
 
 
 @lru_cache(maxsize=8)
@@ -725,9 +761,8 @@ def _layer_widths(expr: Any, var: sp.Symbol) -> list[Any]:
     for node in sp.preorder_traversal(expr):
         if isinstance(node, LogAverageExp | TiltedAverage) and var in node.free_symbols:
             parts = _quadratic(node.g, node.var)
-            if parts is not None and parts[0] != 0 and not (parts[0].free_symbols - expr.free_symbols):
-                if var not in parts[0].free_symbols:
-                    found[1 / sp.sqrt(-2 * parts[0])] = None
+            if parts is not None and parts[0] != 0 and parts[0].free_symbols <= expr.free_symbols - {var}:
+                found[1 / sp.sqrt(-2 * parts[0])] = None
     return list(found)
 
 
@@ -868,7 +903,8 @@ def _over_noisy_atoms(c: _Compiler, law: Noisy, var: sp.Symbol, factors: Sequenc
     parts = []
     for point in law.base.points:
         moved = point + sp.sqrt(law.s) * w
-        parts.append(_over_normal(c, w, [f.subs(var, moved) for f in factors], None if g is None else g.subs(var, moved)))
+        tilt = None if g is None else g.subs(var, moved)
+        parts.append(_over_normal(c, w, [f.subs(var, moved) for f in factors], tilt))
     weights = [c.closure(weight) for weight in law.base.weights]
 
     def integral(env: Env) -> tuple[Number, list[Number]]:
@@ -894,8 +930,27 @@ class _Window:
 
     def exp(self, x: mpf) -> mpf:
         """exp(g(x) - shift)."""
-        d = x - self.reference
-        return mpmath.exp((self.square * d + self.slope) * d)
+        prec = mp.prec
+        d = mpf_sub(x._mpf_, self.reference._mpf_, prec, "n")
+        inner = mpf_add(mpf_mul(self.square._mpf_, d, prec, "n"), self.slope._mpf_, prec, "n")
+        return mp.make_mpf(mpf_exp(mpf_mul(inner, d, prec, "n"), prec, "n"))
+
+    def marks(self) -> set[mpf]:
+        """Edges of cells around the reference, until exp(g) is negligible."""
+        if self.scale is None:
+            return set()
+        floor = -(mp.prec + 40) * mpmath.ln2
+        out: set[mpf] = {self.reference}
+        reach = 2 * mpmath.sqrt(-floor / 2)
+        for sign in (-1, 1):
+            step = reach / 4 if self.scale == self.width else mpf(8)
+            while True:
+                d = sign * step * self.scale
+                out.add(self.reference + d)
+                if (self.square * d + self.slope) * d < floor or step > mpf(2) ** 40:
+                    break
+                step = 2 * step
+        return out
 
 
 def _window(exponent: _Exponent, env: Env, lower: mpf, upper: mpf, more: mpf) -> _Window | None:
@@ -1022,13 +1077,14 @@ def _over_density(c: _Compiler, law: Density, var: sp.Symbol, factors: Sequence[
         pdf = law.density(var)
         body = _body(c, var, factors, g, scope, (pdf,))
         weight = c.closure(pdf)
-    profile = _Profile(weight, body.slot)
+    profile = _Profile(weight, body.slot, [c.slots[v] for v in law.free_symbols])
 
     def integral(env: Env) -> tuple[Number, list[Number]]:
         scope.enter(env)
         lower, upper = ends[0](env), ends[1](env)
         window = None if body.exponent is None else _window(body.exponent, env, lower, upper, mpf(0))
         shift = mpf(0)
+        factors_ = [None if f is sp.S.One else made for f, made in zip(factors, body.factors, strict=True)]
         if window is not None:
             shift = window.shift
         elif body.exponent is not None:
@@ -1041,7 +1097,7 @@ def _over_density(c: _Compiler, law: Density, var: sp.Symbol, factors: Sequence[
                 mass = mass * window.exp(x)
             elif body.exponent is not None:
                 mass = mass * mpmath.exp(body.exponent.whole(env) - shift)
-            return tuple(mass * factor(env) for factor in body.factors)
+            return tuple(mass if factor is None else mass * factor(env) for factor in factors_)
 
         scales = [w(env) for w in body.layers]
         scales = [w for w in scales if isinstance(w, mpf) and w > 0 and mpmath.isfinite(w)]
@@ -1051,17 +1107,42 @@ def _over_density(c: _Compiler, law: Density, var: sp.Symbol, factors: Sequence[
         elif body.exponent is not None and shift and mpmath.isfinite(shift):
             lost = max(0, mpmath.mag(shift))
         with mpmath.workprec(mp.prec + lost):
+            sums = _try_trapezoid(f, body, window, lower, upper, lambda: profile.peaks(env, lower, upper))
+            if sums is None and body.exponent is None and not body.kinks:
+                sums = profile.trapezoid(f, env, lower, upper, mpf(0))
+            if sums is not None:
+                return shift, sums
             edges, special = profile.edges(env, lower, upper, f, body.what)
             edges |= _graded(special, scales, edges, 4) if scales else set()
             if body.exponent is None and not body.deep:
-                edges |= _graded(special, [min(abs(b - a) for a, b in pairwise(sorted(edges))) * mpf(2) ** -48], edges, 64)
+                shortest = min(b - a for a, b in pairwise(sorted(edges)))
+                edges |= _graded(special, [shortest * mpf(2) ** -48], edges, 64)
             if window is not None and window.scale is not None:
-                edges |= {window.reference + k * window.scale for k in (-32, -16, -8, 0, 8, 16, 32)}
+                edges |= window.marks()
             kept = sorted(e for e in edges if lower <= e <= upper)
             cells = _with_kinks(body, env, kept, special)
             return shift, _integrate(f, _prune(f, cells), body.what)[0]
 
     return integral
+
+
+def _try_trapezoid(f: Callable[[mpf], Values], body: _Body, window: _Window | None, lower: mpf, upper: mpf,
+                   peaks: Callable[[], list[tuple[mpf, mpf]]]) -> list[Number] | None:
+    """The trapezoid rule where a kernel lies well inside the support and nothing has a kink; None elsewhere."""
+    if window is None or window.width is None or window.center is None or body.kinks:
+        return None
+    reach = window.width * mpmath.sqrt(2 * (mp.prec + 20) * mpmath.ln2)
+    if not (lower < window.center - reach and window.center + reach < upper):
+        return None
+    if mpmath.isfinite(lower) and mpmath.isfinite(upper):
+        return _trapezoid(f, window.center, window.width)
+    found = peaks()
+    if len(found) != 1:
+        return None
+    ((peak, width),) = found
+    if width < window.width:
+        return _trapezoid(f, peak, width)
+    return _trapezoid(f, window.center, window.width)
 
 
 def _largest(body: _Body, env: Env, points: list[mpf]) -> mpf:
@@ -1098,6 +1179,28 @@ class _Profile:
 
     weight: Closure
     slot: int
+    parameters: list[int]
+    memo: dict[Any, list[tuple[mpf, mpf]]] = field(default_factory=dict)
+
+    def peaks(self, env: Env, lower: mpf, upper: mpf) -> list[tuple[mpf, mpf]]:
+        """Peaks of the density on an infinite support with their widths, found at low precision."""
+        key = (lower, upper, *(env[i] for i in self.parameters))
+        if key not in self.memo:
+            if len(self.memo) > 1000:
+                self.memo.clear()
+            with mpmath.workprec(53):
+                self.memo[key] = self._peaks(env, lower, upper)
+        return self.memo[key]
+
+    def trapezoid(self, f: Callable[[mpf], Values], env: Env, lower: mpf, upper: mpf, s: mpf) -> list[Number] | None:
+        """The trapezoid rule over the line, for a density with one peak, thin tails and added variance s."""
+        if mpmath.isfinite(lower) or mpmath.isfinite(upper):
+            return None
+        found = self.peaks(env, lower, upper)
+        ((peak, width), *others) = found
+        top = self._mass(env, peak)
+        thick = any(self._mass(env, peak + k * width) > top * mpf(2) ** -40 for k in (-40, 40))
+        return None if others or thick else _trapezoid(f, peak, mpmath.sqrt(width**2 + s))
 
     def _mass(self, env: Env, x: mpf) -> mpf:
         env[self.slot] = x
@@ -1111,8 +1214,7 @@ class _Profile:
         """Some points of the support, dense enough to judge sizes."""
         if mpmath.isfinite(lower) and mpmath.isfinite(upper):
             return [lower + (upper - lower) * (2 * k + 1) / 64 for k in range(32)]
-        with mpmath.workprec(53):
-            peaks = self._peaks(env, lower, upper)
+        peaks = self.peaks(env, lower, upper)
         return [p + k * w for p, w in peaks for k in (-2, -1, 0, 1, 2) if lower < p + k * w < upper]
 
     def edges(self, env: Env, lower: mpf, upper: mpf, f: Callable[[mpf], Values],
@@ -1122,9 +1224,7 @@ class _Profile:
         edges = set(special)
         if len(special) == 2:
             return edges, special
-        with mpmath.workprec(53):
-            peaks = self._peaks(env, lower, upper)
-        peaks = [(+p, +w) for p, w in peaks]
+        peaks = self.peaks(env, lower, upper)
         for p, w in peaks:
             edges |= {e for e in (p - 4 * w, p, p + 4 * w) if lower < e < upper}
         width = max(w for _, w in peaks)
@@ -1137,7 +1237,6 @@ class _Profile:
         return edges, special
 
     def _peaks(self, env: Env, lower: mpf, upper: mpf) -> list[tuple[mpf, mpf]]:
-        """Peaks of the density on an infinite support with their widths, found at low precision."""
         far = [mpf(2) ** (mpf(k) / 4) for k in range(-120, 121)]
         base = lower if mpmath.isfinite(lower) else (upper if mpmath.isfinite(upper) else mpf(0))
         grid = sorted({x for d in far for x in (base - d, base + d)} | {base})
@@ -1146,7 +1245,7 @@ class _Profile:
         mass = [v * abs(x - base) if mpmath.isfinite(v) else mpf(0) for x, v in zip(grid, value, strict=True)]
         top = max(mass)
         if not top > 0:
-            raise DeriveError("a density has no mass that could be found", given="a density", allowed="a density with mass")
+            raise DeriveError("no mass of a density could be found", given="a density", allowed="a density with mass")
         peaks: list[tuple[mpf, mpf]] = []
         for i in range(len(grid)):
             below, above = value[max(i - 1, 0)], value[min(i + 1, len(grid) - 1)]
@@ -1193,7 +1292,7 @@ def _over_noisy(c: _Compiler, law: Noisy, var: sp.Symbol, factors: Sequence[Any]
         body = _body(c, var, factors, g, scope, ())
         kinks = [c.closure(k) for k in _rough_points(base.density(var), var)]
         weight = c.closure(base.density(var))
-    profile = _Profile(weight, body.slot)
+    profile = _Profile(weight, body.slot, [c.slots[v] for v in base.free_symbols])
 
     def integral(env: Env) -> tuple[Number, list[Number]]:
         scope.enter(env)
@@ -1209,15 +1308,17 @@ def _over_noisy(c: _Compiler, law: Noisy, var: sp.Symbol, factors: Sequence[Any]
             mass = norm * mpmath.exp(exponent)
             return tuple(mass * factor(env) for factor in body.factors)
 
+        if not body.kinks and not kinks:
+            sums = profile.trapezoid(f, env, lower, upper, s)
+            if sums is not None:
+                return mpf(0), sums
         far = root * mpmath.sqrt(2 * mp.prec * mpmath.ln2)
         special = {e for e in (lower, upper) if mpmath.isfinite(e)}
         edges = set(special)
         if len(special) < 2:
-            with mpmath.workprec(53):
-                peaks = profile._peaks(env, lower, upper)
-            wide = [(p, mpmath.sqrt(w * w + s)) for p, w in peaks]
+            wide = [(p, mpmath.sqrt(w * w + s)) for p, w in profile.peaks(env, lower, upper)]
             for p, w in wide:
-                edges |= {+p, p - 4 * w, p + 4 * w}
+                edges |= {p, p - 4 * w, p + 4 * w}
             width = max(w for _, w in wide)
             if upper == mpmath.inf:
                 edges |= set(_tail(f, max(edges), 1, _steps(width), body.what))
