@@ -73,13 +73,10 @@ def heading(name: str, meaning: str = "", unit: str = "") -> str:
     """An axis label: symbol, meaning, unit; a unit of 1 is not shown.
 
     >>> heading("t", "diffusion time", "variance")
-    'diffusion time $t$ (variance)'
+    '$t$: diffusion time (variance)'
     """
-    words = [meaning] if meaning else []
-    words.append(f"${math_name(name)}$")
-    if unit not in ("", "1"):
-        words.append(f"({unit})")
-    return " ".join(words)
+    words = f"${math_name(name)}$" + (f": {meaning}" if meaning else "")
+    return words if unit in ("", "1") else f"{words} ({unit})"
 
 
 def _number(value: float) -> str:
@@ -107,6 +104,7 @@ def draw(curves: Curves, ax: Axes | None = None) -> Figure:
     """
     from matplotlib.figure import Figure
 
+    fresh = ax is None
     if ax is None:
         figure = Figure(figsize=(6.4, 4.4), layout="constrained")
         ax = figure.add_subplot()
@@ -127,15 +125,16 @@ def draw(curves: Curves, ax: Axes | None = None) -> Figure:
             marker="o" if _lonely(row) else None,
             markersize=3.5,
         )
+    if fresh:  # the whole range, also where there is no value
+        ax.set_xlim(float(curves.x.min()), float(curves.x.max()))
     ax.set_xscale("log" if _is_geometric(np.sort(curves.x)) else "linear")
     ax.set_yscale(scale)
     ax.set_xlabel(curves.x_label)
     ax.set_ylabel(label)
     ax.grid(True, which="major", alpha=0.25, linewidth=0.6)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.margins(x=0.01)
     held = ", ".join(f"${math_name(k)}$ = {_number(v)}" for k, v in curves.fixed)
-    ax.set_title("\n".join(textwrap.wrap(curves.title, 60) + ([held] if held else [])), fontsize="medium")
+    ax.set_title("\n".join(textwrap.wrap(curves.title, 72) + ([held] if held else [])), fontsize="medium")
     if curves.line_values is not None and not many:
         ax.legend(frameon=False)
     _explain_gaps(curves, ax)
@@ -216,7 +215,7 @@ def plot(quantity: Quantity, ax: Axes | None = None, **parameters: Any) -> Figur
     >>> from derive import atlas
     >>> figure = plot(atlas["collapse-time"], alpha=np.linspace(0.1, 2, 9), alpha_D=[0.5, 1.0])
     >>> figure.axes[0].get_xlabel()
-    'load, log P / N $\\\\alpha$ (per N)'
+    '$\\\\alpha$: load, log P / N (per N)'
     """
     from derive.core import DeriveError
 
@@ -240,7 +239,7 @@ def plot(quantity: Quantity, ax: Axes | None = None, **parameters: Any) -> Figur
             log_y=np.atleast_2d(found.log_value),
             ok=np.atleast_2d(found.converged),
             x_label=heading(p.symbol.name, p.meaning, p.unit),
-            y_label=heading(quantity.symbol.name, quantity.title, quantity.unit),
+            y_label=heading(quantity.symbol.name, "", quantity.unit),
             y_name=quantity.symbol.name,
             line_values=arrays[along] if along else None,
             line_name=quantity.parameter(along).symbol.name if along else "",

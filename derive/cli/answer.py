@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from derive.cli.request import Request, is_time
@@ -42,7 +42,8 @@ def solve_request(request: Request, progress: Callable[[int, int], None] | None 
     """Solve, or invert, in the units of time asked for."""
     digits = request.digits
     answer = _in_doubles(request) if digits is None else _in_digits(request, digits, progress)
-    return _explained(_with_counts(request, _in_time(request, answer)))
+    changed = _with_logarithms(request, _in_time(request, answer))
+    return _explained(_with_counts(request, changed))
 
 
 def _in_doubles(request: Request) -> Answer:
@@ -56,9 +57,11 @@ def _in_doubles(request: Request) -> Answer:
         from derive.solvers import invert
 
         found = invert(solver, quantity.problem, request.unknown.name, arguments.pop("value"), **arguments)
-    cells = (found.value, found.log_value, found.residual, found.converged, found.branch, found.reason)
+    kept = (found.value, found.log_value, found.residual, found.converged, found.branch, found.reason)
+    value, log_value, residual, converged, branch, reason = map(np.asarray, kept)
     outputs = {key: np.asarray(array) for key, array in found.outputs.items()}
-    return Answer(*map(np.asarray, cells), outputs, np.asarray(found.stability))
+    stability = np.asarray(found.stability)
+    return Answer(value, log_value, residual, converged, branch, reason, outputs, stability)
 
 
 def _in_digits(request: Request, digits: int, progress: Callable[[int, int], None] | None) -> Answer:
@@ -140,12 +143,7 @@ def _in_time(request: Request, answer: Answer) -> Answer:
         return answer
     shown = request.quantity.symbol.name if request.unknown is None else request.unknown.symbol.name
     outputs = dict(answer.outputs)
-    log_of = np.vectorize(lambda u: _clock_text(clock, u, None, request.digits)[0], otypes=[object])
-    for key, array in outputs.items():
-        if is_time(key):
-            outputs[key] = (
-                log_of(array) if request.digits else _clock(clock, array, np.log(np.where(array > 0, array, np.nan)))[0]
-            )
+    outputs = {(clock + key[1:] if is_time(key) else key): _other(request, key, k) for key, k in outputs.items()}
     value, log_value = answer.value, answer.log_value
     if is_time(shown):
         if request.digits:
@@ -159,10 +157,20 @@ def _in_time(request: Request, answer: Answer) -> Answer:
     elif request.digits:
         cut = np.vectorize(lambda u: _rounded(u, request.digits), otypes=[object])
         value, log_value = cut(value), cut(log_value)
-        outputs = {k: v if is_time(k) else cut(v) for k, v in outputs.items()}
-    return Answer(
-        value, log_value, answer.residual, answer.converged, answer.branch, answer.reason, outputs, answer.stability
-    )
+    return replace(answer, value=value, log_value=log_value, outputs=outputs)
+
+
+def _other(request: Request, key: str, array: Any) -> Any:
+    """A further output in the clock and to the digits asked for."""
+    import numpy as np
+
+    if request.digits:
+        if is_time(key):
+            return np.vectorize(lambda u: _clock_text(request.time, u, None, request.digits)[0], otypes=[object])(array)
+        return np.vectorize(lambda u: _rounded(u, request.digits), otypes=[object])(array)
+    if is_time(key):
+        return _clock(request.time, array, np.log(np.where(array > 0, array, np.nan)))[0]
+    return array
 
 
 def _clock(clock: str, t: Any, log_t: Any) -> tuple[Any, Any]:
@@ -211,16 +219,26 @@ def _with_counts(request: Request, answer: Answer) -> Answer:
     value = np.vectorize(float, otypes=[float])(answer.value)
     with np.errstate(over="ignore"):
         extra = {"log_P": value * n, "P": np.exp(value * n)} if request.unknown.name == "alpha" else {"D": value * n}
-    return Answer(
-        answer.value,
-        answer.log_value,
-        answer.residual,
-        answer.converged,
-        answer.branch,
-        answer.reason,
-        {**answer.outputs, **extra},
-        answer.stability,
-    )
+    return replace(answer, outputs={**answer.outputs, **extra})
+
+
+def _with_logarithms(request: Request, answer: Answer) -> Answer:
+    """The logarithm also of a value that happens to be positive, where the solver gives none."""
+    import mpmath
+    import numpy as np
+
+    def log_of(value: Any, log_value: Any) -> Any:
+        if not math.isnan(to_float(log_value)) or not to_float(value) > 0:
+            return log_value
+        if request.digits is None:
+            return math.log(value)
+        with mpmath.workdps(request.digits + 20):
+            return mpmath.nstr(mpmath.log(mpmath.mpf(value)), request.digits, strip_zeros=False)
+
+    kind = float if request.digits is None else object
+    pairs = zip(np.ravel(answer.value).tolist(), np.ravel(answer.log_value).tolist(), strict=True)
+    cells = np.array([log_of(*pair) for pair in pairs], dtype=kind)
+    return replace(answer, log_value=cells.reshape(request.shape))
 
 
 def _explained(answer: Answer) -> Answer:
@@ -232,16 +250,8 @@ def _explained(answer: Answer) -> Answer:
     empty = reason == ""
     reason = np.where(empty & ~np.isfinite(value), "the value is not a finite double", reason)
     zero = empty & np.isfinite(value) & ~np.isfinite(log_value)
-    return Answer(
-        answer.value,
-        answer.log_value,
-        answer.residual,
-        answer.converged,
-        answer.branch,
-        np.where(zero & (value == 0), "the value is 0, which has no logarithm", reason),
-        answer.outputs,
-        answer.stability,
-    )
+    reason = np.where(zero & (value == 0), "the value is 0, which has no logarithm", reason)
+    return replace(answer, reason=reason)
 
 
 def to_float(cell: Any) -> float:
@@ -263,21 +273,19 @@ def plain(array: Any) -> Any:
 
 def shown_parameters(request: Request) -> dict[str, Any]:
     """The parameters as they were given, in the clock that was asked for; exponents of finite sizes added."""
+    import numpy as np
+
     exact = request.digits is not None
     shown: dict[str, Any] = {}
     for axis in request.axes:
-        name = (
-            request.quantity.symbol.name.partition("_")[0].replace("lambda", "lam")
-            if axis.name == "value"
-            else axis.name
-        )
+        name = request.title(axis)
         cells = [str(v) if exact else shown_number(v) for v in axis.values]
         shown[name] = cells if axis.swept else cells[0]
     arguments = request.arguments()
     for size, name in (("P", "alpha"), ("D", "alpha_D")):
         if size in shown:
             array = arguments[name]
-            shown[name] = plain(array.astype(float))
+            shown[name] = plain(np.squeeze(array.astype(float)))
     return shown
 
 
@@ -304,7 +312,7 @@ def payload(request: Request, answer: Answer) -> dict[str, Any]:
         "unit": shown_unit(request),
         "options": options,
         "parameters": _plain_parameters(shown_parameters(request)),
-        "axes": [k.name for k in request.swept],
+        "axes": [request.title(k) for k in request.swept],
         "value": plain(answer.value),
         "log_value": plain(answer.log_value),
         "residual": plain(answer.residual),

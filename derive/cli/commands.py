@@ -130,7 +130,7 @@ def show(ctx: click.Context, /, name: str, as_latex: bool, as_json: bool, **opti
     if as_latex and not as_json:
         click.echo(quantity.latex())
         return
-    parameters: list[dict[str, str | None]] = [
+    parameters: list[dict[str, Any]] = [
         {
             "name": p.name,
             "domain": domain_text(p),
@@ -140,7 +140,7 @@ def show(ctx: click.Context, /, name: str, as_latex: bool, as_json: bool, **opti
         }
         for p in quantity.parameters
     ]
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"label": s.label, "rule": s.rule, "premises": list(s.premises), "claim": str(s.claim), "text": s.text}
         for s in quantity.derivation
     ]
@@ -428,12 +428,18 @@ def _curves(request: Request, answer: Answer) -> Any:
     def label(axis: Axis) -> tuple[str, str, str]:
         own = {p.name: p for p in request.quantity.parameters}
         if axis.name == "value":
-            return request.quantity.symbol.name, request.quantity.title, request.quantity.unit
+            symbol = request.quantity.symbol.name
+            changed = axis.kind in ("tau", "sigma")
+            return (
+                (request.time + symbol[1:] if changed else symbol),
+                request.quantity.title,
+                ("" if changed else request.quantity.unit),
+            )
         if axis.name in SIZES:
             return axis.name, SIZES[axis.name], ""
         p = own[axis.name]
         if axis.name == "t" and request.time != "t":
-            return request.time, p.meaning, ""
+            return request.time, {"tau": "Ornstein-Uhlenbeck time", "sigma": "noise level"}[request.time], ""
         return p.symbol.name, p.meaning, p.unit
 
     def grid(array: Any) -> Any:
@@ -445,18 +451,18 @@ def _curves(request: Request, answer: Answer) -> Any:
     name = shown_name(request)
     if request.unknown is not None and request.unknown.name == name:
         name = request.unknown.symbol.name
-    what = request.quantity.title if request.unknown is None else request.unknown.meaning
+    what = "" if request.unknown is None else f"{request.unknown.meaning or request.unknown.name} from "
     return Curves(
         x=numbers(across),
         x_label=heading(*label(across)),
         y=grid(answer.value),
         log_y=grid(answer.log_value),
-        y_label=heading(name, what, shown_unit(request)),
+        y_label=heading(name, "", shown_unit(request)),
         y_name=name,
         ok=grid(answer.converged),
         line_values=None if along is None else numbers(along),
         line_name="" if along is None else label(along)[0],
-        title=f"{request.quantity.title}, {request.quantity.ensemble.title}",
+        title=f"{what}{request.quantity.title}, {request.quantity.ensemble.title}",
         fixed=tuple((k, float(v)) for k, v in fixed.items()),
         notes=tuple(reasons),
     )

@@ -139,7 +139,7 @@ def _show_rows(request: Request, answer: Answer) -> None:
         click.echo(
             "  at " + ", ".join(f"{k} = {v if isinstance(v, str) else number_text(v)}" for k, v in fixed.items())
         )
-    names = [k.name for k in request.swept]
+    names = [request.title(k) for k in request.swept]
     cells = []
     for axis in request.swept:
         shown = [str(v) if request.digits else number_text(shown_number(v)) for v in axis.values]
@@ -156,7 +156,7 @@ def _show_rows(request: Request, answer: Answer) -> None:
     columns += [[number_text(v) for v in array] for array in outputs.values()]
     columns.append([str(k) for k in np.ravel(answer.branch)])
     reasons = [str(k) for k in np.ravel(answer.reason)]
-    headers = ["value" if k == "value" else k for k in names] + [shown_name(request), *outputs, "branch"]
+    headers = [*names, shown_name(request), *outputs, "branch"]
     if any(reasons):
         headers.append("reason")
         columns.append(reasons)

@@ -168,6 +168,12 @@ class Request:
     goal: str = ""
     note: str = ""
 
+    def title(self, axis: Axis) -> str:
+        """What an axis is called to the reader: a time by its clock, the goal of an inversion by its symbol."""
+        if axis.kind in ("tau", "sigma"):
+            return self.time
+        return goal_name(self.quantity) if axis.name == "value" else axis.name
+
     @property
     def swept(self) -> tuple[Axis, ...]:
         return tuple(k for k in self.axes if k.swept)
@@ -214,6 +220,11 @@ def _aliases(quantity: Quantity, unknown: str | None, time: str) -> dict[str, st
         typed = {"value", symbol, stem, *(("lam",) if stem == "lambda" else ()), *((time,) if is_time(symbol) else ())}
         names = dict.fromkeys(typed, "value") | {k: v for k, v in names.items() if v != unknown or k not in typed}
     return names
+
+
+def goal_name(quantity: Quantity) -> str:
+    """The name under which the value of a quantity is given: "t" for t_c, "lam" for lambda_*."""
+    return str(quantity.symbol.name).partition("_")[0].replace("lambda", "lam")
 
 
 def is_time(name: str) -> bool:
@@ -286,7 +297,7 @@ def _unknown_parameter(quantity: Quantity, name: str, names: Mapping[str, str], 
     plain = {"α": "alpha", "λ": "lam", "τ": "tau", "σ": "sigma"}.get(name, name)
     shown = ", ".join(p.name for p in quantity.parameters if p is not asked)
     if asked is not None:
-        shown += f", and the value as {quantity.symbol.name.partition('_')[0].replace('lambda', 'lam')}"
+        shown += f", and the value as {goal_name(quantity)}"
     if plain in ("tau", "sigma") and "t" in names:
         mistake(
             f"{name} needs --time {plain}", given=name, allowed=f"--time {plain} {plain}=..., or t=...", nearest="t"
@@ -354,7 +365,7 @@ def _complete(quantity: Quantity, parsed: Mapping[str, Axis], asked: Parameter |
             allowed=f"--for {asked.name}, or a value for it",
         )
     if asked is not None and "value" not in parsed:
-        name = quantity.symbol.name.partition("_")[0].replace("lambda", "lam")
+        name = goal_name(quantity)
         mistake(
             f"--for {asked.name} needs the value that {quantity.name} shall have",
             given=f"--for {asked.name}",
