@@ -633,6 +633,9 @@ class _Prover:
                 return False
             at = e.args[0].subs(x, end)
             return bool(at.is_positive) or bool(not at.has(S.NaN, S.ComplexInfinity) and self.positive(at, True, 0))
+        if name == "MPResponse":  # continuous for b >= 0 and ratio > 0
+            return all(self._continuous(a, x, end) for a in e.args) and bool(
+                e.args[0].subs(x, end).is_nonnegative and e.args[1].subs(x, end).is_positive)
         if isinstance(e, Average):
             law = Normal() if isinstance(e, GaussianAverage) else e.law
             bounded = isinstance(law, Atoms | MarchenkoPastur) or (
@@ -640,7 +643,7 @@ class _Prover:
             return bounded and all(self._continuous(s, x, end) for s in e.scoped) and x not in law.free_symbols
         if e.is_Add or e.is_Mul or name in (
             "exp", "sin", "cos", "tanh", "cosh", "sinh", "erf", "erfc", "erfcx", "atan", "log_cosh", "log_erfc", "softplus",
-            "log_sum_exp", "Abs", "Max", "Min", "MPResponse",
+            "log_sum_exp", "Abs", "Max", "Min",
         ):
             return all(self._continuous(a, x, end) for a in e.args)
         return False
