@@ -476,7 +476,8 @@ class _Parser:
         if steep * (_bits(base.expr) + _bits_in_logs(exponent.expr)) > 2 * _MAX_BITS:
             self.too_large(node)
         degree = max(1, exponent.degree) if exponent.degree else base.degree * max(1, int(mpmath.ceil(steep)))
-        if base.degree and degree > MAX_DEGREE:
+        in_logs = any(k.free_symbols for k in exponent.expr.atoms(sp.log))  # exp(n log(1 + x)) is (1 + x)^n
+        if (base.degree and degree > MAX_DEGREE) or (in_logs and steep > MAX_DEGREE):
             self.fail(f"a power above {MAX_DEGREE} of a variable", node.at, allowed=f"powers up to {MAX_DEGREE}")
         approx = None
         if base.approx is not None and exponent.approx is not None:
