@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sympy import Eq, Expr, Ge, Gt, Le, Lt, Symbol, diff, oo
+from sympy import Eq, Expr, Ge, Gt, Interval, Le, Lt, Symbol, diff, oo
 
 from derive.core import Domain, Evidence, Step, Verdict
 from derive.ledger.ladder import prove_identity
+from derive.ledger.positivity import prove_positive
 from derive.nodes import Extremum
 
 __all__ = ["extremum"]
@@ -19,8 +20,8 @@ def extremum(step: Step, premises: Mapping[str, Step]) -> Evidence:
     The first premise (or the claim itself) holds the Extremum node.  Exact in two cases.  *Sign of the slope*: with
     the hint ("zero", p) the slope is (p - var) K, and a premise states K > 0; the body rises up to p and falls after it,
     so that the maximum is at p where the domain's constraints put p inside the interval, and at the upper end where
-    they put p at or beyond it.  *Concavity*: a premise states that the second derivative is negative, another gives the
-    stationary point var = p, at which the slope is shown to vanish; the maximum is there.  In both the body at that
+    they put p at or beyond it.  *Concavity*: the second derivative is negative (by a premise, or proved), a premise gives the
+    stationary point var = p inside the interval, at which the slope is shown to vanish; the maximum is there.  In both the body at that
     point is shown to equal the claimed value.
     """
     if not isinstance(step.claim, Eq):
@@ -36,7 +37,7 @@ def extremum(step: Step, premises: Mapping[str, Step]) -> Evidence:
     found = (
         _by_sign(body, running, node, hints["zero"], hints["at"], premises, domain)
         if "zero" in hints
-        else _by_concavity(body, running, premises, domain)
+        else _by_concavity(body, running, node, premises, domain)
     )
     if isinstance(found, Evidence):
         return found
@@ -83,7 +84,7 @@ def _by_sign(
 
 
 def _by_concavity(
-    body: Expr, running: Symbol, premises: Mapping[str, Step], domain: Domain
+    body: Expr, running: Symbol, node: Extremum, premises: Mapping[str, Step], domain: Domain
 ) -> tuple[Expr, str] | Evidence:
     curvature = diff(body, running, 2)
     concave = root = None
@@ -95,10 +96,22 @@ def _by_concavity(
                     concave = premise
         elif isinstance(claim, Eq) and isinstance(claim.lhs, Symbol):
             root = premise
-    if concave is None or root is None:
-        return Evidence(Verdict.UNDECIDED, "needs a premise for the second derivative and one for the stationary point")
+    reason = concave.label if concave is not None else prove_positive(-curvature, domain)
+    if reason is None or root is None:
+        return Evidence(Verdict.UNDECIDED, "needs a negative second derivative and a premise for the stationary point")
     point = root.claim.rhs
+    if not _inside(point, node.interval, domain):
+        return Evidence(Verdict.UNDECIDED, f"it is not known that the stationary point {point} lies in {node.interval}")
     flat = prove_identity(diff(body, running).subs(running, point), 0, domain)
     if flat.verdict is not Verdict.PROVED:
         return Evidence(flat.verdict, f"the slope at the stationary point: {flat.detail}", flat.witness)
-    return point, f"concave ({concave.label}) and stationary ({root.label})"
+    return point, f"concave ({reason}) and stationary ({root.label})"
+
+
+def _inside(point: Expr, interval: Interval, domain: Domain) -> bool:
+    """Whether a point is known to lie in an interval, ends apart."""
+    if isinstance(point, Symbol) and domain.interval(point) == interval:
+        return True
+    above = interval.start == -oo or prove_positive(point - interval.start, domain, strict=False)
+    below = interval.end == oo or prove_positive(interval.end - point, domain, strict=False)
+    return bool(above and below)

@@ -409,7 +409,7 @@ class Field:
         sure = [((f if s > 0 else -f), m) for (f, m), s in zip(parts, signs, strict=True) if s]
         for (_, m), s in zip(parts, signs, strict=True):
             if s < 0:
-                content *= (-1) ** m
+                content *= -1 if m % 2 else 1
         unsure = [(f, m) for (f, m), s in zip(parts, signs, strict=True) if not s]
         odd = [(f, m) for f, m in unsure if m % 2]
         if not odd and content < 0:
