@@ -352,7 +352,10 @@ class _Evaluator:
             return acb(arb.nan(), arb.nan())
 
         goal = arb(2) ** (-ctx.prec)
-        value = acb.integral(checked, _complex(low), _complex(high), rel_tol=goal, abs_tol=goal, eval_limit=_MAX_EVALS)
+        try:
+            value = acb.integral(checked, _complex(low), _complex(high), rel_tol=goal, abs_tol=goal, eval_limit=_MAX_EVALS)
+        except SystemError as broken:  # a time box that ran out between two evaluations
+            raise broken.__cause__ or broken from None
         if refusals:
             raise refusals[0]
         return value.real if value.imag.contains(0) else value
