@@ -19,8 +19,8 @@ def primitive(step: Step, premises: Mapping[str, Step]) -> Evidence:
     """Eq(F, G): F and G have the same derivative in one symbol and the same value at one point.
 
     Hints: ("symbol", x) and ("at", point), a point of the closed interval of x in the step's domain.  Exact because a
-    function that is continuous on an interval and has slope zero inside it is constant; continuity at the point, an end of
-    the interval perhaps, is checked.  The slopes may be equal by way of the premises.
+    function that is continuous on an interval and has slope zero inside it is constant; continuity at the point,
+    perhaps an end of the interval, is checked.  The slopes may be equal by way of the premises.
     """
     hints = hints_of(step)
     symbol, point = hints.get("symbol"), hints.get("at")

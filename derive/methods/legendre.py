@@ -9,14 +9,34 @@ by its place in a list of roots.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from sympy import (
-    Add, Derivative, Dummy, Eq, Expr, Function, Ge, Gt, Interval, Limit, Poly, Rational, S, Subs, Symbol, count_ops, diff,
-    limit, oo, real_roots, simplify, solve,
+    Derivative,
+    Dummy,
+    Eq,
+    Expr,
+    Function,
+    Gt,
+    Interval,
+    Limit,
+    Lt,
+    Poly,
+    Rational,
+    S,
+    Subs,
+    Symbol,
+    count_ops,
+    diff,
+    limit,
+    oo,
+    real_roots,
+    simplify,
+    solve,
 )
 from sympy.core.function import AppliedUndef
 
@@ -84,10 +104,10 @@ class LegendreTransform:
     @cached_property
     def slopes(self) -> Interval | None:
         """The slopes that f takes on its domain, where f* is smooth; None where the ends of the range are not found."""
-        ends = tuple(_end_slope(self, upper) for upper in (False, True))
-        if ends[0] is None or ends[1] is None:
+        first, last = _end_slope(self, upper=False), _end_slope(self, upper=True)
+        if first is None or last is None:
             return None
-        (low, low_open), (high, high_open) = ends
+        (low, low_open), (high, high_open) = first, last
         if (high - low).is_nonpositive:
             return None
         return Interval(low, high, low_open, high_open)
@@ -103,8 +123,11 @@ class LegendreTransform:
             found = timebox(SECONDS, solve, Eq(self._put(self.slope, x), p), x)
         except (TimedOut, NotImplementedError, ValueError, TypeError):
             return None
-        right = [r.xreplace({p: self.dual}) for r in found if isinstance(r, Expr) and x not in r.free_symbols
-                 and _inverts(self, r, p)]
+        right = [
+            r.xreplace({p: self.dual})
+            for r in found
+            if isinstance(r, Expr) and x not in r.free_symbols and _inverts(self, r, p)
+        ]
         return _simplest(right[0]) if len(right) == 1 else None
 
     @cached_property
@@ -121,8 +144,10 @@ class LegendreTransform:
         """
         if self.explicit is None or self.slopes is None:
             raise DeriveError(
-                f"the Legendre transform of {self.function} has no explicit form", given=str(self.function),
-                allowed="a function whose slope can be inverted", nearest="the parametric form, .at(x)",
+                f"the Legendre transform of {self.function} has no explicit form",
+                given=str(self.function),
+                allowed="a function whose slope can be inverted",
+                nearest="the parametric form, .at(x)",
             )
         return legendre_transform(self.explicit, self.dual, self.variable, self.slopes)
 
@@ -135,7 +160,8 @@ class LegendreTransform:
         """
         if _unknown(self.function):
             raise DeriveError(
-                f"{self.function} contains an undefined function and has no numbers", given=str(self.function),
+                f"{self.function} contains an undefined function and has no numbers",
+                given=str(self.function),
                 allowed="a known function",
             )
         unknown = Symbol(f"{self.variable.name}_*", **_signs(self.domain))
@@ -145,7 +171,11 @@ class LegendreTransform:
             *(Parameter(s, _range(s), "parameter of the function") for s in others),
         )
         stage = Stage(
-            unknown, self._put(self.slope, unknown) - self.dual, +1, self.domain.start, self.domain.end,
+            unknown,
+            self._put(self.slope, unknown) - self.dual,
+            +1,
+            self.domain.start,
+            self.domain.end,
             clip=_closed(self.domain, False) or _closed(self.domain, True),
             absent=f"the supremum of p x - f(x) is not taken on {self.domain}: the function has no such slope there",
         )
@@ -167,9 +197,9 @@ class LegendreTransform:
         """From the definition of the conjugate as a supremum to its parametric form, slope, curvature and involution.
 
         Steps: "legendre-convex", "legendre-supremum" (definition), "legendre-value" (the parametric form),
-        "legendre-slope" (df*/dp = x), "legendre-curvature" (f*'' = 1/f''), "legendre-involution", "legendre-equality" and
-        "legendre-inequality" (Fenchel and Young), and, where the conjugate is explicit, "legendre-inverse" and
-        "legendre-explicit".
+        "legendre-young" (Fenchel and Young), "legendre-slope" (df*/dp = x), "legendre-curvature" (f*'' = 1/f''),
+        "legendre-involution" and, where the conjugate is explicit, "legendre-inverse", "legendre-explicit" and their
+        agreement with the parametric form.
         """
         return Derivation(name, f"Legendre transform of {self.function}", tuple(_steps(self)))
 
@@ -201,7 +231,9 @@ def legendre_transform(
     _check_symbols(f, x, dual)
     where = domain if domain is not None else _range(x)
     if not isinstance(where, Interval) or where.is_empty or where.start == where.end:
-        raise DeriveError(f"the domain {where} of {x} is not an interval", given=str(where), allowed="a non-empty Interval")
+        raise DeriveError(
+            f"the domain {where} of {x} is not an interval", given=str(where), allowed="a non-empty Interval"
+        )
     transform = LegendreTransform(f, x, dual, where)
     _check_convex(transform)
     return transform
@@ -213,13 +245,17 @@ def _check_symbols(f: Any, x: Any, p: Any) -> None:
     names = sorted(s.name for s in f.free_symbols)
     if not isinstance(x, Symbol):
         raise DeriveError(
-            f"the variable of a Legendre transform is given as {x!r}", given=repr(x), allowed=", ".join(names) or "a symbol"
+            f"the variable of a Legendre transform is given as {x!r}",
+            given=repr(x),
+            allowed=", ".join(names) or "a symbol",
         )
     if x not in f.free_symbols:
         near = next(iter(difflib.get_close_matches(x.name, names, 1, 0.0)), None)
         raise DeriveError(
-            f"{f} does not depend on {x}" + (f"; did you mean {near!r}?" if near else ""), given=str(x),
-            allowed=", ".join(names), nearest=near,
+            f"{f} does not depend on {x}" + (f"; did you mean {near!r}?" if near else ""),
+            given=str(x),
+            allowed=", ".join(names),
+            nearest=near,
         )
     if not isinstance(p, Symbol) or p in f.free_symbols:
         raise DeriveError(f"{p} cannot name the slope", given=str(p), allowed=f"a symbol that does not occur in {f}")
@@ -284,7 +320,12 @@ def _number(expr: Expr, digits: int = _DIGITS) -> Expr | None:
     if value.is_Number and value.is_finite:
         return value
     real, imaginary = value.as_real_imag()
-    if real.is_Number and imaginary.is_Number and real.is_finite and abs(imaginary) < Rational(1, 10 ** (digits - 8)) * (1 + abs(real)):
+    if (
+        real.is_Number
+        and imaginary.is_Number
+        and real.is_finite
+        and abs(imaginary) < Rational(1, 10 ** (digits - 8)) * (1 + abs(real))
+    ):
         return real
     return None
 
@@ -293,7 +334,7 @@ def _number(expr: Expr, digits: int = _DIGITS) -> Expr | None:
 
 
 def _check_convex(transform: LegendreTransform) -> None:
-    """Raise where the function is found not to be strictly convex; what cannot be decided here is left to the ledger."""
+    """Raise where the function is found not to be strictly convex; what is not decided here is left to the ledger."""
     f, x, domain = transform.function, transform.variable, transform.domain
     second = transform.curvature
     inside = Dummy(x.name, **_signs(domain))
@@ -312,11 +353,18 @@ def _check_convex(transform: LegendreTransform) -> None:
     for place in places:
         if _number(f.subs(x, place), 15) is None:
             raise DeriveError(
-                f"{f} is not a real number at {x} = {place}", given=f"{x} in {domain}",
-                allowed="a domain on which the function is real", nearest="the argument `domain`",
+                f"{f} is not a real number at {x} = {place}",
+                given=f"{x} in {domain}",
+                allowed="a domain on which the function is real",
+                nearest="the argument `domain`",
             )
         value = _number(second.subs(x, place))
-        if value is not None and value < 0 and (again := _number(second.subs(x, place), 2 * _DIGITS)) is not None and again < 0:
+        if (
+            value is not None
+            and value < 0
+            and (again := _number(second.subs(x, place), 2 * _DIGITS)) is not None
+            and again < 0
+        ):
             raise _not_convex(transform, f"its second derivative is {value.n(6)} at {x} = {place}")
         values.append(value)
     if sum(v == 0 for v in values) >= min(5, len(values)):
@@ -326,7 +374,9 @@ def _check_convex(transform: LegendreTransform) -> None:
 def _not_convex(transform: LegendreTransform, why: str) -> DeriveError:
     return DeriveError(
         f"{transform.function} is not strictly convex in {transform.variable} on {transform.domain}: {why}",
-        given=str(transform.function), allowed="a strictly convex function", nearest="its negative, or a smaller domain",
+        given=str(transform.function),
+        allowed="a strictly convex function",
+        nearest="its negative, or a smaller domain",
     )
 
 
@@ -340,7 +390,7 @@ def _between_roots(second: Expr, x: Symbol, domain: Interval) -> tuple[Expr, ...
     inner = [r for r in sorted(set(real_roots(poly))) if domain.contains(r) == True]  # noqa: E712 - a SymPy Boolean
     ends = [domain.start, *inner, domain.end]
     found = []
-    for low, high in zip(ends, ends[1:], strict=False):
+    for low, high in pairwise(ends):
         if low == -oo:
             found.append(high - 1 if high != oo else S.Zero)
         else:
@@ -369,7 +419,12 @@ def _end_slope(transform: LegendreTransform, upper: bool) -> tuple[Expr, bool] |
         value = timebox(SECONDS, limit, slope.xreplace({x: inside}), inside, end, "-" if upper else "+")
     except (TimedOut, NotImplementedError, ValueError, TypeError, ArithmeticError):
         return None
-    if not isinstance(value, Expr) or value.has(Limit) or inside in value.free_symbols or value.is_extended_real is False:
+    if (
+        not isinstance(value, Expr)
+        or value.has(Limit)
+        or inside in value.free_symbols
+        or value.is_extended_real is False
+    ):
         return None
     return (value, True) if _approaches(transform, value, upper) else None
 
@@ -402,8 +457,12 @@ def _approaches(transform: LegendreTransform, value: Expr, upper: bool) -> bool:
         return False
     slack = Rational(1, 10 ** (_DIGITS - 8)) * (1 + abs(goal))
     left = [sign * goal - v for v in (first, second, third)]
-    return bool(left[0] >= left[1] - slack and left[1] >= left[2] - slack and left[2] >= -slack
-                and (left[2] < left[0] / 2 or left[0] <= slack))
+    return bool(
+        left[0] >= left[1] - slack
+        and left[1] >= left[2] - slack
+        and left[2] >= -slack
+        and (left[2] < left[0] / 2 or left[0] <= slack)
+    )
 
 
 # ---- inversion
@@ -413,7 +472,9 @@ def _inverts(transform: LegendreTransform, candidate: Expr, p: Symbol) -> bool:
     """Whether an expression in p takes f'(x) back to x at points all over the domain; f' is injective, so one can."""
     x, slope = transform.variable, transform.slope
     candidate = candidate.xreplace({p: transform.dual})
-    others = _sample((slope.free_symbols | candidate.free_symbols | transform.domain.free_symbols) - {x, transform.dual})
+    others = _sample(
+        (slope.free_symbols | candidate.free_symbols | transform.domain.free_symbols) - {x, transform.dual}
+    )
     domain = transform.domain.subs(others) if others else transform.domain
     for place in _points(domain):
         at = slope.subs(x, place).subs(others)
@@ -444,29 +505,115 @@ def _steps(transform: LegendreTransform) -> list[Step]:
     known = not _unknown(f)
     where = Domain(((x, domain), (u, domain)))
 
-    def step(label: str, claim: Any, rule: str, premises: tuple[str, ...], text: str, *hints: tuple[str, Any],
-             domain: Domain = where) -> Step:
-        return Step(f"legendre-{label}", claim, rule, tuple(f"legendre-{n}" for n in premises), domain, SOURCE, text, hints)
+    def step(
+        label: str,
+        claim: Any,
+        rule: str,
+        premises: tuple[str, ...],
+        text: str,
+        *hints: tuple[str, Any],
+        domain: Domain = where,
+    ) -> Step:
+        return Step(
+            f"legendre-{label}", claim, rule, tuple(f"legendre-{n}" for n in premises), domain, SOURCE, text, hints
+        )
 
+    place = Symbol("x_max", **_signs(domain))
     steps = [
-        step("convex", Gt(transform.curvature, 0), "positivity" if known else "assumption", (),
-             "strict convexity" if known else "the function is strictly convex"),
-        step("supremum", Eq(conjugate(slope_at), transform.supremum.subs(p, slope_at)), "definition", (),
-             "the conjugate at the slope that f has at u"),
-        step("value", Eq(conjugate(slope_at), value_at), "extremum", ("supremum", "convex"),
-             "the exponent is concave and stationary at x = u: the parametric form", ("zero", u), ("at", u)),
-        step("slope", Eq(Derivative(transform.value, x) / Derivative(transform.slope, x), x), "differentiate", ("convex",),
-             "df*/dp = x along the curve p = f'(x)"),
-        step("curvature", Eq(1 / Derivative(transform.slope, x), 1 / transform.curvature), "differentiate", ("convex",),
-             "d2f*/dp2 = dx/dp = 1/f''"),
-        step("dual-convex", Gt(1 / transform.curvature, 0), "positivity", ("convex",), "the conjugate is strictly convex"),
-        step("involution", Eq(x * transform.slope - transform.value, f), "identity", ("slope",),
-             "the conjugate of the conjugate, taken at its slope x, is f"),
-        step("gap-slope", Eq(Derivative(transform.gap(x, u), x), transform.slope - slope_at), "differentiate", (),
-             "f(x) + f*(p) - p x at p = f'(u) is stationary in x only at x = u, and convex"),
-        step("equality", Eq(Subs(transform.gap(x, u), x, u), 0), "identity", (), "where it vanishes"),
+        step(
+            "convex",
+            Gt(transform.curvature, 0, evaluate=False),
+            "positivity" if known else "assumption",
+            (),
+            "strict convexity" if known else "the function is strictly convex",
+        ),
+        step(
+            "concave",
+            Lt(-transform.curvature, 0, evaluate=False),
+            "positivity",
+            ("convex",),
+            "p x - f(x) is strictly concave in x",
+        ),
+        step("point", Eq(place, u), "definition", (), "the point with slope p = f'(u), where it is stationary"),
+        step(
+            "supremum",
+            Eq(conjugate(slope_at), transform.supremum.subs(p, slope_at)),
+            "definition",
+            (),
+            "the conjugate at that slope",
+        ),
+        step(
+            "value",
+            Eq(conjugate(slope_at), value_at),
+            "extremum",
+            ("supremum", "concave", "point"),
+            "concave and stationary at x = u: the parametric form",
+        ),
+        step(
+            "young",
+            Eq(Extremum(-transform.gap(x, u), x, domain, "max"), 0),
+            "extremum",
+            ("concave", "point"),
+            "Fenchel and Young: p x - f(x) - f*(p) <= 0, with equality at x = u only",
+        ),
+        step(
+            "slope",
+            Eq(Derivative(transform.value, x) / Derivative(transform.slope, x), x),
+            "differentiate",
+            ("convex",),
+            "df*/dp = x along the curve p = f'(x)",
+        ),
+        step(
+            "curvature",
+            Eq(Derivative(x, x, evaluate=False) / Derivative(transform.slope, x), 1 / transform.curvature),
+            "differentiate",
+            ("convex",),
+            "d2f*/dp2 = dx/dp = 1/f''",
+        ),
+        step(
+            "dual-convex",
+            Gt(1 / transform.curvature, 0, evaluate=False),
+            "positivity",
+            ("convex",),
+            "the conjugate is strictly convex",
+        ),
+        step(
+            "involution",
+            Eq(x * transform.slope - transform.value, f),
+            "identity",
+            (),
+            "the conjugate of the conjugate, at its slope x, is f",
+        ),
     ]
+    inverse, explicit, slopes = transform.inverse, transform.explicit, transform.slopes
+    if inverse is not None and explicit is not None and slopes is not None:
+        steps += _explicit_steps(transform, inverse, explicit, slopes, step)
     return steps
 
 
-_ = (Add, Ge, Mapping)
+def _explicit_steps(
+    transform: LegendreTransform, inverse: Expr, explicit: Expr, slopes: Interval, step: Callable[..., Step]
+) -> list[Step]:
+    """The explicit form: x(p) inverts the slope, and the conjugate obeys what the parametric form says."""
+    p = transform.dual
+    where = Domain(((p, slopes),))
+    at_inverse = transform.at(inverse)
+    return [
+        step("inverse", Eq(at_inverse[0], p), "identity", (), "the place as a function of the slope", domain=where),
+        step(
+            "explicit",
+            Eq(p * inverse - transform._put(transform.function, inverse), explicit),
+            "identity",
+            (),
+            "the conjugate as a function of the slope",
+            domain=where,
+        ),
+        step("explicit-slope", Eq(Derivative(explicit, p), inverse), "differentiate", (), "df*/dp = x", domain=where),
+        step(
+            "explicit-value",
+            Eq(explicit.subs(p, transform.slope), transform.value),
+            "identity",
+            (),
+            "explicit and parametric form agree",
+        ),
+    ]

@@ -1,7 +1,7 @@
 """The Marchenko-Pastur law: from the cavity equations of its resolvent to density, moments and transforms.
 
-C = F F^T / D with F an N x D matrix of independent N(0, 1), ratio = D / N kept fixed.  Everything is written through one
-quantity, the response V(b) in (0, 1): the mean posterior variance of a latent variable that is seen through F with
+C = F F^T / D with F an N x D matrix of independent N(0, 1), ratio = D / N kept fixed.  Everything is written through
+one quantity, the response V(b) in (0, 1): the mean posterior variance of a latent variable that is seen through F with
 precision b.  `derivation` reaches all formulas of this module from two cited equations for V, for ratios below, at and
 above 1; `SpectralLaw` holds the formulas.
 """
@@ -14,8 +14,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sympy import (
-    Add, And, Derivative, Dummy, Eq, Expr, Function, Ge, Gt, I, Interval, Le, Lt, Max, Piecewise, Rational, S, Subs, Symbol,
-    cancel, diff, expand, log, oo, pi, sqrt, together,
+    Add,
+    And,
+    Derivative,
+    Eq,
+    Expr,
+    Function,
+    Gt,
+    Interval,
+    Le,
+    Max,
+    Piecewise,
+    Rational,
+    S,
+    Subs,
+    Symbol,
+    cancel,
+    diff,
+    expand,
+    factorial,
+    log,
+    oo,
+    pi,
+    sqrt,
+    together,
 )
 
 from derive.core import DeriveError, Domain, Step, UniqueRoot
@@ -106,7 +128,9 @@ class SpectralLaw:
         if not (self.ratio - 1).is_positive:
             raise DeriveError(
                 f"<c^{k}> over the Marchenko-Pastur law of ratio {self.ratio} exists only for ratio > 1",
-                given=str(self.ratio), allowed="ratio > 1", nearest="moments of order >= 0",
+                given=str(self.ratio),
+                allowed="ratio > 1",
+                nearest="moments of order >= 0",
             )
         return _inverse_moment(-k, self.ratio)
 
@@ -252,8 +276,10 @@ class SpectralLaw:
     def _number(self) -> float:
         if not self.ratio.is_number:
             raise DeriveError(
-                f"numbers are asked of the Marchenko-Pastur law with ratio {self.ratio}", given=str(self.ratio),
-                allowed="a ratio that is a number", nearest="SpectralLaw(Rational(1, 2))",
+                f"numbers are asked of the Marchenko-Pastur law with ratio {self.ratio}",
+                given=str(self.ratio),
+                allowed="a ratio that is a number",
+                nearest="SpectralLaw(Rational(1, 2))",
             )
         return float(self.ratio)
 
@@ -321,3 +347,537 @@ def _inverse_moment(k: int, ratio: Expr) -> Expr:
         pairs = Add(*(found[i] * found[n - 1 - i] for i in range(n)))
         found.append(cancel(together((ratio * found[n - 1] + pairs) / (ratio - 1))))
     return found[k - 1]
+
+
+# ---- derivation
+
+#: any bounded spectrum; the derivation knows of it what the two cited equations say, and nothing else
+_ANY = Density(Function("mu", nonnegative=True)(C), C, 0, Symbol("c_max", positive=True))
+_X = Symbol("x", positive=True)
+_Y = Symbol("y", positive=True)
+_Z = Symbol("z", complex=True)
+_G = Symbol("g")
+_Q = Symbol("q", positive=True)
+_DENSITY = Function("rho", real=True)
+_STIELTJES = Function("g")
+_RESOLVENT = Function("eta", positive=True)
+_RUNNING = Function("V", positive=True)
+
+
+def _mean(body: Expr) -> Expr:
+    return SpectralAverage(body, C, _ANY)
+
+
+def derivation(ratio: Expr = ALPHA_D) -> Derivation:
+    """The Marchenko-Pastur law from two cited equations for its response, for any ratio > 0.
+
+    Args: ratio (a positive symbol or number; parts that hold on one side of ratio 1 are left out where a number says
+    that they do not apply).
+
+    The spectrum stands as an undefined law until the end: no closed form of an average is looked up on the way.
+
+    Labels: "mp-trace", "mp-cavity" (the cited equations), "mp-root" (V is the only root in (0, 1)), "mp-loss",
+    "mp-resolvent", "mp-stieltjes", "mp-discriminant", "mp-density", "mp-atom-*", "mp-moment-*", "mp-shannon",
+    "mp-tulino-verdu", "mp-square-loss"; the steps "mp-node-*" say that the nodes' closed forms are what was derived.
+    """
+    law = SpectralLaw(ratio)
+    domain = Domain(((B, _HALF_LINE), (RESPONSE, Interval.open(0, 1))))
+    if law.ratio.is_Symbol:
+        domain = domain | Domain(((law.ratio, _HALF_LINE),))
+    parts = (_response_steps, _stieltjes_steps, _density_steps, _atom_steps, _moment_steps, _shannon_steps, _node_steps)
+    steps = tuple(step for part in parts for step in part(law, domain))
+    return Derivation("marchenko-pastur", f"The Marchenko-Pastur law at ratio {law.ratio}", steps)
+
+
+_HALF_LINE = Interval.open(0, oo)
+
+
+def _step(label: str, claim: Any, rule: str, premises: str, domain: Domain, text: str, *hints: tuple[str, Any]) -> Step:
+    needed = tuple(f"mp-{name}" for name in premises.split())
+    return Step(f"mp-{label}", claim, rule, needed, domain, SOURCE, text, hints)
+
+
+def _response_steps(law: SpectralLaw, domain: Domain) -> tuple[Step, ...]:
+    """From the cited equations to V(b) and the averages of poles."""
+    r, V, W = law.ratio, RESPONSE, law.response(B)
+    loss, resolvent = _mean(B * C / (1 + B * C)), _mean(1 / (1 + B * C))
+    square = _mean(C / (1 + B * C) ** 2)
+    running = _RUNNING(B)
+    in_b, in_v = (diff(law.response_polynomial(V, B), s) for s in (B, V))
+    return (
+        _step(
+            "matrix",
+            "C = F F^T / D, F an N x D matrix of independent N(0, 1), N and D large at D/N = ratio; its "
+            "spectrum is self-averaging.  V = Tr (1 + b F^T F / D)^-1 / D.",
+            "assumption",
+            "",
+            domain,
+            "what the law is the limit of",
+        ),
+        _step(
+            "trace",
+            Eq(loss, r * (1 - V)),
+            "theorem",
+            "matrix",
+            domain,
+            "F F^T and F^T F have the same non-zero eigenvalues: both sides are Tr b C (1 + b C)^-1 / N",
+        ),
+        _step(
+            "cavity",
+            Eq(loss, B * V / (1 + B * V)),
+            "theorem",
+            "matrix",
+            domain,
+            "Marchenko and Pastur: one row of F sees the others through V only (Sherman-Morrison)",
+        ),
+        _step(
+            "closed",
+            Eq(B * V / (1 + B * V), r * (1 - V)),
+            "rearrange",
+            "trace cavity",
+            domain,
+            "the self-consistent equation of the response",
+        ),
+        _step(
+            "root",
+            UniqueRoot(r * (1 - V) - B * V / (1 + B * V), V, Interval.open(0, 1), -1),
+            "monotone-root",
+            "",
+            domain,
+            "it falls strictly, from ratio at V = 0 to -b/(1 + b) at V = 1: one root",
+        ),
+        _step(
+            "quadratic", Eq(law.response_polynomial(V, B), 0), "rearrange", "closed", domain, "the same as a polynomial"
+        ),
+        _step(
+            "explicit",
+            Eq(V, law.response_explicit(B)),
+            "solve",
+            "quadratic",
+            domain,
+            "the positive root: the product of the two is -1/b",
+        ),
+        _step("response", Eq(V, W), "definition", "root quadratic", domain, "the name of that root"),
+        _step(
+            "implicit",
+            Eq(
+                Derivative(law.response_polynomial(running, B), B),
+                in_b.subs(V, running) + in_v.subs(V, running) * Derivative(running, B),
+            ),
+            "differentiate",
+            "",
+            domain,
+            "the polynomial differentiated along V(b)",
+        ),
+        _step(
+            "response-slope",
+            Eq(in_b.subs(V, W) + in_v.subs(V, W) * law.response_slope(B), 0),
+            "identity",
+            "",
+            domain,
+            "the slope of the response makes it vanish",
+        ),
+        _step(
+            "loss",
+            Eq(loss, law.loss(B)),
+            "substitute",
+            "trace",
+            domain,
+            "the response in the first equation",
+            ("symbol", V),
+            ("value", W),
+        ),
+        _step(
+            "loss-pole",
+            Eq(loss, B * W / (1 + B * W)),
+            "substitute",
+            "cavity",
+            domain,
+            "and in the second",
+            ("symbol", V),
+            ("value", W),
+        ),
+        _step("pole", Eq(_mean(C / (1 + B * C)), W / (1 + B * W)), "rearrange", "loss-pole", domain, "divided by b"),
+        _step("complement", Eq(resolvent, 1 - loss), "identity", "", domain, "averages are linear"),
+        _step(
+            "resolvent",
+            Eq(resolvent, law.resolvent(B)),
+            "identity",
+            "complement loss-pole",
+            domain,
+            "the resolvent on the negative axis",
+        ),
+        _step("eta", Eq(_RESOLVENT(B), resolvent), "definition", "", domain, "its name"),
+        _step("eta-value", Eq(_RESOLVENT(B), law.resolvent(B)), "identity", "eta resolvent", domain, "its value"),
+        _step(
+            "eta-slope",
+            Eq(Derivative(_RESOLVENT(B), B), -square),
+            "differentiate",
+            "eta",
+            domain,
+            "its slope is an average of a pole of second order",
+        ),
+        _step(
+            "eta-value-slope",
+            Eq(Derivative(_RESOLVENT(B), B), -law.square_loss(B)),
+            "differentiate",
+            "eta-value",
+            domain,
+            "and is known",
+        ),
+        _step(
+            "square-loss",
+            Eq(square, law.square_loss(B)),
+            "rearrange",
+            "eta-slope eta-value-slope",
+            domain,
+            "the pole of second order",
+        ),
+    )
+
+
+def _stieltjes_steps(law: SpectralLaw, domain: Domain) -> tuple[Step, ...]:
+    """The transform on the negative axis, where a sign picks the root, then off the bulk."""
+    r, y = law.ratio, _Y
+    shift = 1 - r - r * y
+    root = (shift + sqrt(shift**2 + 4 * r * y)) / (2 * y)
+    split = (shift + r * sqrt(y + law.lower) * sqrt(y + law.upper)) / (2 * y)
+    imaginary = y / ((C - _X) ** 2 + y**2)
+    axis = domain | Domain(((y, _HALF_LINE),))
+    plane = axis | Domain(((_X, Interval(-oo, oo)), (C, Interval(0, oo))))
+    return (
+        _step(
+            "axis",
+            Eq(_STIELTJES(-1 / B), _mean(1 / (C + 1 / B))),
+            "definition",
+            "matrix",
+            domain,
+            "the Stieltjes transform g(z) = <1/(c - z)> on the negative axis, z = -1/b",
+        ),
+        _step(
+            "axis-mean",
+            Eq(_mean(1 / (C + 1 / B)), B * _mean(1 / (1 + B * C))),
+            "identity",
+            "",
+            domain,
+            "b 1/(1 + bc) = 1/(c + 1/b)",
+        ),
+        _step(
+            "axis-value",
+            Eq(_STIELTJES(-1 / B), B * law.resolvent(B)),
+            "identity",
+            "axis axis-mean resolvent",
+            domain,
+            "in terms of the response",
+        ),
+        _step(
+            "axis-quadratic",
+            Eq(law.stieltjes_polynomial(B * law.resolvent(B), -1 / B), 0),
+            "identity",
+            "",
+            domain,
+            "it is a root of z g^2 + (ratio z + 1 - ratio) g + ratio",
+        ),
+        _step(
+            "axis-equation",
+            Eq(law.stieltjes_polynomial(_STIELTJES(-1 / B), -1 / B), 0),
+            "identity",
+            "axis-value",
+            domain,
+            "which is the equation of g",
+        ),
+        _step(
+            "axis-moved",
+            Eq(law.stieltjes_polynomial(_STIELTJES(-y), -y), 0),
+            "substitute",
+            "axis-equation",
+            axis,
+            "at z = -y",
+            ("symbol", B),
+            ("value", 1 / y),
+        ),
+        _step(
+            "axis-name",
+            Eq(_STIELTJES(-y), _Q),
+            "definition",
+            "axis",
+            axis,
+            "q stands for g(-y) > 0, the average of the positive 1/(c + y)",
+        ),
+        _step(
+            "axis-polynomial",
+            Eq(law.stieltjes_polynomial(_Q, -y), 0),
+            "rearrange",
+            "axis-moved axis-name",
+            axis,
+            "a quadratic for q",
+        ),
+        _step(
+            "axis-root",
+            Eq(_Q, root),
+            "solve",
+            "axis-polynomial",
+            axis,
+            "g > 0 there, and the product of the two roots is negative: the positive one",
+        ),
+        _step(
+            "axis-edges",
+            Eq(shift**2 + 4 * r * y, r**2 * (y + law.lower) * (y + law.upper)),
+            "identity",
+            "",
+            axis,
+            "the discriminant in factors",
+        ),
+        _step("axis-split", Eq(_Q, split), "identity", "axis-root axis-edges", axis, "in separate square roots"),
+        _step(
+            "stieltjes",
+            Eq(_STIELTJES(_Z), law.stieltjes(_Z)),
+            "theorem",
+            "axis-split",
+            domain,
+            "both sides are analytic off the bulk and the origin and agree on the negative axis, hence everywhere",
+        ),
+        _step(
+            "herglotz",
+            Gt(imaginary, 0),
+            "positivity",
+            "",
+            plane,
+            "Im 1/(c - z) for z = x + iy: Im g > 0 in the upper half plane",
+        ),
+        _step(
+            "infinity",
+            Le(C / (C + y), C / y),
+            "positivity",
+            "",
+            plane,
+            "|1 - y g(-y)| = <c/(c + y)> <= <c>/y: g ~ -1/z at infinity",
+        ),
+    )
+
+
+def _density_steps(law: SpectralLaw, domain: Domain) -> tuple[Step, ...]:
+    """Edges and density of the bulk."""
+    r, x = law.ratio, _X
+    shift = r * x + 1 - r
+    real, height = -shift / (2 * x), r * sqrt((law.upper - x) * (x - law.lower)) / (2 * x)
+    line = domain | Domain(((x, _HALF_LINE),))
+    bulk = domain | Domain(((x, Interval.open(law.lower, law.upper)),))
+    return (
+        _step(
+            "discriminant",
+            Eq(shift**2 - 4 * r * x, r**2 * (x - law.lower) * (x - law.upper)),
+            "identity",
+            "",
+            line,
+            "the discriminant of the quadratic vanishes at the edges and is negative between them",
+        ),
+        _step("edges", Gt(law.upper - law.lower, 0), "positivity", "", domain, "the bulk is an interval"),
+        _step(
+            "conjugate-roots",
+            Eq(x * ((_G - real) ** 2 + height**2), law.stieltjes_polynomial(_G, x)),
+            "identity",
+            "",
+            bulk,
+            "between them the two roots are complex conjugates",
+        ),
+        _step("height", Gt(height, 0), "positivity", "", bulk, "the one with positive imaginary part is g(x + i0)"),
+        _step(
+            "inversion",
+            Eq(_DENSITY(x), _Q / pi),
+            "theorem",
+            "matrix",
+            line,
+            "Stieltjes and Perron: the density is Im g(x + i0)/pi; q stands for Im g",
+        ),
+        _step(
+            "density",
+            Eq(_DENSITY(x), law.bulk(x)),
+            "substitute",
+            "inversion height",
+            bulk,
+            "the density of the bulk",
+            ("symbol", _Q),
+            ("value", height),
+        ),
+    )
+
+
+def _atom_steps(law: SpectralLaw, domain: Domain) -> tuple[Step, ...]:
+    """The weight of zero is <1/(1 + bc)> at b = oo; its distance from there is squeezed by a constant over b."""
+    r, W = law.ratio, law.response(B)
+    eta = law.resolvent(B)
+
+    def side(low: Expr, high: Expr) -> Domain | None:
+        if r.is_Symbol:
+            return domain | Domain(((r, Interval.open(low, high)),))
+        return domain if (r - low).is_extended_positive and (high - r).is_extended_positive else None
+
+    below, above = side(S.Zero, S.One), side(S.One, oo)
+    steps: list[Step] = []
+    if below is not None:
+        excess, bound = r * W, r**2 / (B * (1 - r))
+        left = r**2 * W * (1 + B * W) / (B * (1 - r))
+        steps += [
+            _step(
+                "atom-below", Eq(eta, 1 - r + excess), "identity", "", below, "for ratio < 1: what exceeds 1 - ratio"
+            ),
+            _step(
+                "atom-below-room", Eq(bound - excess, left), "identity", "", below, "and how far it is from its bound"
+            ),
+            _step(
+                "atom-below-bound",
+                Gt(left, 0),
+                "positivity",
+                "",
+                below,
+                "0 < <1/(1 + bc)> - (1 - ratio) < ratio^2/(b (1 - ratio)): the atom has weight 1 - ratio",
+            ),
+        ]
+    if (r - 1).is_zero or r.is_Symbol:
+        V = law.response(B).subs(r, 1)
+        steps += [
+            _step(
+                "atom-at-room", Eq(1 / B - V**2, V / B), "identity", "", domain, "for ratio 1, where <1/(1 + bc)> = V"
+            ),
+            _step(
+                "atom-at-bound", Gt(V / B, 0), "positivity", "", domain, "0 < <1/(1 + bc)>^2 < 1/b: there is no atom"
+            ),
+        ]
+    if above is not None:
+        bound, left = r / (B * (r - 1)), r / (B * (r - 1) * W * (1 + B * W))
+        steps += [
+            _step("atom-above-room", Eq(bound - eta, left), "identity", "", above, "for ratio > 1"),
+            _step(
+                "atom-above-bound",
+                Gt(left, 0),
+                "positivity",
+                "",
+                above,
+                "0 < <1/(1 + bc)> < ratio/(b (ratio - 1)): there is no atom",
+            ),
+        ]
+    return tuple(steps)
+
+
+def _moment_steps(law: SpectralLaw, domain: Domain) -> tuple[Step, ...]:
+    """Moments from <1/(1 + bc)>, the sum of (-b)^k <c^k>."""
+    eta = law.resolvent(B)
+    steps = [
+        _step(
+            "moment-recursion",
+            Eq(eta, 1 - B * eta * (1 - (1 - eta) / law.ratio)),
+            "identity",
+            "resolvent",
+            domain,
+            "compare powers of b: a recursion for the moments of any order",
+        ),
+    ]
+    for k in range(1, 5):
+        series = Rational((-1) ** k, factorial(k)) * Subs(Derivative(eta, (B, k)), B, 0)
+        steps.append(
+            _step(
+                f"moment-{k}",
+                Eq(series, law.moment(k)),
+                "differentiate",
+                "resolvent",
+                domain,
+                f"<c^{k}>, from the slopes at b = 0",
+            )
+        )
+    return tuple(steps)
+
+
+def _shannon_steps(law: SpectralLaw, domain: Domain) -> tuple[Step, ...]:
+    """The Shannon transform by integrating the pole, and its form in square roots."""
+    r, V, W = law.ratio, RESPONSE, law.response(B)
+    transform, closed = _mean(log(1 + B * C)), law.shannon(B)
+    h = B * (1 - W)
+    in_h = r * log(1 + B / r - h) + log(1 + B - h) - r * h / B
+    return (
+        _step(
+            "shannon-slope",
+            Eq(Derivative(transform, B), _mean(C / (1 + B * C))),
+            "differentiate",
+            "",
+            domain,
+            "the slope of the Shannon transform is the pole",
+        ),
+        _step(
+            "shannon-candidate",
+            Eq(Derivative(closed, B), W / (1 + B * W)),
+            "differentiate",
+            "",
+            domain,
+            "and this function of the response has that slope",
+        ),
+        _step("shannon-zero", Eq(Subs(transform - closed, B, 0), 0), "identity", "", domain, "both vanish at b = 0"),
+        _step(
+            "shannon",
+            Eq(transform, closed),
+            "primitive",
+            "pole shannon-slope shannon-candidate shannon-zero",
+            domain,
+            "hence they are the same",
+            ("symbol", B),
+            ("at", S.Zero),
+        ),
+        _step("reciprocal", Eq(1 / W, 1 + B / r - h), "identity", "", domain, "with h = b (1 - V)"),
+        _step("shannon-spread", Eq(closed, in_h), "identity", "", domain, "the transform through h"),
+        _step(
+            "response-edges",
+            Eq(law._linear(B) ** 2 + 4 * r**2 * B, r**2 * (1 + B * law.lower) * (1 + B * law.upper)),
+            "identity",
+            "",
+            domain,
+            "the discriminant of the response in terms of the edges",
+        ),
+        _step(
+            "spread",
+            Eq(V, 1 - law.spread(B) / B),
+            "identity",
+            "explicit response-edges",
+            domain,
+            "h in terms of the edges",
+        ),
+        _step(
+            "spread-response",
+            Eq(W, 1 - law.spread(B) / B),
+            "substitute",
+            "spread",
+            domain,
+            "for the response itself",
+            ("symbol", V),
+            ("value", W),
+        ),
+        _step(
+            "tulino-verdu",
+            Eq(transform, law.shannon_explicit(B)),
+            "identity",
+            "shannon shannon-spread spread-response",
+            domain,
+            "Tulino and Verdu: the Shannon transform in square roots",
+        ),
+    )
+
+
+def _node_steps(law: SpectralLaw, domain: Domain) -> tuple[Step, ...]:
+    """What the nodes answer over the law itself, against what was derived here."""
+    pairs = (
+        ("loss", B * C / (1 + B * C), law.loss(B)),
+        ("resolvent", 1 / (1 + B * C), law.resolvent(B)),
+        ("square-loss", C / (1 + B * C) ** 2, law.square_loss(B)),
+        ("shannon", log(1 + B * C), law.shannon(B)),
+        ("moment-4", C**4, law.moment(4)),
+    )
+    return tuple(
+        _step(
+            f"node-{name}",
+            Eq(law.average(body), value),
+            "evaluate",
+            name,
+            domain,
+            "averages over the law evaluate to what was derived",
+        )
+        for name, body, value in pairs
+    )
