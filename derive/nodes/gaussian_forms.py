@@ -65,8 +65,8 @@ def _erf_moments(a: Expr, b: Expr, count: int) -> list[Expr]:
     return moments
 
 
-def _mean_of(one: Product, polynomial: Expr, x: Symbol) -> tuple[Expr, list[Boolean]]:
-    """The average of a product with the given (expanded) polynomial, and its conditions.
+def _mean_of(one: Product, coefficients: Sequence[Expr], x: Symbol) -> tuple[Expr, list[Boolean]]:
+    """The average of a product with a polynomial of the given coefficients, and its conditions.
 
     Raises: NotClosed, DivergentAverage.
     """
@@ -77,17 +77,16 @@ def _mean_of(one: Product, polynomial: Expr, x: Symbol) -> tuple[Expr, list[Bool
     if width.is_nonpositive:
         if one.special:
             raise NotClosed
+        polynomial = Add(*(c * x**n for n, c in enumerate(coefficients)))
         raise DivergentAverage(
-            f"E[{_named(polynomial * exp(one.q1 * x + one.q2 * x**2), x)}] over a standard normal x diverges: "
+            f"E[{_named(polynomial * exp(one.q0 + one.q1 * x + one.q2 * x**2), x)}] over a standard normal x diverges: "
             f"the coefficient of x^2 in the exponent is {one.q2}, it must be below 1/2",
             StrictLessThan(one.q2, S.Half, evaluate=False),
         )
-    if not width.is_positive:
+    if not (width.is_positive or (width.is_rational_function() and width.factor().is_positive)):
         conditions.append((re(width) if width.is_real is False else width) > 0)
-    front = exp(one.q1**2 / (2 * width)) / sqrt(width)
+    front = exp(one.q0 + one.q1**2 / (2 * width)) / sqrt(width)
     centre, scale = one.q1 / width, 1 / sqrt(width)
-    coefficients = coefficients_in(polynomial.subs(x, centre + scale * x), x)
-    assert coefficients is not None
     count = len(coefficients) - 1
 
     def moved(line: Line) -> Line:
@@ -96,7 +95,11 @@ def _mean_of(one: Product, polynomial: Expr, x: Symbol) -> tuple[Expr, list[Bool
     if one.step is not None and not one.step[1].is_nonzero:
         conditions.append(Ne(one.step[1], 0))
     moments = _moments(None if one.step is None else moved(one.step), [moved(e) for e in one.erfs], count)
-    return front * Add(*(c * m for c, m in zip(coefficients, moments, strict=True))), conditions
+    terms = [
+        c * comb(n, k) * centre ** (n - k) * scale**k * moments[k]
+        for n, c in enumerate(coefficients) for k in range(n + 1) if moments[k] != 0 and c != 0
+    ]
+    return front * Add(*terms), conditions
 
 
 def _moments(step: Line | None, erfs: Sequence[Line], count: int) -> list[Expr]:
@@ -170,12 +173,12 @@ class _Known:
             groups: Groups = {}
             for number, one in self.pieces:
                 if number not in self.left:
-                    key = Product(S.One, one.q1, one.q2, one.step, one.erfs)
+                    key = Product(S.One, one.q0, one.q1, one.q2, one.step, one.erfs)
                     total, members = groups.get(key, (S.Zero, set()))
                     groups[key] = total + one.polynomial, members | {number}
             values, conditions, failed = [], [], set()
             for key, (total, members) in _one_sided(groups).items():
-                found = self._group(key, total.expand(), members)
+                found = self._group(key, total, members)
                 if found is None:
                     failed |= members
                 else:
@@ -187,11 +190,13 @@ class _Known:
             self.left |= failed
 
     def _group(self, key: Product, polynomial: Expr, members: set[int]) -> tuple[Expr, list[Boolean]] | None:
-        if polynomial == 0:
+        coefficients = coefficients_in(polynomial, self.x)
+        assert coefficients is not None
+        if coefficients == [0] or not any(c.expand() != 0 for c in coefficients):
             return S.Zero, []
         if (key, polynomial) not in self._cache:
             try:
-                self._cache[key, polynomial] = _mean_of(key, polynomial, self.x)
+                self._cache[key, polynomial] = _mean_of(key, coefficients, self.x)
             except NotClosed:
                 return None
             except DivergentAverage as error:

@@ -99,10 +99,21 @@ def _subquadratic(expr: Expr, x: Symbol) -> bool:
     if isinstance(expr, Add):
         return all(_subquadratic(a, x) for a in expr.args)
     if isinstance(expr, Mul):
-        constant, rest = expr.as_independent(x, as_Add=False)
-        return constant != 1 and _subquadratic(rest, x)
+        growing = [a for a in expr.args if not _bounded(a, x)]
+        return len(growing) < 2 and all(_subquadratic(a, x) for a in growing)
     if isinstance(expr, (log_cosh, softplus, Abs)):
         return bool(expr.args[0].is_real) and _subquadratic(expr.args[0], x)
+    return _bounded(expr, x)
+
+
+def _bounded(expr: Expr, x: Symbol) -> bool:
+    """Whether an expression is bounded on the real line (a sufficient test)."""
+    if x not in expr.free_symbols:
+        return True
+    if isinstance(expr, (Add, Mul)):
+        return all(_bounded(a, x) for a in expr.args)
+    if isinstance(expr, Pow):
+        return bool(expr.exp.is_Integer and expr.exp > 0) and _bounded(expr.base, x)
     return isinstance(expr, _BOUNDED) and bool(expr.args[0].is_real)
 
 

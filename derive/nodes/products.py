@@ -23,8 +23,6 @@ from sympy import (
     Min,
     Mul,
     Piecewise,
-    Poly,
-    PolynomialError,
     Pow,
     S,
     Symbol,
@@ -46,6 +44,7 @@ from derive.nodes.functions import erfcx
 __all__ = ["Line", "NotClosed", "Product", "coefficients_in", "delta_factor", "linear", "products_of", "spread"]
 
 MAX_TERMS = 4000  # products into which one body may be spread
+MAX_DEGREE = 400  # of a polynomial
 
 Line = tuple[Expr, Expr]  # (a, b) of a + b x
 KINKS = (Abs, sign, Heaviside, Max, Min, Piecewise)
@@ -56,15 +55,54 @@ class NotClosed(Exception):
 
 
 def coefficients_in(expr: Expr, x: Symbol) -> list[Expr] | None:
-    """Coefficients of a polynomial in x, lowest first; None where it is not one."""
+    """Coefficients of a polynomial in x, lowest first, without leading zeros; None where it is not a polynomial.
+
+    Factors without x are left as they are, so that nothing is expanded that need not be.
+
+    >>> from sympy.abc import a, x
+    >>> coefficients_in((x + 1) * (x - 1) / (a + 1)**2, x)
+    [-1/(a + 1)**2, 0, (a + 1)**(-2)]
+    """
+    found = _polynomial(expr, x)
+    if found is None:
+        return None
+    while len(found) > 1 and (found[-1] == 0 or (isinstance(found[-1], Add) and found[-1].expand() == 0)):
+        found.pop()
+    return found
+
+
+def _polynomial(expr: Expr, x: Symbol) -> list[Expr] | None:
     if x not in expr.free_symbols:
         return [expr]
-    if not expr.is_polynomial(x):
-        return None
-    try:
-        return list(reversed(Poly(expr, x).all_coeffs()))
-    except PolynomialError:
-        return None
+    if expr == x:
+        return [S.Zero, S.One]
+    if isinstance(expr, Add):
+        parts = [_polynomial(a, x) for a in expr.args]
+        known = [p for p in parts if p is not None]
+        if len(known) < len(parts):
+            return None
+        return [Add(*(p[n] for p in known if n < len(p))) for n in range(max(map(len, known)))]
+    if isinstance(expr, Mul):
+        constant, factor = expr.as_independent(x, as_Add=False)
+        parts = [_polynomial(a, x) for a in Mul.make_args(factor)]
+        return _product([[constant], *parts])
+    if isinstance(expr, Pow) and expr.exp.is_Integer and 0 < expr.exp <= MAX_DEGREE:
+        return _product([_polynomial(expr.base, x)] * int(expr.exp))
+    return None
+
+
+def _product(factors: list[list[Expr] | None]) -> list[Expr] | None:
+    total: list[Expr] = [S.One]
+    for factor in factors:
+        if factor is None or len(total) + len(factor) > MAX_DEGREE:
+            return None
+        terms: list[list[Expr]] = [[] for _ in range(len(total) + len(factor) - 1)]
+        for n, one in enumerate(total):
+            for m, two in enumerate(factor):
+                if one != 0 and two != 0:
+                    terms[n + m].append(one * two)
+        total = [Add(*t) for t in terms]
+    return total
 
 
 def linear(expr: Expr, x: Symbol) -> Line | None:
@@ -219,9 +257,10 @@ def _exponential(expr: Expr, x: Symbol) -> Expr:
 
 @dataclass(frozen=True)
 class Product:
-    """polynomial * exp(q1 x + q2 x^2) * [Heaviside(step)] * erf(...)...; constants are in the polynomial."""
+    """polynomial * exp(q0 + q1 x + q2 x^2) * [Heaviside(step)] * erf(...)...; other constants are in the polynomial."""
 
     polynomial: Expr
+    q0: Expr
     q1: Expr
     q2: Expr
     step: Line | None
@@ -244,23 +283,24 @@ def products_of(term: Expr, x: Symbol) -> list[Product]:
         if not signed:
             continue
         for piece in spread(_outside_functions(smooth, x, _exponential), x):
-            polynomial, q1, q2, erfs = _read(piece, x)
-            found.extend(Product(weight * polynomial, q1, q2, step, erfs) for weight, step in signed)
+            polynomial, exponent, erfs = _read(piece, x)
+            found.extend(Product(weight * polynomial, *exponent, step, erfs) for weight, step in signed)
             if len(found) > MAX_TERMS:
                 raise NotClosed
     return found
 
 
-def _read(term: Expr, x: Symbol) -> tuple[Expr, Expr, Expr, tuple[Line, ...]]:
+def _read(term: Expr, x: Symbol) -> tuple[Expr, tuple[Expr, Expr, Expr], tuple[Line, ...]]:
+    """Polynomial, coefficients of the exponent and error functions of one product."""
     polynomial: Expr = S.One
     exponent: Expr = S.Zero
     erfs: list[Line] = []
     for factor in Mul.make_args(term):
         base, power = factor.as_base_exp()
-        if factor.is_polynomial(x):
-            polynomial *= factor
-        elif isinstance(factor, exp):
+        if isinstance(factor, exp):
             exponent += factor.args[0]
+        elif factor.is_polynomial(x):
+            polynomial *= factor
         elif isinstance(base, exp) and power.is_integer and x not in power.free_symbols:
             exponent += power * base.args[0]
         elif isinstance(base, erf) and power.is_Integer and power > 0 and (line := linear(base.args[0], x)):
@@ -271,7 +311,12 @@ def _read(term: Expr, x: Symbol) -> tuple[Expr, Expr, Expr, tuple[Line, ...]]:
     if quadratic is None or len(quadratic) > 3:
         raise NotClosed
     q0, q1, q2 = (*quadratic, S.Zero, S.Zero)[:3]
-    return polynomial * exp(q0), q1, q2, tuple(erfs)
+    return polynomial, (q0, _tidy(q1), _tidy(q2)), tuple(erfs)
+
+
+def _tidy(coefficient: Expr) -> Expr:
+    """One form for equal coefficients, in which signs are easy to see."""
+    return coefficient.cancel() if not coefficient.is_Atom and coefficient.is_rational_function() else coefficient
 
 
 def _one_step(steps: tuple[Line, ...]) -> list[tuple[int, Line | None]]:
@@ -295,7 +340,7 @@ def _one_step(steps: tuple[Line, ...]) -> list[tuple[int, Line | None]]:
     assert lower is not None
     if upper is None:
         return [(1, lower)]
-    width = lower[0] / abs(lower[1]) + upper[0] / abs(upper[1])  # of the interval between the joints
+    width = (lower[0] / abs(lower[1]) + upper[0] / abs(upper[1])).expand()  # of the interval between the joints
     if width.is_nonpositive:
         return []
     if not width.is_positive:
@@ -305,7 +350,7 @@ def _one_step(steps: tuple[Line, ...]) -> list[tuple[int, Line | None]]:
 
 def _tighter(one: Line, two: Line) -> Line:
     """The step of two equally oriented ones that is the product of both."""
-    gap = two[0] / abs(two[1]) - one[0] / abs(one[1])
+    gap = (two[0] / abs(two[1]) - one[0] / abs(one[1])).expand()
     if gap.is_nonnegative:
         return one
     if gap.is_nonpositive:
