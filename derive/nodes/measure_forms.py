@@ -54,7 +54,9 @@ def measure_closed_form(body: Expr, x: Symbol, law: Law, node: Any = MeasureAver
     terms integrated one by one, each within a time box; terms that are not found stay nodes.
     """
     if isinstance(law, Normal):
-        return GaussianAverage(body, x).doit(), true
+        normal = GaussianAverage(body, x)
+        value, condition = normal.closed_form() if isinstance(normal, GaussianAverage) else (normal, true)
+        return (normal if value is None else value), condition
     if isinstance(law, Noisy):
         split = noise_split(body, x, law)
         return split.doit(), true

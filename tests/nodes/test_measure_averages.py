@@ -105,6 +105,8 @@ def test_noise_is_a_gaussian_average_inside():
 
 def test_normal_is_gaussian():
     assert MeasureAverage(tanh(x) ** 2, x, Normal()).doit() == GaussianAverage(tanh(x) ** 2, x)
+    assert MeasureAverage(exp(k * x**2), x, Normal()).convergence() == (1 - 2 * k > 0)
+    assert MeasureAverage(exp(p * x), x, Normal()).doit() == exp(p**2 / 2)
 
 
 def test_log_averages():
