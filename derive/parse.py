@@ -92,7 +92,7 @@ def nearest_name(given: str, allowed: Sequence[str]) -> str | None:
     """
     given = given[:64]
     by_folded = {name.lower(): name for name in allowed}
-    found = difflib.get_close_matches(given.lower(), list(by_folded), n=1, cutoff=0.5)
+    found = difflib.get_close_matches(given.lower(), list(by_folded), n=1, cutoff=0.6)
     return by_folded[found[0]] if found else None
 
 

@@ -30,11 +30,11 @@ def _refuse(error: dict[str, Any], as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(error))
         return 2
-    line = " ".join(str(error["error"]).split())
-    if error["allowed"] and "allowed" not in line and error["allowed"] not in line:
-        line += f"; allowed: {error['allowed']}"
-    if error["nearest"] and error["nearest"] not in line:
+    line = " ".join(str(error["error"]).split()).rstrip(".")
+    if error["nearest"] and "did you mean" not in line and "nearest: " not in line:
         line += f"; did you mean {error['nearest']!r}?"
+    if error["allowed"] and "allowed: " not in line:
+        line += f"; allowed: {error['allowed']}"
     click.echo(f"error: {line}", err=True)
     return 2
 
@@ -46,6 +46,12 @@ def _click_error(error: click.ClickException) -> dict[str, Any]:
         given = " ".join(given)
     message = error.format_message().split(" Did you mean")[0].split(" (Possible options")[0]
     return {"error": message, "given": str(given), "allowed": "see derive --help", "nearest": near[0] if near else None}
+
+
+def _is_mistake(error: ValueError) -> bool:
+    """Whether an error is the user's; asked without importing what was not needed so far."""
+    core = sys.modules.get("derive.core")
+    return core is not None and isinstance(error, core.DeriveError)
 
 
 class Cli(click.Group):
@@ -81,16 +87,16 @@ class Cli(click.Group):
         return status
 
     def _run(self, arguments: list[str], prog_name: str, extra: Mapping[str, Any]) -> int:
-        from derive.core import DeriveError
-
         as_json = "--json" in arguments
         try:
             try:
                 status = super().main(arguments, prog_name, standalone_mode=False, **extra)
                 sys.stdout.flush()
                 return int(status or 0)
-            except DeriveError as error:
-                said = {"error": str(error), "given": error.given, "allowed": error.allowed, "nearest": error.nearest}
+            except ValueError as error:
+                if not _is_mistake(error):
+                    raise
+                said = {"error": str(error), "given": error.given, "allowed": error.allowed, "nearest": error.nearest}  # type: ignore[attr-defined]
                 return _refuse(said, as_json)
             except click.exceptions.NoArgsIsHelpError as error:
                 click.echo(error.ctx.get_help() if error.ctx else error.format_message())
