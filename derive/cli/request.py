@@ -197,12 +197,13 @@ class Request:
 
     def arguments(self) -> dict[str, np.ndarray]:
         """What the solver is given: parameter name -> array, finite sizes turned into exponents."""
-        guard = None if self.digits is None else self.digits
-        arrays = {k.name: self.on_grid(k, k.numbers(guard)) for k in self.axes}
+        import numpy as np
+
+        arrays = {k.name: self.on_grid(k, k.numbers(self.digits)) for k in self.axes}
         if "P" in arrays:
-            arrays["alpha"] = arrays.pop("P") / arrays["N"]
+            arrays["alpha"] = np.asarray(arrays.pop("P") / arrays["N"])
         if "D" in arrays:
-            arrays["alpha_D"] = arrays.pop("D") / arrays["N"]
+            arrays["alpha_D"] = np.asarray(arrays.pop("D") / arrays["N"])
         arrays.pop("N", None)
         return arrays
 
