@@ -880,20 +880,19 @@ def _values(body: _Body, env: Env, x: mpf) -> list[Number]:
 
 
 def _over_atoms(c: _Compiler, law: Atoms, var: sp.Symbol, factors: Sequence[Any], g: Any) -> Integral:
-    points, weights = [c.closure(p) for p in law.points], [c.closure(w) for w in law.weights]
-    with c.scope(var) as scope:
-        body = _body(c, var, factors, g, scope, ())
+    """Sums; the points are put in symbolically, so that a difference from a point cancels exactly."""
+    weights = [c.closure(w) for w in law.weights]
+    rows = [[c.closure(f.subs(var, point)) for f in factors] for point in law.points]
+    exponents = [c.closure(sp.S.Zero if g is None else g.subs(var, point)) for point in law.points]
 
     def integral(env: Env) -> tuple[Number, list[Number]]:
-        scope.enter(env)
-        rows, exponents = [], []
-        for point in points:
-            rows.append(_values(body, env, point(env)))
-            exponents.append(mpf(0) if body.exponent is None else body.exponent.whole(env))
-        top = max(mpmath.re(e) for e in exponents)
-        with mpmath.workprec(mp.prec + max(0, mpmath.mag(top)) if mpmath.isfinite(top) else mp.prec):
-            mass = [w(env) * mpmath.exp(e - top) for w, e in zip(weights, exponents, strict=True)]
-        return top, [mpmath.fdot(zip(mass, column, strict=True)) for column in zip(*rows, strict=True)]
+        tilts = [e(env) for e in exponents]
+        top = max(mpmath.re(t) for t in tilts)
+        if not mpmath.isfinite(top):
+            return mpf(0), [top if top > 0 else mpf(0)] * len(factors)
+        mass = [w(env) * mpmath.exp(t - top) for w, t in zip(weights, tilts, strict=True)]
+        columns = zip(*([f(env) for f in row] for row in rows), strict=True)
+        return top, [mpmath.fdot(zip(mass, column, strict=True)) for column in columns]
 
     return integral
 
@@ -1257,7 +1256,10 @@ class _Profile:
             return [(base, abs(grid[i] - base))]
         weights = [self._mass(env, p) * w for p, w in peaks]
         best = max(weights)
-        kept = [pw for pw, m in zip(peaks, weights, strict=True) if m > best * mpf(10) ** -60]
+        kept: list[tuple[mpf, mpf]] = []
+        for (x, w), m in sorted(zip(peaks, weights, strict=True), key=lambda pm: -pm[1]):
+            if m > best * mpf(10) ** -60 and all(abs(x - y) > max(v, w) for y, v in kept):
+                kept.append((x, w))
         return kept
 
     def _climb(self, env: Env, a: mpf, b: mpf) -> mpf:

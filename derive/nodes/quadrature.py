@@ -206,7 +206,8 @@ class _Line(Law):
         value, error = sums[:, 1] * scale, errors[:, 1] * scale
         diverges = np.isinf(ends)
         both = (ends[:, 0] * ends[:, 1] < 0) | np.isnan(ends).any(1)
-        value = np.where(diverges.any(1), np.where(both, np.nan, np.where(diverges[:, 0], ends[:, 0], ends[:, 1])), value)
+        sign = np.where(diverges[:, 0], ends[:, 0], ends[:, 1])
+        value = np.where(diverges.any(1), np.where(both, np.nan, sign), value)
         weight = self._atom(flat[:n])
         if weight is not None:
             at_zero = _call(f, np.zeros((value.size, 1)), [a[:, None] for a in flat[n:]])[:, 0]
@@ -329,7 +330,8 @@ class _Job:
                 ends[late] = again
                 cells = _merge([cells.pick(keep), more])
                 late = np.flatnonzero(np.isnan(ends).any(1))
-        cells = cells.pick(~np.isinf(ends).any(1)[cells.row])
+        diverges = np.asarray(np.isinf(ends).any(1))
+        cells = cells.pick(~diverges[cells.row])
         return *self._refine(cells), ends
 
     # evaluation
@@ -413,8 +415,8 @@ class _Job:
             inside = np.pad(score, ((0, 0), (1, 1)), constant_values=-np.inf)
             ridge = (score >= inside[:, :-2]) & (score >= inside[:, 2:])
             keep = ridge[:, 1:] | ridge[:, :-1]
-            for i in (0, 1):
-                keep |= ~(tops[i] < best[:, i, None] - _NEGLECT)
+            for kind, top in enumerate(tops):
+                keep |= ~(top < best[:, kind, None] - _NEGLECT)
             keep &= length > 0
             if np.isinf(segment.length):
                 open_ = ~_decayed(score, delta, best[:, 0] - _NEGLECT)
@@ -563,7 +565,7 @@ class NormalLaw(_Line):
         return tuple(_Segment(0.0, sign, offsets, np.inf) for sign in (-1.0, 1.0))
 
     def _log_weight(self, node: Array, offset: Array, segment: Array, rows: Sequence[Array]) -> Array:
-        return -0.5 * node * node - 0.5 * np.log(2 * np.pi)
+        return np.asarray(-0.5 * node * node - 0.5 * np.log(2 * np.pi))
 
 
 class AtomsLaw(Law):
@@ -738,8 +740,8 @@ class DensityLaw(_Line):
         found = sorted((f for f in found if np.isfinite(f[2])), key=lambda f: (-f[0], f[1]))
         mass = max((top + np.log(w) for top, _, w in found), default=0.0)
         kept: list[tuple[float, float]] = []
-        for top, x_, w in found:
-            if top + np.log(w) > mass - 60 and all(abs(x_ - y_) > max(w, r) for y_, r in kept) and len(kept) < 60:
+        for height, x_, w in found:
+            if height + np.log(w) > mass - 60 and all(abs(x_ - y_) > max(w, r) for y_, r in kept) and len(kept) < 60:
                 kept.append((x_, w))
         return [x_ for x_, _ in kept]
 
@@ -819,7 +821,7 @@ class DensityLaw(_Line):
         def rough(s: _Segment, low: Array, high: Array) -> Array:
             mass, smooth = weight(s, low, high)
             here = mass.max(1) > total - 60
-            solid = np.isfinite(smooth).all(1)
+            solid = np.asarray(np.isfinite(smooth).all(1))
             safe = np.where(solid[:, None], smooth, 0.0)
             rounding = 4e-16 * (abs(s.point) + high) * np.ptp(safe, axis=1) / np.maximum(high - low, 1e-300)
             bad = _decay(np.exp(mass - total))[0] > 1e-15 + rounding * np.exp(mass.max(1) - total)
@@ -870,7 +872,8 @@ def _nothing(xi: Array, u: Array) -> Array:
 def _edge(model: Array, offset: Array) -> Array:
     """log weight next to a point, from the model's coefficients."""
     d = np.maximum(offset, 1e-300)
-    return model[0] + model[1] * np.log(d) + d * (model[2] + d * (model[3] + d * (model[4] + d * model[5])))
+    smooth = d * (model[2] + d * (model[3] + d * (model[4] + d * model[5])))
+    return np.asarray(model[0] + model[1] * np.log(d) + smooth)
 
 
 class _Convolved(_Line):
@@ -905,19 +908,22 @@ def _kernel(xi: Array, u: Array) -> Array:
 class NoisyLaw(Law):
     """The law of xi + sqrt(s) w, with xi from `base` (atoms, normal, density or noisy), w normal, s >= 0 an array.
 
+    Integrands see x as a double.  Around an atom at a != 0 they therefore see w only to eps |a| / sqrt(s), which the
+    error says; where s may be far smaller, write the sum over the atoms out, in w.
+
     >>> float(NoisyLaw(AtomsLaw([-1, 1], [1, 1]), 0.5).average(lambda x: x**2).round(12))
     1.5
     """
 
     def __init__(self, base: Law, s: Any) -> None:
-        s = np.asarray(s, dtype=float)
-        if (s < 0).any():
+        variance: Array = np.asarray(s, dtype=float)
+        if (variance < 0).any():
             raise ValueError("the variance of the noise must not be negative")
-        if isinstance(base, NoisyLaw):
-            base, s = base.base, base.s + s
-        if not isinstance(base, AtomsLaw | NormalLaw | DensityLaw):
+        inner: Law = base.base if isinstance(base, NoisyLaw) else base
+        if not isinstance(inner, AtomsLaw | NormalLaw | DensityLaw):
             raise ValueError("noise can be added to atoms, a normal law or a density")
-        self.base, self.s = base, s
+        self.base = inner
+        self.s: Array = variance + base.s if isinstance(base, NoisyLaw) else variance
 
     def average_with_error(self, f: Function, args: Sequence[Any] = ()) -> tuple[Array, Array]:
         """E f(xi + sqrt(s) w, *args) and an estimate of its absolute error."""
@@ -930,9 +936,6 @@ class NoisyLaw(Law):
     def log_average_exp_with_error(self, g: Function, args: Sequence[Any] = (), center: Any = None,
                                    width: Any = None) -> tuple[Array, Array]:
         """log E exp g(xi + sqrt(s) w, u, *args) and an estimate of its error."""
-        if isinstance(self.base, AtomsLaw | NormalLaw):
-            raise NotImplementedError("tilted noisy laws are offered for densities only")
-
         def part(law: Law, a: Sequence[Array]) -> list[Array]:
             c, w, rest = (None, None, a) if center is None else (a[0], a[1], a[2:])
             return list(law.log_average_exp_with_error(g, rest, c, w))
@@ -943,9 +946,6 @@ class NoisyLaw(Law):
     def tilted_with_error(self, fs: Sequence[Function], g: Function, args: Sequence[Any] = (), center: Any = None,
                           width: Any = None) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
         """E[f e^g] / E[e^g] for xi + sqrt(s) w, and estimates of the errors."""
-        if isinstance(self.base, AtomsLaw | NormalLaw):
-            raise NotImplementedError("tilted noisy laws are offered for densities only")
-
         def part(law: Law, a: Sequence[Array]) -> list[Array]:
             c, w, rest = (None, None, a) if center is None else (a[0], a[1], a[2:])
             values, errors = law.tilted_with_error(fs, g, rest, c, w)
@@ -972,36 +972,65 @@ class NoisyLaw(Law):
 
     def _noisy(self, s: Array) -> Law:
         if isinstance(self.base, AtomsLaw):
-            return _NoisyAtoms(self.base, s)
+            return _Shifted(self.base.points, self.base.weights, np.sqrt(s))
         if isinstance(self.base, NormalLaw):
-            return _Scaled(np.sqrt(1 + s))
+            return _Shifted(np.zeros(1), np.ones(1), np.sqrt(1 + s))
         assert isinstance(self.base, _Line)
         return _Convolved(self.base, s)
 
 
-class _Scaled(Law):
-    """The law of scale * w."""
+class _Shifted(Law):
+    """The law of a point + scale * w: the points with weights, scale an array."""
 
-    def __init__(self, scale: Array) -> None:
-        self.scale = scale
-
-    def average_with_error(self, f: Function, args: Sequence[Any] = ()) -> tuple[Array, Array]:
-        return NormalLaw().average_with_error(lambda w, k, *a: f(k * w, *a), (self.scale, *args))
-
-
-class _NoisyAtoms(Law):
-    """The law of an atom + sqrt(s) w."""
-
-    def __init__(self, base: AtomsLaw, s: Array) -> None:
-        self.base, self.s = base, s
+    def __init__(self, points: Array, weights: Array, scale: Array) -> None:
+        self.points, self.weights, self.scale = points, weights, scale
 
     def average_with_error(self, f: Function, args: Sequence[Any] = ()) -> tuple[Array, Array]:
-        def shifted(w: Array, point: Array, root: Array, *a: Array) -> Any:
-            return f(point + root * w, *a)
+        """E f(x, *args) and an estimate of its absolute error."""
+        def shifted(w: Array, point: Array, scale: Array, *a: Array) -> Any:
+            return f(point + scale * w, *a)
 
-        wide = [a[..., None] for a in (np.sqrt(self.s), *args)]
-        values, errors = NormalLaw().average_with_error(shifted, (self.base.points, *wide))
-        return values @ self.base.weights, errors @ self.base.weights
+        values, errors = NormalLaw().average_with_error(shifted, self._wide(args))
+        rounding = 2e-16 * np.abs(self.points) / self.scale[..., None]  # of w, seen through a double x
+        return values @ self.weights, (errors + rounding * np.abs(values)) @ self.weights
+
+    def log_average_exp_with_error(self, g: Function, args: Sequence[Any] = (), center: Any = None,
+                                   width: Any = None) -> tuple[Array, Array]:
+        """log E exp g(x, u, *args) and an estimate of its absolute error."""
+        moved = self._moved(g, center is not None)
+        logs, errors = NormalLaw().log_average_exp_with_error(moved, self._wide(args), *self._hint(center, width))
+        logs = logs + np.log(self.weights)
+        return np.logaddexp.reduce(logs, axis=-1), errors.max(-1)
+
+    def tilted_with_error(self, fs: Sequence[Function], g: Function, args: Sequence[Any] = (), center: Any = None,
+                          width: Any = None) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        """E[f e^g] / E[e^g] for each f, and estimates of the absolute errors."""
+        hinted, wide, hint = center is not None, self._wide(args), self._hint(center, width)
+        tilt, tilts = self._moved(g, hinted), [self._moved(f, hinted) for f in fs]
+        logs = NormalLaw().log_average_exp_with_error(tilt, wide, *hint)[0] + np.log(self.weights)
+        share = np.exp(logs - np.logaddexp.reduce(logs, axis=-1)[..., None])
+        means, errors = NormalLaw().tilted_with_error(tilts, tilt, wide, *hint)
+        return (tuple(np.where(share > 0, share * m, 0.0).sum(-1) for m in means),
+                tuple(np.where(share > 0, share * e, 0.0).sum(-1) for e in errors))
+
+    def _wide(self, args: Sequence[Any]) -> tuple[Any, ...]:
+        return (self.points, *(np.asarray(a, dtype=float)[..., None] for a in (self.scale, *args)))
+
+    def _hint(self, center: Any, width: Any) -> tuple[Any, Any]:
+        """A kernel in x as a kernel in w."""
+        if center is None or width is None:
+            return center, width
+        scale = self.scale[..., None]
+        c, k = (np.asarray(a, dtype=float)[..., None] for a in (center, width))
+        return (c - self.points) / scale, k / scale
+
+    @staticmethod
+    def _moved(f: Function, hinted: bool) -> Function:
+        def moved(w: Array, u: Array, point: Array, scale: Array, *a: Array) -> Any:
+            x = point + scale * w
+            return f(x, u if hinted else x, *a)
+
+        return moved
 
 
 class MarchenkoPasturLaw(_Line):
