@@ -22,6 +22,7 @@ from sympy import (
     Expr,
     Function,
     Gt,
+    Integer,
     Interval,
     Limit,
     Lt,
@@ -30,18 +31,20 @@ from sympy import (
     S,
     Subs,
     Symbol,
-    count_ops,
     diff,
     limit,
     oo,
+    powsimp,
     real_roots,
     simplify,
     solve,
 )
+from sympy.core.function import Application as AppliedFunction
 from sympy.core.function import AppliedUndef
 
 from derive.core import Branch, DeriveError, Domain, Parameter, Problem, Stage, Step
 from derive.ledger import Derivation
+from derive.ledger.field import Full, Unsupported
 from derive.nodes import Average, Extremum, TimedOut, timebox
 
 __all__ = ["LegendreTransform", "legendre_transform"]
@@ -128,14 +131,15 @@ class LegendreTransform:
             for r in found
             if isinstance(r, Expr) and x not in r.free_symbols and _inverts(self, r, p)
         ]
-        return _simplest(right[0]) if len(right) == 1 else None
+        return _simplest(right[0], self.dual, self.slopes) if len(right) == 1 else None
 
     @cached_property
     def explicit(self) -> Expr | None:
         """f* as a function of p, or None where the slope is not inverted in closed form."""
         if self.inverse is None:
             return None
-        return _simplest(self.dual * self.inverse - self._put(self.function, self.inverse))
+        whole = self.dual * self.inverse - self._put(self.function, self.inverse)
+        return _simplest(whole, self.dual, self.slopes)
 
     def conjugate(self) -> LegendreTransform:
         """The transform of the explicit conjugate, whose conjugate is f again.
@@ -291,7 +295,7 @@ def _unknown(expr: Expr) -> bool:
 def _points(domain: Interval) -> tuple[Expr, ...]:
     """Points inside an interval, over several scales and near its ends."""
     low, high = domain.start, domain.end
-    scales = [Rational(k, 7) * 10**n for n in (-3, -2, -1, 0, 1) for k in (5, 12, 29)]
+    scales = [Rational(k, 7) * Integer(10) ** n for n in (-3, -2, -1, 0, 1) for k in (5, 12, 29)]
     if low.is_finite and high.is_finite:
         parts = [Rational(k, 29) for k in range(1, 29)] + [Rational(1, 10**4), 1 - Rational(1, 10**4)]
         return tuple(low + (high - low) * part for part in parts)
@@ -484,13 +488,52 @@ def _inverts(transform: LegendreTransform, candidate: Expr, p: Symbol) -> bool:
     return True
 
 
-def _simplest(expr: Expr) -> Expr:
-    """The shortest of an expression and its simplification, if that comes in time."""
+def _simplest(expr: Expr, p: Symbol, slopes: Interval | None) -> Expr:
+    """The shortest of an expression, its simplification and its normal form, as far as they come in time."""
+    forms = [expr]
+    normal = _normal_form(expr, p, slopes)
+    for start in (expr, normal, None if normal is None else powsimp(normal, force=True)):
+        if start is not None:
+            try:
+                forms += [start, timebox(SECONDS, simplify, start)]
+            except TimedOut:
+                forms.append(start)
+    return min((f for f in forms if _same(f, expr, p, slopes)), key=lambda f: (f.count_ops() + 8 * _wrapped(f), str(f)))
+
+
+def _wrapped(expr: Expr) -> int:
+    """How many functions stand inside functions."""
+    return sum(f.args[0].has(AppliedFunction) for f in expr.atoms(AppliedFunction) if f.args)
+
+
+def _normal_form(expr: Expr, p: Symbol, slopes: Interval | None) -> Expr | None:
+    """Roots and logarithms split over factors that are positive on the slopes; None where that is not known."""
+    from derive.ledger.ladder import with_field
+
+    def work(field: Any) -> Expr | None:
+        form = field.to_expr(field.build(expr))
+        return None if field.conditions else form
+
     try:
-        other = timebox(SECONDS, simplify, expr)
-    except TimedOut:
-        return expr
-    return min((expr, other), key=count_ops)
+        return timebox(SECONDS, with_field, Domain(() if slopes is None else ((p, slopes),)), work)
+    except (TimedOut, Unsupported, Full):
+        return None
+
+
+def _same(form: Expr, expr: Expr, p: Symbol, slopes: Interval | None) -> bool:
+    """Whether a rewritten form has the same values at points of the slopes."""
+    if form is expr:
+        return True
+    free = expr.free_symbols | form.free_symbols | (set() if slopes is None else slopes.free_symbols)
+    others = _sample(free - {p})
+    inside = Interval(-oo, oo) if slopes is None else slopes.subs(others)
+    for place in _points(inside)[::4]:
+        one, two = (_number(e.subs(others).subs(p, place)) for e in (form, expr))
+        if (one is None) != (two is None):
+            return False
+        if one is not None and two is not None and abs(one - two) > Rational(1, 10**20) * (1 + abs(two)):
+            return False
+    return True
 
 
 # ---- steps
@@ -579,7 +622,7 @@ def _steps(transform: LegendreTransform) -> list[Step]:
         ),
         step(
             "involution",
-            Eq(x * transform.slope - transform.value, f),
+            Eq(x * transform.slope - transform.value, f, evaluate=False),
             "identity",
             (),
             "the conjugate of the conjugate, at its slope x, is f",
@@ -602,7 +645,7 @@ def _explicit_steps(
         step("inverse", Eq(at_inverse[0], p), "identity", (), "the place as a function of the slope", domain=where),
         step(
             "explicit",
-            Eq(p * inverse - transform._put(transform.function, inverse), explicit),
+            Eq(p * inverse - transform._put(transform.function, inverse), explicit, evaluate=False),
             "identity",
             (),
             "the conjugate as a function of the slope",

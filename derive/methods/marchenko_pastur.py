@@ -361,6 +361,7 @@ _Q = Symbol("q", positive=True)
 _DENSITY = Function("rho", real=True)
 _STIELTJES = Function("g")
 _RESOLVENT = Function("eta", positive=True)
+_SHANNON = Function("S", positive=True)
 _RUNNING = Function("V", positive=True)
 
 
@@ -762,30 +763,28 @@ def _atom_steps(law: SpectralLaw, domain: Domain) -> tuple[Step, ...]:
 
 def _moment_steps(law: SpectralLaw, domain: Domain) -> tuple[Step, ...]:
     """Moments from <1/(1 + bc)>, the sum of (-b)^k <c^k>."""
-    eta = law.resolvent(B)
+    eta = _RESOLVENT(B)
     steps = [
         _step(
             "moment-recursion",
             Eq(eta, 1 - B * eta * (1 - (1 - eta) / law.ratio)),
             "identity",
-            "resolvent",
+            "eta-value",
             domain,
             "compare powers of b: a recursion for the moments of any order",
         ),
     ]
     for k in range(1, 5):
-        series = Rational((-1) ** k, factorial(k)) * Subs(Derivative(eta, (B, k)), B, 0)
+        claim = Eq(_series(k), law.moment(k))
         steps.append(
-            _step(
-                f"moment-{k}",
-                Eq(series, law.moment(k)),
-                "differentiate",
-                "resolvent",
-                domain,
-                f"<c^{k}>, from the slopes at b = 0",
-            )
+            _step(f"moment-{k}", claim, "differentiate", "eta-value", domain, f"<c^{k}>, from slopes at b = 0")
         )
     return tuple(steps)
+
+
+def _series(k: int) -> Expr:
+    """<c^k> as a slope of eta at b = 0."""
+    return Rational((-1) ** k, factorial(k)) * Subs(Derivative(_RESOLVENT(B), (B, k)), B, 0)
 
 
 def _shannon_steps(law: SpectralLaw, domain: Domain) -> tuple[Step, ...]:
@@ -822,6 +821,8 @@ def _shannon_steps(law: SpectralLaw, domain: Domain) -> tuple[Step, ...]:
             ("symbol", B),
             ("at", S.Zero),
         ),
+        _step("shannon-name", Eq(_SHANNON(B), transform), "definition", "", domain, "its name"),
+        _step("shannon-value", Eq(_SHANNON(B), closed), "identity", "shannon-name shannon", domain, "its value"),
         _step("reciprocal", Eq(1 / W, 1 + B / r - h), "identity", "", domain, "with h = b (1 - V)"),
         _step("shannon-spread", Eq(closed, in_h), "identity", "", domain, "the transform through h"),
         _step(
@@ -863,21 +864,16 @@ def _shannon_steps(law: SpectralLaw, domain: Domain) -> tuple[Step, ...]:
 
 def _node_steps(law: SpectralLaw, domain: Domain) -> tuple[Step, ...]:
     """What the nodes answer over the law itself, against what was derived here."""
+    eta = _RESOLVENT(B)
     pairs = (
-        ("loss", B * C / (1 + B * C), law.loss(B)),
-        ("resolvent", 1 / (1 + B * C), law.resolvent(B)),
-        ("square-loss", C / (1 + B * C) ** 2, law.square_loss(B)),
-        ("shannon", log(1 + B * C), law.shannon(B)),
-        ("moment-4", C**4, law.moment(4)),
+        ("resolvent", 1 / (1 + B * C), eta, "eta-value"),
+        ("loss", B * C / (1 + B * C), 1 - eta, "eta-value"),
+        ("square-loss", C / (1 + B * C) ** 2, -Derivative(eta, B), "eta-value"),
+        ("moment-4", C**4, _series(4), "eta-value"),
+        ("shannon", log(1 + B * C), _SHANNON(B), "shannon-value"),
     )
+    text = "averages over the law evaluate to what was derived"
     return tuple(
-        _step(
-            f"node-{name}",
-            Eq(law.average(body), value),
-            "evaluate",
-            name,
-            domain,
-            "averages over the law evaluate to what was derived",
-        )
-        for name, body, value in pairs
+        _step(f"node-{name}", Eq(law.average(body), value), "evaluate", premise, domain, text)
+        for name, body, value, premise in pairs
     )
