@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flint import acb, arb
-from sympy import Basic, Dummy, Expr, Integer, Rational, Symbol
+from sympy import Basic, Dummy, Expr, Integer, Rational, Symbol, integrate
 from sympy.core.function import AppliedUndef, UndefinedFunction
+from sympy.logic.boolalg import BooleanAtom
 
 from derive.core import Domain
 from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.domain import points
 from derive.ledger.rewriting import _replace_function, carried_out
+from derive.nodes.laws import Density
 
 __all__ = ["Comparison", "Tally", "compare", "function_instances", "probe", "shown_point"]
 
@@ -153,10 +155,23 @@ def _all_applied(e: Basic) -> set[AppliedUndef]:
 
 
 def instantiated(e: Basic, instances: Mapping[UndefinedFunction, tuple[tuple[Symbol, ...], Expr]]) -> Basic:
-    """The expression with concrete functions, derivatives performed."""
+    """The expression with concrete functions, derivatives performed; densities made of them are normalised."""
+    e = e.xreplace({law: _normalised(law, instances) for law in e.atoms(Density) if _all_applied(law.pdf)})
     for function, (variables, body) in instances.items():
         e = _replace_function(e, function, variables, body)
     return carried_out(e)
+
+
+def _normalised(law: Density, instances: Mapping[UndefinedFunction, tuple[tuple[Symbol, ...], Expr]]) -> Density:
+    """A density of undefined functions as a concrete one of mass one; the support must be bounded, else it stays."""
+    if not (law.lower.is_finite and law.upper.is_finite):
+        return law
+    (variable,), (pdf,) = law.open()
+    for function, (variables, body) in instances.items():
+        pdf = _replace_function(pdf, function, variables, body)
+    if not pdf.is_polynomial(variable):
+        return law
+    return Density(pdf / integrate(pdf, (variable, law.lower, law.upper)), variable, law.lower, law.upper)
 
 
 # ---- many points
@@ -225,6 +240,8 @@ def _names(variables: Sequence[Symbol]) -> list[Symbol]:
 
 def _obeyed(condition: Any, point: Mapping[Symbol, Rational]) -> bool:
     """Whether an equation holds at a point, as far as 128 bits tell, or a relation holds for certain."""
+    if isinstance(condition, BooleanAtom):
+        return bool(condition)
     try:
         d = enclose(condition.lhs - condition.rhs, point, 128)
     except (NotEnclosed, ValueError, ZeroDivisionError):
