@@ -335,6 +335,36 @@ def test_plot_with_gaps_has_status_one(tmp_path: Path) -> None:
     assert "have no value" in result.stdout
 
 
+def test_simulate_hands_over_and_compares(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from derive import simulate
+
+    log_theory = float(atlas["collapse-time"].solver()(alpha=0.2, alpha_D=0.5).log_value)
+    record = {
+        "name": "collapse-time",
+        "parameters": {"alpha": 0.2, "alpha_D": 0.5},
+        "results": [{"N": 16, "D": 8, "P": 25, "log_t_N": 0.7, "log_t_N_error": None, "reason": "too small"}],
+        "extrapolation": {"log_t_c": log_theory + 0.02, "error": 0.01, "statistical": 0.01, "spread": 0.0, "fits": []},
+    }
+    seen: list[tuple[Any, ...]] = []
+
+    def fake(name: str, size: str, out: Any = None, progress: Any = None) -> dict[str, Any]:
+        seen.append((name, size, out))
+        progress(0.5, "half way")
+        return record
+
+    monkeypatch.setattr(simulate, "run", fake)
+    file = tmp_path / "record.json"
+    result = run("simulate", "collapse-time", "--size", "full", "-o", str(file))
+    assert result.exit_code == 0, result.output
+    assert seen == [("collapse-time", "full", file)]
+    assert "2.0 errors away" in result.stdout
+    assert "too small" in result.stdout
+    assert answer("simulate", "collapse-time")["results"] == record["results"]
+    refused = run("simulate", "collapse-time", "--size", "ful")
+    assert refused.exit_code == 2
+    assert "did you mean 'full'" in refused.stderr
+
+
 # -- refusals ---------------------------------------------------------------------------------------------------------
 
 SOLVE = ("solve", "collapse-time")
@@ -393,6 +423,8 @@ REFUSALS: list[tuple[Sequence[str], str, str | None]] = [
     ((*SOLVE, "--for", "alpha", "alpha=1", "t=1", "alpha_D=1"), "both asked for and given", None),
     ((*SOLVE, "--for", "alpha", "t=-1", "alpha_D=1"), "positive", None),
     ((*SOLVE, "--for", "alpha", "t=1", "P=5", "N=5", "alpha_D=1"), "asked for", None),
+    (("solve", "retrieval-basin", "alpha=0.2", "lam=0.8"), "needs v", "v=0.5"),
+    (("solve", "retrieval-basin", "alpha=0.2", "lam=0.8", "a=1", "v=1"), "a in place of v", None),
     # ensembles
     ((*SOLVE, "--ensemble", "binry", "alpha=0.1"), "no ensemble is named 'binry'", "binary"),
     ((*SOLVE, "--ensemble", "spherical", "alpha=0.1"), "not derived for this ensemble", "gaussian"),

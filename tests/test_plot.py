@@ -4,6 +4,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,7 +140,7 @@ def test_names() -> None:
     [({"alpha": 1.0, "alpha_D": 1.0}, "one or two"), ({"alpha": [[1.0]], "alpha_D": 1.0}, "one or two"),
      ({"alhpa": [1.0, 2.0]}, "no parameter")],
 )  # fmt: skip
-def test_wrong_parameters(parameters: dict[str, object], said: str) -> None:
+def test_wrong_parameters(parameters: dict[str, Any], said: str) -> None:
     with pytest.raises(DeriveError, match=said):
         plot(atlas["collapse-time"], **parameters)
 

@@ -128,7 +128,7 @@ def _show_scalar(request: Request, answer: Answer) -> None:
         rows.append(("at", _given(request), ""))
     width = max(len(k[0]) for k in rows)
     for key, value, unit in rows:
-        click.echo(f"  {key.ljust(width)}  {value}{f'   ({unit})' if unit else ''}")
+        click.echo(f"  {key.ljust(width)}  {value}{f'   ({unit})' if unit not in ('', '1') else ''}")
 
 
 def _show_rows(request: Request, answer: Answer) -> None:

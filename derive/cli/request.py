@@ -303,6 +303,15 @@ def _unknown_parameter(quantity: Quantity, name: str, names: Mapping[str, str], 
         mistake(
             f"{name} needs --time {plain}", given=name, allowed=f"--time {plain} {plain}=..., or t=...", nearest="t"
         )
+    for variant in quantity.variants:
+        own, theirs = ([p.name for p in q.parameters] for q in (quantity, variant))
+        if name in theirs and name not in own:
+            replaced = ", ".join(k for k in own if k not in theirs)
+            mistake(
+                f"{quantity.name} takes {name} in place of {replaced}, not with it",
+                given=name,
+                allowed=f"{replaced}, or {name}",
+            )
     near = plain if plain in names else nearest(plain, list(names))
     mistake(
         f"{quantity.name} ({quantity.ensemble.name}) has no parameter {name!r}",
@@ -375,7 +384,12 @@ def _complete(quantity: Quantity, parsed: Mapping[str, Axis], asked: Parameter |
         )
     if missing:
         words = ", ".join(f"{p.name} ({p.meaning})" if p.meaning else p.name for p in missing)
-        instead = {"alpha": " P=... N=...", "alpha_D": " D=... N=..."}.get(missing[0].name, "")
+        first = missing[0].name
+        instead = {"alpha": " P=... N=...", "alpha_D": " D=... N=..."}.get(first, "")
+        for variant in quantity.variants:
+            theirs = [p.name for p in variant.parameters]
+            if first not in theirs:
+                instead = "".join(f" {k}=VALUE" for k in theirs if k not in {p.name for p in quantity.parameters})
         mistake(
             f"{quantity.name} ({quantity.ensemble.name}) needs {words}",
             given=" ".join(parsed) or "nothing",
