@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from derive.solvers.export import ExportMeta, export
+    from derive.solvers.exporting import ExportMeta, export
     from derive.solvers.inversion import invert, mp_invert
     from derive.solvers.mp_target import compile_mp_solver
     from derive.solvers.numpy_target import NumpySolver, compile_numpy, numpy_source
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["ExportMeta", "NumpySolver", "compile_mp_solver", "compile_numpy", "export", "invert", "mp_invert", "numpy_source"]
 
 _HOMES = {
-    "ExportMeta": "export", "export": "export", "invert": "inversion", "mp_invert": "inversion",
+    "ExportMeta": "exporting", "export": "exporting", "invert": "inversion", "mp_invert": "inversion",
     "compile_mp_solver": "mp_target", "NumpySolver": "numpy_target", "compile_numpy": "numpy_target",
     "numpy_source": "numpy_target",
 }

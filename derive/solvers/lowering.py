@@ -8,6 +8,7 @@ unknown is made from the operations themselves, forwards.  A SymPy class that is
 
 from __future__ import annotations
 
+import builtins
 import keyword
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -46,10 +47,10 @@ def identifier(name: str, taken: Iterable[str] = ()) -> str:
     ('lambda_', 'x__')
     """
     text = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name) or "_"
-    if text[0].isdigit() or text.startswith("_"):
+    if text[0].isdigit() or text.startswith(("_", "log_")):
         text = "s" + text
-    reserved = {"np", "special", "math", "u", "unknown", "center", "width", *taken}
-    while keyword.iskeyword(text) or text in reserved or text.startswith("log_") or text in dir(__builtins__):
+    reserved = {"np", "special", "math", "mpmath", "mp", "u", "unknown", "center", "width", *taken}
+    while keyword.iskeyword(text) or text in reserved or hasattr(builtins, text):
         text += "_"
     return text
 
@@ -99,7 +100,7 @@ _AVERAGES = ("GaussianAverage", "MeasureAverage", "SpectralAverage", "LogAverage
 def _kind(e: Basic) -> str:
     """The class name of one of our own nodes, or nothing for anything else."""
     cls = type(e)
-    return cls.__name__ if cls.__module__.startswith("derive.nodes.") else ""
+    return cls.__name__ if (cls.__module__ or "").startswith("derive.nodes.") else ""
 
 
 @dataclass
@@ -473,7 +474,7 @@ class Lowering:
             return self.value(e.args[0])
         if isinstance(e, Mul):
             return self._log_of_product(e)
-        if isinstance(e, Pow) and (self.sign(e.base) > 0 or not e.exp.is_integer):
+        if isinstance(e, Pow) and (self.sign(e.base) > 0 or not e.exp.is_even):
             return self.make("mul", self.value(e.exp), self.log(e.base)) if e.exp != -1 else self.make("neg", self.log(e.base))
         if isinstance(e, Add):
             return self._log_of_sum(e)

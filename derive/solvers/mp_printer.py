@@ -76,7 +76,7 @@ class MpText:
         if isinstance(e, sp.Heaviside):
             x = self.text(e.args[0])
             return f"(mpmath.mpf(0) if {x} < 0 else mpmath.mpf(1) if {x} > 0 else {self.text(e.args[1])})"
-        kind = type(e).__name__ if type(e).__module__.startswith("derive.nodes.") else ""
+        kind = type(e).__name__ if (type(e).__module__ or "").startswith("derive.nodes.") else ""
         call = _NODES.get(kind) or _CALLS.get(type(e))
         if call is None or (isinstance(e, sp.LambertW) and len(e.args) != 1):
             return self.other(e)

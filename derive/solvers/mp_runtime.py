@@ -430,7 +430,7 @@ def read_exact(table: Sequence[tuple[Any, ...]], given: Mapping[str, Any]) -> di
         except (ValueError, TypeError, OverflowError, ZeroDivisionError):
             raise ParameterError(f"parameter {name!r} is not a number: {raw!r}"[:200]) from None
         if not ((value > low if low_open else value >= low) and (value < high if high_open else value <= high)):
-            domain = f"{'(' if low_open else '['}{low:g}, {high:g}{')' if high_open else ']'}"
+            domain = f"{'(' if low_open else '['}{float(low):g}, {float(high):g}{')' if high_open else ']'}"
             raise ParameterError(f"parameter {name!r} = {raw} is out of its domain {domain}")
         out[name] = value
     return out

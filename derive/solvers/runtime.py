@@ -71,9 +71,9 @@ def log_cosh(x: Array) -> Array:
 
 def log_erfc(x: Array) -> Array:
     """log erfc x, without underflow."""
-    far = np.maximum(x, 0.0)
-    near = np.minimum(x, 0.0)
-    return np.asarray(np.where(x > 0.0, np.log(special.erfcx(far)) - far * far, np.log1p(-special.erf(near))))
+    far = np.maximum(x, 0.5)
+    near = np.minimum(x, 0.5)
+    return np.asarray(np.where(x > 0.5, np.log(special.erfcx(far)) - far * far, np.log1p(-special.erf(near))))
 
 
 def log_gamma(x: Array) -> Array:
@@ -193,16 +193,17 @@ def bent_step(value: Array, slope: Array, offset: Array, plain: Array) -> Array:
     information of a signal in noise.  Where it cannot be that, the plain step is kept.
     """
     part = value - offset
+    size, target = np.abs(part), np.abs(offset)
     rho = np.abs(part / slope)
-    fits = (part * offset < 0.0) & (rho > 1.0) & (rho < 600.0)
-    z = np.log(2.0 * np.expm1(np.where(fits, rho, 2.0) - 1.0))  # to begin with; then once by Newton's method
+    fits = (part * offset < 0.0) & (rho > 0.999) & (rho < 600.0)
+    bends = rho > 1.000001
+    z = np.log(2.0 * np.expm1(np.where(bends & fits, rho, 2.0) - 1.0))  # to begin with; then once by Newton's method
     ratio = softplus(z) * np.exp(-z)
     z = z - (softplus(z) + ratio - rho) / (1.0 - ratio)
-    amplitude = np.abs(part) / softplus(z)
-    target = np.minimum(np.abs(offset) / amplitude, 1e7)
-    there = np.log(np.expm1(np.minimum(target, 30.0)))
-    there = np.where(target > 30.0, target, there)
-    bent = (z - there) * (amplitude * logistic(z)) / slope
+    amplitude = size / softplus(z)
+    there = np.minimum(target / amplitude, 1e7)
+    there = np.where(there > 30.0, there, np.log(np.expm1(np.minimum(there, 30.0))))
+    bent = np.where(bends, (z - there) * (amplitude * logistic(z)), np.log(size / target) * size) / slope
     return np.asarray(np.where(fits, np.where(part > 0.0, -bent, bent), plain))
 
 
@@ -316,26 +317,20 @@ def bracketed_roots(
         value = function(point, {name: array[seeking] for name, array in env.items()})
         count[seeking] += 1
         side = np.sign(direction * value)
-        crossed = (side * sign0[seeking] < 0) | ((side == 0) & infinite)
+        crossed = side * sign0[seeking] < 0  # a residual that has died away to nothing is no sign change
         hit = seeking[crossed]
         far_x[hit], far_f[hit] = point[crossed], value[crossed]
         found[hit] = True
-        same = ~crossed & ~np.isnan(value)
+        same = ~crossed & ~np.isnan(value) & (side != 0)
         near_x[seeking[same & infinite]], near_f[seeking[same & infinite]] = point[same & infinite], value[same & infinite]
-        exhausted = np.where(infinite, np.abs(point) >= limit, (same if k == 0 else np.zeros_like(same)) | (k > 26))
+        exhausted = np.where(infinite, np.abs(point) >= limit, ((side == 0) | same) & (k == 0) | (k > 26))
         if k:
             moved = seeking[same & ~infinite]
             near_x[moved], near_f[moved] = point[same & ~infinite], value[same & ~infinite]
         seeking = seeking[~crossed & ~exhausted]
     state = np.where(found, 0, state)
     x, f = near_x.copy(), near_f.copy()
-    on_far = found & (far_f == 0.0)
-    x[on_far], f[on_far] = far_x[on_far], far_f[on_far]
-    # a residual that has died away to nothing is no sign change
-    flat = on_far & ~root & (np.abs(far_x) > 1e3) & (np.abs(near_f) < 1e-300)
-    state = np.where(flat, np.where(sign0 < 0, 1, -1), state)
-
-    index = np.flatnonzero(found & ~root & ~on_far)
+    index = np.flatnonzero(found & ~root)
     env = {name: array[index] for name, array in env.items()}
     x1, f1, x2, f2 = far_x[index], far_f[index], near_x[index], near_f[index]
     t = np.full(index.size, 0.5)
@@ -642,7 +637,7 @@ def read_parameters(
         array = np.asarray(known[name])
         if array.dtype.kind not in "iuf":
             try:
-                if array.dtype.kind != "O" or any(isinstance(v, bool | str | bytes | complex) for v in array.ravel()):
+                if array.dtype.kind != "O" or any(isinstance(v, bool | str | bytes | complex | None) for v in array.ravel()):
                     raise TypeError
                 array = array.astype(float)
             except (TypeError, ValueError):
