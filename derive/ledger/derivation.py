@@ -223,7 +223,11 @@ def check_step(derivation: Derivation, label: str) -> Evidence:
     rule = RULES[step.rule]
     seen = derivation.closure(label) if rule.lineage else {name: derivation[name] for name in step.premises}
     start = time.perf_counter()
-    evidence = rule(step, seen)
+    try:
+        evidence = rule(step, seen)
+    except (ArithmeticError, LookupError, NotImplementedError, RecursionError, TypeError, ValueError) as failure:
+        why = str(failure).splitlines()[0][:200] if str(failure) else ""
+        evidence = Evidence(Verdict.UNDECIDED, f"the rule could not handle the claim: {type(failure).__name__} {why}".strip())
     return Evidence(evidence.verdict, evidence.detail, evidence.witness, time.perf_counter() - start)
 
 

@@ -87,11 +87,11 @@ def seed_of(*things: Any) -> int:
     return zlib.crc32("\n".join(str(t) for t in things).encode())
 
 
-def points(symbols: Iterable[Symbol], domain: Domain, seed: int, count: int) -> Iterator[dict[Symbol, Rational]]:
+def points(symbols: Iterable[Symbol], domain: Domain, seed: int, count: int, calm: float = 1.0) -> Iterator[dict[Symbol, Rational]]:
     """Rational points of a domain, a fixed sequence for each seed.
 
     Unbounded ranges are sampled log-uniformly over many scales, bounded ones uniformly and near their ends; relations
-    of the domain are met by rejection.  Fewer points than asked come where the relations leave too little room.
+    of the domain are met by rejection.  `calm` below one narrows the scales.  Fewer points than asked come where the relations leave too little room.
     """
     rng = random.Random(seed)
     ordered = _ordered(set(symbols) | {s for k in domain.constraints for s in k.free_symbols}, domain)
@@ -99,7 +99,7 @@ def points(symbols: Iterable[Symbol], domain: Domain, seed: int, count: int) -> 
     for attempt in range(200 * count):
         if made >= count:
             return
-        spread = 0.35 if attempt % 4 == 0 else 1.0
+        spread = calm * (0.35 if attempt % 4 == 0 else 1.0)
         point: dict[Symbol, Rational] = {}
         for symbol in ordered:
             bounds = declared(symbol, domain)

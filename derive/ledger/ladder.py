@@ -74,7 +74,7 @@ class _Attempts:
 
 
 def prove_identity(
-    lhs: Expr, rhs: Expr, domain: Domain | None = None, rewriting: Sequence[Basic] = (), *, seconds: float = 20.0
+    lhs: Expr, rhs: Expr, domain: Domain | None = None, rewriting: Sequence[Basic] = (), *, seconds: float = 8.0
 ) -> Evidence:
     """What is known of lhs = rhs on a domain, given equations.
 
@@ -137,15 +137,20 @@ def _decide(
     unsolved = tuple(g for g in given if g not in {p for p, _, _ in used})
     attempts = _Attempts()
     start = time.perf_counter()
-    quick = _points(sa, sb, sample_domain, unsolved, seed, _FIRST, 1, 0, min(seconds, 6.0))
+    heavy = a.has(Binder) or b.has(Binder)
+    proof = _cheap(a - b, domain)
+    if proof is not None and not proof.open and heavy:
+        return Evidence(Verdict.PROVED, proof.text)
+    quick = _points(sa, sb, sample_domain, unsolved, seed, 1 if heavy else _FIRST, 1, 0, min(seconds, 2.0))
     if quick.refuted:
-        _check_contradiction(sa, sb, domain, quick)
+        if proof is not None and not proof.open:
+            raise Contradiction(f"{a} = {b}: {proof.text}, but {quick.witness}")
         return _refutation(quick, names)
-    proof: Proof | None = None
-    try:
-        proof = timebox(seconds, _prove, a, b, domain, given, eliminated, attempts)
-    except TimedOut:
-        attempts.tried.append(f"proof stopped after {seconds:g} s")
+    if proof is None:
+        try:
+            proof = timebox(seconds, _prove, a, b, domain, given, eliminated, attempts)
+        except TimedOut:
+            attempts.tried.append(f"proof stopped after {seconds:g} s")
     if proof is not None and not proof.open:
         return Evidence(Verdict.PROVED, proof.text)
     rest = _points(sa, sb, sample_domain, unsolved, seed, ENOUGH, 3, 0, seconds)
@@ -196,14 +201,17 @@ def _refutation(tally: Tally, names: dict[Symbol, Symbol]) -> Evidence:
     return Evidence(Verdict.REFUTED, f"lhs - rhs = {tally.value} at {at} ({how})", witness)
 
 
-def _check_contradiction(a: Expr, b: Expr, domain: Domain, tally: Tally) -> None:
-    """A cheap exact proof next to a refuting point would mean that the program is wrong."""
-    try:
-        proof = timebox(2.0, vanishes, a - b, domain)
-    except TimedOut:
-        return
-    if proof is not None and not proof.open:
-        raise Contradiction(f"{a} = {b}: {proof.text}, but {tally.witness}")
+def _cheap(difference: Expr, domain: Domain) -> Proof | None:
+    """The first rung, and the second where there are averages, whose values cost more than a proof."""
+    rungs = [exactly_zero, _closed_forms] if difference.has(Binder) else [exactly_zero]
+    for rung in rungs:
+        try:
+            proof = timebox(1.5 if rung is exactly_zero else 5.0, rung, difference, domain)
+        except (TimedOut, Unsupported, Full, DivergentAverage):
+            continue
+        if proof is not None:
+            return proof
+    return None
 
 
 def _plain(e: Basic, names: dict[Symbol, Symbol]) -> Basic:
@@ -456,7 +464,7 @@ def _moebius(b: Expr, x: Symbol) -> tuple[Expr, Expr, Expr, Expr] | None:
 
 
 def _closed_forms(difference: Expr, domain: Domain) -> Proof | None:
-    done = _done(difference)
+    done = _done(difference, domain)
     special = _special(done)
     for form in dict.fromkeys((done, special)):
         if form != difference:
@@ -466,8 +474,8 @@ def _closed_forms(difference: Expr, domain: Domain) -> Proof | None:
     return None
 
 
-def _done(e: Expr) -> Expr:
-    """Averages carried out where closed forms hold without further conditions."""
+def _done(e: Expr, domain: Domain) -> Expr:
+    """Averages carried out where closed forms hold: without further conditions, or with one proved on the domain."""
     if not e.has(Binder):
         return e
     from sympy import Piecewise
@@ -475,12 +483,21 @@ def _done(e: Expr) -> Expr:
     def walk(x: Basic) -> Basic:
         if isinstance(x, Average):
             value = x.doit()
+            if isinstance(value, Piecewise) and not x.has(Piecewise) and _holds(value.args[0][1], domain):
+                return value.args[0][0]
             return x if value.has(Piecewise) and not x.has(Piecewise) else value
         if not x.args or not x.has(Binder):
             return x
         return x.func(*(walk(a) for a in x.args))
 
     return walk(e)
+
+
+def _holds(condition: Basic, domain: Domain) -> bool:
+    """The condition under which a closed form holds, proved on the domain."""
+    from derive.ledger.positivity import prove_relation
+
+    return prove_relation(condition, domain) is not None
 
 
 def _special(e: Expr) -> Expr:

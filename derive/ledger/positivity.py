@@ -604,11 +604,12 @@ class _Prover:
             if end == -oo or not x.is_positive:
                 return None
             q = Dummy("q", positive=True)
-            turned = together(e.subs(x, 1 / q)) if not e.has(Average) else None
-            return self._value_at(turned, q, S.Zero) if turned is not None and not turned.has(exp, log) else None
+            turned = e.subs(x, 1 / q)
+            plain = turned if turned.has(Average) else together(turned)
+            return next((v for v in (self._value_at(t, q, S.Zero) for t in (turned, plain)) if v is not None), None)
         if not self._continuous(e, x, end):
             return None
-        value = e.subs(x, end)
+        value = _at(e, x, end)
         return None if value.has(S.NaN, S.ComplexInfinity, oo, -oo) else value
 
     def _continuous(self, e: Basic, x: Symbol, end: Expr) -> bool:
@@ -620,7 +621,7 @@ class _Prover:
         if isinstance(e, Pow) and e.base is not S.Exp1:
             if not (self._continuous(e.base, x, end) and self._continuous(e.exp, x, end)):
                 return False
-            base = e.base.subs(x, end)
+            base = _at(e.base, x, end)
             if e.exp.is_Integer and e.exp > 0:
                 return True
             if e.exp.is_Rational and e.exp > 0:
@@ -631,7 +632,7 @@ class _Prover:
         if name in ("log", "log1mexp"):
             if not self._continuous(e.args[0], x, end):
                 return False
-            at = e.args[0].subs(x, end)
+            at = _at(e.args[0], x, end)
             return bool(at.is_positive) or bool(not at.has(S.NaN, S.ComplexInfinity) and self.positive(at, True, 0))
         if name == "MPResponse":  # continuous for b >= 0 and ratio > 0
             return all(self._continuous(a, x, end) for a in e.args) and bool(
@@ -647,6 +648,14 @@ class _Prover:
         ):
             return all(self._continuous(a, x, end) for a in e.args)
         return False
+
+
+def _at(e: Basic, x: Symbol, end: Expr) -> Basic:
+    """e at a point, nan where it has no value there."""
+    try:
+        return e.subs(x, end)
+    except ValueError:
+        return S.NaN
 
 
 def _short(value: Expr) -> str:

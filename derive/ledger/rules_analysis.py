@@ -90,7 +90,7 @@ def _expanded(e: Expr) -> Expr:
     from derive.ledger.ladder import _done
 
     try:
-        return timebox(5.0, _done, e)
+        return timebox(5.0, _done, e, Domain())
     except (TimedOut, DivergentAverage):
         return e
 
@@ -205,12 +205,9 @@ def monotone_root(step: Step, premises: Premises) -> Evidence:
     slope = direction * residual.diff(x)
     monotone = _inequality(Gt(slope, 0, evaluate=False), inner)
     if monotone.verdict is Verdict.REFUTED:
-        wrong = _end_signs_wrong(direction * residual, x, domain)
-        if wrong is not None:
-            return wrong
         return Evidence(Verdict.REFUTED, f"not monotone: direction times derivative: {monotone.detail}", monotone.witness)
-    low = _end_sign(-direction * residual, x, domain, ctx, claim.interval.start, premises)
-    high = _end_sign(direction * residual, x, domain, ctx, claim.interval.end, premises)
+    low = _end_sign(-direction * claim.residual, x, domain, ctx, claim.interval.start)
+    high = _end_sign(direction * claim.residual, x, domain, ctx, claim.interval.end)
     for end in (low, high):
         if end.verdict is Verdict.REFUTED:
             return end
@@ -219,11 +216,7 @@ def monotone_root(step: Step, premises: Premises) -> Evidence:
     return weakened(Evidence(verdict, detail), ctx.open)
 
 
-def _end_signs_wrong(f: Expr, x: Symbol, domain: Domain) -> Evidence | None:
-    return None
-
-
-def _end_sign(f: Expr, x: Symbol, domain: Domain, ctx: Context, end: Expr, premises: Premises) -> Evidence:
+def _end_sign(f: Expr, x: Symbol, domain: Domain, ctx: Context, end: Expr) -> Evidence:
     """That f > 0 somewhere near an end of the interval of x, for every value of the other symbols."""
     from derive.ledger.ends import positive_near
 

@@ -208,7 +208,8 @@ def probe(
     plain = Domain(domain.intervals, tuple(instantiated(c, instances) for c in domain.constraints))
     symbols = {s for e in (left, right, *conditions) for s in e.free_symbols if isinstance(s, Symbol)}
     tally = Tally()
-    for number, point in enumerate(points(symbols, plain, seed, count + skip)):
+    calm = 0.25 if _has_nodes(left, right) else 1.0
+    for number, point in enumerate(points(symbols, plain, seed, count + skip, calm)):
         if number < skip:
             continue
         if not all(_obeyed(c, point) for c in conditions):

@@ -108,6 +108,14 @@ class _Majorant:
             return [t for p in e.law.points for t in self.of(e.f.xreplace({e.var: p}))]
         if name in ("LogAverageExp", "TiltedAverage") and type(e.law).__name__ == "Density":
             return self._over_support(e.args[0], e.var, e.law)  # log E e^g and <f> lie between the extremes of g and f
+        if name == "LogAverageExp" and type(e.law).__name__ == "Normal":  # log E exp(a + b w) = a + b^2/2
+            try:
+                poly = Poly(e.g, e.var)
+            except PolynomialError:
+                poly = None
+            if poly is not None and poly.degree() <= 1:
+                flat, slope = self.of(poly.coeff_monomial(1)), self.of(poly.coeff_monomial(e.var))
+                return [*flat, *self._times(slope, slope)]
         if name == "MPResponse":
             return [self.constant(arb(1))]
         raise NotEnclosed(f"the tail of {name} has no bound here")
