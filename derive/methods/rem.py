@@ -140,6 +140,7 @@ def general_derivation() -> Derivation:
             "assumption",
             (),
             "what makes the model a random energy model",
+            domain=cold,
         ),
         step(
             "rem-convex",
@@ -302,6 +303,7 @@ def general_derivation() -> Derivation:
             "m lambda plays the part of lambda_*",
             ("symbol", BREAKPOINT),
             ("value", LAM_STAR / LAM),
+            domain=cold,
         ),
         step(
             "rem-1rsb-value",
@@ -309,6 +311,7 @@ def general_derivation() -> Derivation:
             "identity",
             ("rem-1rsb-root",),
             "the free entropy at the stationary breakpoint",
+            domain=cold,
         ),
         step(
             "rem-routes",
@@ -316,6 +319,7 @@ def general_derivation() -> Derivation:
             "routes-agree",
             ("rem-condensation", "rem-1rsb-root"),
             "entropy of levels and one-step replica symmetry breaking give the same condensation point",
+            domain=cold,
         ),
         step(
             "rem-weights",

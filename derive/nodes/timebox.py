@@ -95,6 +95,13 @@ def _by_signal(seconds: float, function: Callable[..., T], args: Any, kwargs: An
         if alarm.box is box:
             raise TimedOut(seconds) from None
         raise
+    except SystemError as broken:  # compiled code that had no place for the alarm
+        alarm_inside = broken.__cause__
+        if not isinstance(alarm_inside, _Alarm):
+            raise
+        if alarm_inside.box is box:
+            raise TimedOut(seconds) from None
+        raise alarm_inside from None
     finally:
         if box in _boxes:  # the alarm rang while the box was being closed
             _boxes.remove(box)

@@ -15,9 +15,12 @@ from sympy import (
     Eq,
     Expr,
     Function,
+    Ge,
     Gt,
+
     Interval,
     Lambda,
+    Le,
     Lt,
     Min,
     Piecewise,
@@ -62,6 +65,10 @@ ALPHA_1 = Symbol("alpha_1", positive=True)
 ALPHA_C = Symbol("alpha_c", positive=True)
 OVERLAP = Symbol("m", positive=True)
 SOURCE = "B1; A1"
+#: which branch of the noise a step is about
+WARM = Domain(constraints=(Le(LAM, LAM_STAR),))
+COLD = Domain(constraints=(Ge(LAM, LAM_STAR),))
+SATURATED = Domain(constraints=(Ge(LAM, LAM_HAT),))
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,8 @@ def noise_cumulant(ensemble: Ensemble, amplitude: Expr = S.One, variance: Expr =
 
     Raises: DeriveError where the cumulant of the ensemble diverges.
     """
-    domain = _domain(ensemble, *(amplitude.free_symbols | variance.free_symbols))
+    domain = _domain(ensemble, *amplitude.free_symbols)
+    domain |= Domain(tuple((k, Interval(0, oo)) for k in variance.free_symbols))
     step = Script(domain, SOURCE)
     if isinstance(ensemble, Spherical):
         return _spherical_cumulant(domain)
@@ -193,9 +201,10 @@ def _rem_steps(*labels: str) -> tuple[Step, ...]:
     return tuple(s for s in general.steps if s.label in wanted)
 
 
-def specialise(label: str, claim: Eq, general: str, cumulant: Cumulant, domain: Domain, text: str) -> Step:
+def specialise(label: str, claim: Eq, general: str, cumulant: Cumulant, domain: Domain, text: str,
+               branch: Domain | None = None) -> Step:
     """A step that puts an ensemble's cumulant in place of zeta in a general one."""
-    step = Script(domain, SOURCE)
+    step = Script(domain | (branch or Domain()), SOURCE)
     return step(label, claim, "specialise", (general, cumulant.statement), text,
                 hints=(("function", ZETA), ("replacement", Lambda(L, cumulant.expression))))
 
@@ -293,16 +302,19 @@ def capacity_steps(ensemble: Ensemble, zeta: Cumulant, signal: Expr, domain: Dom
         step("signal", Eq(strength(LAM), signal * LAM), "definition", (), "exponent of the pattern's own term, per N"),
         step("boundary", Eq(strength(LAM), PHI(LAM)), "definition", ("signal", "rem-annealed", "rem-frozen"),
              "retrieval ends where the noise's free entropy reaches the signal"),
-        step("boundary-annealed", Eq(signal * LAM, rem.annealed()), "identity",
-             ("boundary", "signal", "rem-annealed"), "with annealed noise"),
-        step("capacity-annealed", Eq(ALPHA, annealed), "rearrange", ("boundary-annealed",), "solved for the load"),
-        step("boundary-frozen", Eq(signal * LAM, LAM * rem.energy(LAM_HAT)), "identity",
-             ("boundary", "signal", "rem-frozen"), "with frozen noise: lambda_* has reached lambda-hat",
-             hints=(("symbol", LAM_STAR), ("value", LAM_HAT))),
-        step("saturation", Eq(signal - rem.energy(LAM_HAT), 0), "rearrange", ("boundary-frozen",),
-             "the frozen boundary does not depend on lambda"),
+        step("boundary-annealed", Eq(signal * LAM, rem.annealed()), "identity", ("boundary", "signal", "rem-annealed"),
+             "with annealed noise", domain=WARM),
+        step("capacity-annealed", Eq(ALPHA, annealed), "rearrange", ("boundary-annealed",), "solved for the load",
+             domain=WARM),
+        step("boundary-frozen", Eq(signal * LAM, rem.frozen()), "identity", ("boundary", "signal", "rem-frozen"),
+             "with frozen noise", domain=COLD),
+        step("boundary-frozen-slope", Eq(signal - rem.energy(LAM_STAR), 0), "rearrange", ("boundary-frozen",),
+             "which does not depend on lambda", domain=COLD),
+        step("saturation", Eq(signal - rem.energy(LAM_HAT), 0), "substitute", ("boundary-frozen-slope",),
+             "the condensation point at which that happens is called lambda-hat",
+             domain=SATURATED, hints=(("symbol", LAM_STAR), ("value", LAM_HAT))),
         step("capacity-frozen", Eq(rem.rate(LAM_HAT), saturated), "identity", ("saturation",),
-             "the load at saturation is the annealed capacity at lambda-hat"),
+             "the load at saturation is the annealed capacity at lambda-hat", domain=SATURATED),
         step("capacity-slope", Eq(Derivative(annealed, LAM), signal - rem.energy(LAM)), "differentiate", (),
              "saturation is the maximum of the annealed capacity: both branches meet with zero slope"),
     )
@@ -325,6 +337,7 @@ def _retrieval_capacity(ensemble: Ensemble) -> Result:
             zeta,
             domain,
             "the capacity of this ensemble",
+            WARM,
         ),
         specialise(
             "capacity-saturation",
@@ -333,6 +346,7 @@ def _retrieval_capacity(ensemble: Ensemble) -> Result:
             zeta,
             domain,
             "where it saturates, if there is a root; beyond it the capacity keeps its value there",
+            SATURATED,
         ),
         step("capacity-concave", Lt(diff(slope, L), 0), "positivity", (zeta.convexity,),
              "the capacity is concave in l: at most one saturation point, and it is a maximum"),
@@ -394,16 +408,24 @@ def _full_capacity(ensemble: Ensemble) -> Result:
     def closed(expr: Expr) -> Expr:
         return expr if _is_density(ensemble) else _converged(expr.doit(), conditions)
 
-    log_m = site.at(site.log_average(L * X * XI, XI))
+    log_m_raw = site.at(site.log_average(L * X * XI, XI))
+    log_m = closed(log_m_raw)
     margin = L * X**2 - log_m
     tilted_norm = site.at(site.log_average(-THETA * margin, X))
     mean_margin = site.at(site.tilted(margin, -THETA * margin, X))
-    cost = site.at(site.tilted(-THETA * margin - tilted_norm, -THETA * margin, X))
     pair = site.at(site.log_average(-L * X**2 + log_m, X))
-    bound = -tilted_norm / (1 + THETA)
     norm_closed, pair_closed = closed(tilted_norm), closed(pair)
     bound_closed = -norm_closed / (1 + THETA)
     lagrange = Function("Lambda", real=True)
+    any_margin = Function("G", real=True)(X)
+    norm = site.at(site.log_average(-THETA * any_margin, X))
+    mean = site.at(site.tilted(any_margin, -THETA * any_margin, X))
+    cost = site.at(site.tilted(-THETA * any_margin - lagrange(THETA), -THETA * any_margin, X))
+    bound = -lagrange(THETA) / (1 + THETA)
+    tie = _ties(ensemble)
+    upper = _margin_limit(ensemble)
+    within = domain | Domain(((L, Interval.Lopen(0, upper)),)) if upper not in (0, oo) else domain
+    near = domain | Domain(((L, Interval.open(0, _pair_limit(ensemble))),)) if upper not in (0, oo) else domain
     steps = [
         step("empirical-laws",
              "Among exp(alpha N) patterns every empirical law Q of the entries with relative entropy KL(Q|p) <= alpha "
@@ -413,36 +435,36 @@ def _full_capacity(ensemble: Ensemble) -> Result:
              "A pattern with empirical law Q is retrieved up to the load max over l <= lambda of "
              "E_Q[l x^2 - log M(l x)], M(y) = E exp(y xi).",
              "assumption", (), "the retrieval condition with that pattern as the query"),
-        step("tilted-law", Eq(lagrange(THETA), tilted_norm), "definition", ("empirical-laws",),
-             "the cheapest law for a given margin is p tilted by exp(-theta margin); Lambda is the log of its norm"),
-        step("mean-margin", Eq(Derivative(tilted_norm, THETA), -mean_margin), "differentiate", (),
-             "mean margin under the tilted law"),
-        step("cost", Eq(cost, -THETA * mean_margin - tilted_norm), "identity", (),
-             "its relative entropy: the mean of the log of its density"),
-        step("balance", Eq(mean_margin, -THETA * mean_margin - tilted_norm), "definition",
+        step("tilted-law", Eq(lagrange(THETA), norm), "definition", ("empirical-laws",),
+             "the cheapest law Q for a given mean of the margin G = l x^2 - log M(l x) is p tilted by exp(-theta G)"),
+        step("mean-margin", Eq(Derivative(norm, THETA), -mean), "differentiate", (),
+             "the mean margin under it is minus the slope of Lambda"),
+        step("cost", Eq(cost, -THETA * mean - lagrange(THETA)), "identity", (),
+             "its relative entropy, the mean of log dQ/dp = -theta G - Lambda"),
+        step("balance", Eq(mean, -THETA * mean - lagrange(THETA)), "definition",
              ("empirical-laws", "signal-noise", "cost"),
-             "at the capacity the worst law that occurs is just lost: cost = mean margin"),
-        step("noise-value", Eq(mean_margin, bound), "rearrange", ("balance",), "the load there"),
+             "at the capacity the worst law that occurs is just lost: mean margin = cost"),
+        step("noise-value", Eq(mean, bound), "rearrange", ("balance",), "the load there"),
         step("noise-stationary",
-             Eq(Derivative(bound, THETA), (mean_margin * (1 + THETA) + tilted_norm) / (1 + THETA) ** 2),
-             "differentiate", (), "balance is stationarity of the bound in theta: a maximum over theta, l"),
+             Eq(Derivative(bound, THETA), -((1 + THETA) * Derivative(lagrange(THETA), THETA) - lagrange(THETA))
+                / (1 + THETA) ** 2),
+             "differentiate", (), "balance is stationarity of the bound in theta: its maximum over theta, and over l"),
         step("pairs",
              "A pair of patterns with x.xi > |x|^2 defeats retrieval of x at every lambda; among exp(2 alpha N) pairs "
              "none exists below half of Chernoff's rate, max over l of -log E exp(l x (xi - x)).",
              "theorem", (), "first moment over pairs"),
     ]
+    if log_m != log_m_raw:
+        steps.append(step("log-moment", Eq(log_m_raw, log_m), "evaluate", (), "log M, done exactly"))
     if norm_closed != tilted_norm:
         steps.append(
-            step("noise-closed", Eq(tilted_norm, norm_closed), "evaluate", (), "the averages, done exactly")
+            step("noise-closed", Eq(tilted_norm, norm_closed), "evaluate", (), "the averages, done exactly",
+                 domain=within)
         )
     if pair_closed != pair:
         steps.append(
-            step("pair-closed", Eq(pair, pair_closed), "evaluate", (), "the averages, done exactly")
+            step("pair-closed", Eq(pair, pair_closed), "evaluate", (), "the averages, done exactly", domain=near)
         )
-    tie = _ties(ensemble)
-    upper = _margin_limit(ensemble)
-    within = domain | Domain(((L, Interval.Lopen(0, upper)),)) if upper not in (0, oo) else domain
-    near = domain | Domain(((L, Interval.open(0, _pair_limit(ensemble))),)) if upper not in (0, oo) else domain
     steps += [
         step(f"converges-{i}", condition, "positivity", (), "the averages converge on this domain",
              domain=within if THETA in condition.free_symbols else near)
@@ -639,18 +661,18 @@ def _basin_on_shell(ensemble: Ensemble) -> Result:
              "the start has the norm of a pattern, overlap m with it, and sees the same noise as a pattern"),
         step("boundary", Eq(strength(LAM), PHI(LAM)), "definition", ("signal",), "signal = noise"),
         step("boundary-annealed", Eq(OVERLAP * LAM, general.annealed()), "identity",
-             ("boundary", "signal", "rem-annealed"), "with annealed noise"),
+             ("boundary", "signal", "rem-annealed"), "with annealed noise", domain=WARM),
         step("overlap-annealed", Eq(OVERLAP, general.annealed() / LAM), "rearrange", ("boundary-annealed",),
-             "solved for m"),
+             "solved for m", domain=WARM),
         step("boundary-frozen", Eq(OVERLAP * LAM, general.frozen()), "identity", ("boundary", "signal", "rem-frozen"),
-             "with frozen noise"),
+             "with frozen noise", domain=COLD),
         step("overlap-frozen", Eq(OVERLAP, general.energy(LAM_STAR)), "rearrange", ("boundary-frozen",),
-             "solved for m"),
+             "solved for m", domain=COLD),
         specialise(
-            "basin-annealed", Eq(OVERLAP, annealed), "overlap-annealed", zeta, domain, "below the condensation point"
+            "basin-annealed", Eq(OVERLAP, annealed), "overlap-annealed", zeta, domain, "below the condensation point", WARM
         ),
         specialise(
-            "basin-frozen", Eq(OVERLAP, frozen), "overlap-frozen", zeta, domain, "beyond it: independent of lambda"
+            "basin-frozen", Eq(OVERLAP, frozen), "overlap-frozen", zeta, domain, "beyond it: independent of lambda", COLD
         ),
     )
     limit = overlap_entropy(ensemble)
@@ -680,7 +702,7 @@ def _basin(ensemble: Ensemble, given: Parameter) -> Result:
         *zeta.steps,
         *capacity_steps(ensemble, zeta, A * rho, domain),
         specialise(
-            "basin", boundary, "capacity-annealed", zeta, domain, "the boundary of the basin, with annealed noise"
+            "basin", boundary, "capacity-annealed", zeta, domain, "the boundary of the basin, with annealed noise", WARM
         ),
         specialise(
             "basin-saturation",
@@ -689,6 +711,7 @@ def _basin(ensemble: Ensemble, given: Parameter) -> Result:
             zeta,
             domain,
             "with frozen noise the same at l = lambda-hat",
+            SATURATED,
         ),
     )
     unknown = A if given is _NOISE else VARIANCE
