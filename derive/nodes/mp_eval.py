@@ -152,6 +152,7 @@ class _Compiler:
         self.slots: dict[sp.Symbol, int] = {}
         self.levels: dict[sp.Symbol, int] = {}
         self.scopes: list[_Scope] = [_Scope(frozenset())]
+        self.guarded = 0  # inside a case of a Piecewise, which may have no value where it does not hold
 
     def new_slot(self) -> int:
         self.size += 1
@@ -181,7 +182,7 @@ class _Compiler:
         known = self.scopes[-1].known
         if expr in known:
             return known[expr]
-        if level < here and not (expr.is_Symbol or expr.is_Integer):
+        if level < here and not self.guarded and not (expr.is_Symbol or expr.is_Integer):
             slot = self.new_slot()
             inner, self.scopes = self.scopes, self.scopes[: level + 1]
             try:
@@ -295,7 +296,9 @@ class _Compiler:
         return lambda env: mpmath.power(x(env), y(env))
 
     def _piecewise(self, expr: Any) -> Closure:
+        self.guarded += 1
         cases = [(self.closure(value), self.condition(condition)) for value, condition in expr.args]
+        self.guarded -= 1
 
         def piecewise(env: Env) -> Number:
             for value, condition in cases:
@@ -726,7 +729,7 @@ class _Body:
     scope: _Scope
     factors: list[Closure]
     exponent: _Exponent | None
-    kinks: list[Closure]
+    kinks: _Kinks
     layers: list[Closure]
     deep: bool
     what: str
@@ -753,6 +756,37 @@ def _rough_points(expr: Any, var: sp.Symbol) -> list[Any]:
                 found.update({r.lhs - r.rhs: None for r in sp.sympify(condition).atoms(Relational)})
         stack.extend(e.args)
     return [e for e in found if var in e.free_symbols]
+
+
+@dataclass(frozen=True)
+class _Kinks:
+    """Points where an integrand is not smooth: known ones, and zeros of expressions that have to be looked for."""
+
+    known: list[Closure]
+    sought: list[Closure]
+
+    def __bool__(self) -> bool:
+        return bool(self.known or self.sought)
+
+    def points(self, slot: int, env: Env, edges: list[mpf]) -> set[mpf]:
+        """The points between the first and the last edge."""
+        found: set[mpf] = {mpmath.re(k(env)) for k in self.known}
+        for kink in self.sought:
+            found |= _zeros(kink, slot, env, edges)
+        return {x for x in found if edges[0] < x < edges[-1]}
+
+
+def _kinks(c: _Compiler, exprs: Sequence[Any], var: sp.Symbol) -> _Kinks:
+    """The kinks of expressions in a variable; called inside its scope."""
+    known: dict[Any, None] = {}
+    sought: dict[Any, None] = {}
+    for expr in dict.fromkeys(k for e in exprs for k in _rough_points(e, var)):
+        parts = _quadratic(expr, var)
+        if parts is not None and parts[0] == 0 and parts[1].is_zero is False:
+            known[-parts[2] / parts[1]] = None
+        else:
+            sought[expr] = None
+    return _Kinks([c.closure(k) for k in known], [c.closure(k) for k in sought])
 
 
 def _layer_widths(expr: Any, var: sp.Symbol) -> list[Any]:
@@ -782,14 +816,13 @@ def _quadratic(g: Any, var: sp.Symbol) -> tuple[Any, Any, Any] | None:
 def _body(c: _Compiler, var: sp.Symbol, factors: Sequence[Any], g: Any, scope: _Scope, extra: Sequence[Any]) -> _Body:
     """Compile what is inside of a binder; called inside its scope."""
     everything = [*factors, *([g] if g is not None else []), *extra]
-    kinks = [k for e in everything for k in _rough_points(e, var)]
     layers = [w for e in everything for w in _layer_widths(e, var)]
     exponent = None
     if g is not None:
         parts = _quadratic(g, var)
         exponent = _Exponent(c.closure(g), *(c.closure(p) for p in parts or ()))
     return _Body(
-        c.slots[var], scope, [c.closure(f) for f in factors], exponent, [c.closure(k) for k in dict.fromkeys(kinks)],
+        c.slots[var], scope, [c.closure(f) for f in factors], exponent, _kinks(c, everything, var),
         [c.closure(w) for w in dict.fromkeys(layers)], any(e.has(Binder) for e in everything), str(sp.Tuple(*factors)),
     )
 
@@ -1020,10 +1053,7 @@ def _line_cells(f: Callable[[mpf], Values], body: _Body, env: Env, center: mpf, 
 
 def _with_kinks(body: _Body, env: Env, edges: list[mpf], special: set[mpf]) -> list[_Cell]:
     """Cells between the edges, cut at the zeros of the kinks' expressions, which become special."""
-    roots: set[mpf] = set()
-    for kink in body.kinks:
-        roots |= _zeros(kink, body.slot, env, edges)
-    roots = {r for r in roots if edges[0] < r < edges[-1]}
+    roots = body.kinks.points(body.slot, env, edges)
     return _cells(sorted({*edges, *roots}), special | roots)
 
 
@@ -1292,7 +1322,7 @@ def _over_noisy(c: _Compiler, law: Noisy, var: sp.Symbol, factors: Sequence[Any]
     with c.scope(var) as scope:
         log_density = c.closure(LogAverageExp(-((var - inner) ** 2) / (2 * law.s), inner, base))
         body = _body(c, var, factors, g, scope, ())
-        kinks = [c.closure(k) for k in _rough_points(base.density(var), var)]
+        kinks = _kinks(c, [base.density(var)], var)
         weight = c.closure(base.density(var))
     profile = _Profile(weight, body.slot, [c.slots[v] for v in base.free_symbols])
 
@@ -1326,9 +1356,7 @@ def _over_noisy(c: _Compiler, law: Noisy, var: sp.Symbol, factors: Sequence[Any]
                 edges |= set(_tail(f, max(edges), 1, _steps(width), body.what))
             if lower == mpmath.ninf:
                 edges |= set(_tail(f, min(edges), -1, _steps(width), body.what))
-        marks = set(special)
-        for kink in kinks:
-            marks |= _zeros(kink, body.slot, env, sorted(edges))
+        marks = special | kinks.points(body.slot, env, sorted(edges))
         edges |= marks
         edges |= _graded(marks, [root], edges, 4)
         for end, sign in ((lower, -1), (upper, 1)):
@@ -1363,24 +1391,15 @@ def _over_spectrum(c: _Compiler, law: MarchenkoPastur, var: sp.Symbol, factors: 
         sums = None if body.kinks else _periodic(f)
         if sums is None:
             edges = {mpf(0), +mpmath.pi, *(mpmath.pi * mpf(2) ** (-4 * k) for k in range(1, 13))}
-            kinks = [_mapped(k, body.slot, lambda q: (gap + 4 * a * mpmath.sin(q / 2) ** 2) / r) for k in body.kinks]
-            on_angle = _Body(body.slot, scope, [], None, kinks, [], False, body.what)
-            sums = _integrate(f, _with_kinks(on_angle, env, sorted(edges), {mpf(0)}), body.what)[0]
+            lower, upper = gap / r, (gap + 4 * a) / r
+            points = body.kinks.points(body.slot, env, [lower + (upper - lower) * k / 8 for k in range(9)])
+            roots = {2 * mpmath.asin(mpmath.sqrt((r * q - gap) / (4 * a))) for q in points}
+            sums = _integrate(f, _cells(sorted(edges | roots), {mpf(0), *roots}), body.what)[0]
         if r < 1:
             sums = [s_ + (1 - r) * v for s_, v in zip(sums, _values(body, env, mpf(0)), strict=True)]
         return mpf(0), sums
 
     return integral
-
-
-def _mapped(kink: Closure, slot: int, map_: Callable[[mpf], mpf]) -> Closure:
-    """A kink's expression as a function of the angle."""
-
-    def value(env: Env) -> Number:
-        env[slot] = map_(env[slot])
-        return kink(env)
-
-    return value
 
 
 def _periodic(f: Callable[[mpf], Values]) -> list[Number] | None:

@@ -40,6 +40,7 @@ _BLOCK = 2**18  # numbers in one evaluation
 _DEPTH = 64  # halvings of a cell
 _CELLS = 4000  # cells of one average, at most, on average over a batch
 _NEGLECT = 42.0  # cells below exp(-this) of the total are left out
+_LAST = 32.0  # and what a slow tail has to fall to at the end of the line
 _FAR = 1e150  # the end of the line; its square is still a double
 _TINY = 1e-290  # the smallest width a window is laid out with
 _WINDOW = np.array([-40.0, -14.0, -9.0, -4.5, 0.0, 4.5, 9.0, 14.0, 40.0])
@@ -127,7 +128,8 @@ class Law:
     def average(self, f: Function, args: Sequence[Any] = ()) -> Array:
         """E f(xi, *args); shape of the arguments.
 
-        An average that diverges is inf with its sign, or nan where it diverges with both signs.
+        An average that diverges is inf with its sign, or nan where it diverges with both signs; so is one whose f
+        overflows where the law still has to be followed (log_average_exp is for those).
 
         >>> float(NormalLaw().average(lambda x, a: a * x**2, (3.0,)).round(12))
         3.0
@@ -205,7 +207,7 @@ class _Line(Law):
         scale = np.exp(peak - total(flat[:n]))
         value, error = sums[:, 1] * scale, errors[:, 1] * scale
         diverges = np.isinf(ends)
-        both = (ends[:, 0] * ends[:, 1] < 0) | np.isnan(ends).any(1)
+        both = (np.sign(ends[:, 0]) * np.sign(ends[:, 1]) < 0) | np.isnan(ends).any(1)
         sign = np.where(diverges[:, 0], ends[:, 0], ends[:, 1])
         value = np.where(diverges.any(1), np.where(both, np.nan, sign), value)
         weight = self._atom(flat[:n])
@@ -381,9 +383,9 @@ class _Job:
         at = segment.sign * (center - segment.point)
         eta = np.concatenate([delta - at, width * _WINDOW], 1)
         delta = np.concatenate([delta, at + width * _WINDOW], 1)
-        outside, beyond = delta <= 0, delta >= segment.length
+        outside, beyond = eta <= -at, eta >= segment.length - at
         eta = np.where(outside, -at, np.where(beyond, segment.length - at, eta))
-        delta = np.clip(delta, 0.0, segment.length)
+        delta = np.where(outside, 0.0, np.where(beyond, segment.length, np.clip(delta, 0.0, segment.length)))
         order = np.argsort(eta, 1, kind="stable")
         return np.take_along_axis(delta, order, 1), np.take_along_axis(eta, order, 1)
 
@@ -419,7 +421,7 @@ class _Job:
                 keep |= ~(top < best[:, kind, None] - _NEGLECT)
             keep &= length > 0
             if np.isinf(segment.length):
-                open_ = ~_decayed(score, delta, best[:, 0] - _NEGLECT)
+                open_ = ~_decayed(score, delta, best[:, 0] - (_NEGLECT if stage < 2 else _LAST))
                 sign = np.sign(values[0][:, -1]) if self.g is None else np.ones(which.size)
                 column = 0 if segment.sign < 0 else 1
                 ends[:, column] = np.where(open_, np.where(sign < 0, -np.inf, np.inf) if stage == 2 else np.nan, 0.0)
@@ -516,7 +518,7 @@ class _Job:
             errors += _sum_rows(active.row[done], error[done], self.size)
             active.worst, active.stalled = worst, stalled
             active = active.pick(split).halves()
-        return peak, sums, errors + 2e-16 * (1 + noise[:, None]) * moduli
+        return peak, sums, errors + 1e-15 * (2 + noise[:, None]) * moduli
 
 
 def _sum_rows(row: Array, values: Array, size: int) -> Array:
@@ -561,7 +563,7 @@ class NormalLaw(_Line):
 
     @cached_property
     def _segments(self) -> tuple[_Segment, ...]:
-        offsets = np.array([0.0, 1.5, 3.0, 4.5, 6.5, 9.0, 14.0, 24.0, 40.0, 80.0])
+        offsets = np.array([0.0, 1.5, 3.0, 4.5, 6.5, 9.0, 14.0, 24.0, 40.0])
         return tuple(_Segment(0.0, sign, offsets, np.inf) for sign in (-1.0, 1.0))
 
     def _log_weight(self, node: Array, offset: Array, segment: Array, rows: Sequence[Array]) -> Array:
@@ -797,6 +799,8 @@ class DensityLaw(_Line):
         fit = np.linalg.lstsq(design, value, rcond=None)[0]
         if np.abs(design @ fit - value).max() > 1e-9 * (1 + np.abs(value).max()) or abs(fit[1]) < 1e-7:
             return 0.0, None
+        if fit[1] < -1 + 1e-7:
+            raise ValueError(f"the density cannot be normalised: it grows like 1/x or faster at {point:.6g}")
         fit[2:] /= unit ** np.arange(1.0, 5.0)
         return float(fit[1]), (fit if point != 0 else None)
 
@@ -922,7 +926,7 @@ class NoisyLaw(Law):
         inner: Law = base.base if isinstance(base, NoisyLaw) else base
         if not isinstance(inner, AtomsLaw | NormalLaw | DensityLaw):
             raise ValueError("noise can be added to atoms, a normal law or a density")
-        self.base = inner
+        self.base: Law = inner
         self.s: Array = variance + base.s if isinstance(base, NoisyLaw) else variance
 
     def average_with_error(self, f: Function, args: Sequence[Any] = ()) -> tuple[Array, Array]:
