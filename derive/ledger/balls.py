@@ -7,6 +7,7 @@ K x^n exp(a x + c x^2) read off the integrand.  What has no proven enclosure her
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -54,6 +55,24 @@ def enclose(expr: Basic, values: Mapping[Symbol, Any] | None = None, prec: int =
     with precision(prec):
         scope = {s: _constant(v) for s, v in (values or {}).items()}
         return _real(_Evaluator(scope, False)(expr))
+
+
+@contextmanager
+def _alarm_held() -> Iterator[None]:
+    """Keep the alarm of a time box waiting until compiled code has returned."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _alarm_waits() -> bool:
+    """Whether a time box has run out while its alarm is held."""
+    return hasattr(signal, "sigpending") and signal.SIGALRM in signal.sigpending()
 
 
 def _constant(value: Any) -> Ball:
@@ -341,21 +360,20 @@ class _Evaluator:
         raise NotEnclosed("the tail of an integral has no bound here")
 
     def _finite_integral(self, f: Callable[[acb, bool], Ball], low: Ball, high: Ball) -> Ball:
-        refusals: list[BaseException] = []  # nothing may be raised through the integrator, a time box least of all
+        refusals: list[BaseException] = []  # nothing may be raised through the compiled integrator
 
         def checked(z: acb, analytic: bool) -> acb:
-            if not refusals:
+            if not refusals and not _alarm_waits():
                 try:
                     return _complex(f(z, analytic))
                 except BaseException as refusal:
                     refusals.append(refusal)
-            return acb(arb.nan(), arb.nan())
+            return nowhere
 
+        nowhere = acb(arb.nan(), arb.nan())
         goal = arb(2) ** (-ctx.prec)
-        try:
+        with _alarm_held():
             value = acb.integral(checked, _complex(low), _complex(high), rel_tol=goal, abs_tol=goal, eval_limit=_MAX_EVALS)
-        except SystemError as broken:  # a time box that ran out between two evaluations
-            raise broken.__cause__ or broken from None
         if refusals:
             raise refusals[0]
         return value.real if value.imag.contains(0) else value

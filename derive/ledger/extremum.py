@@ -49,6 +49,8 @@ def extremum(step: Step, premises: Mapping[str, Step]) -> Evidence:
 
 
 def _node(step: Step, premises: Mapping[str, Step]) -> Extremum | None:
+    if not isinstance(step.claim, Eq):
+        return None
     if isinstance(step.claim.lhs, Extremum):
         return step.claim.lhs
     for premise in premises.values():
