@@ -73,6 +73,9 @@ class _Attempts:
     tried: list[str] = field(default_factory=list)
 
 
+_Solved = tuple[tuple[Eq, Symbol, Expr], ...]
+
+
 def prove_identity(
     lhs: Expr, rhs: Expr, domain: Domain | None = None, rewriting: Sequence[Basic] = (), *, seconds: float = 8.0
 ) -> Evidence:
@@ -138,7 +141,7 @@ def _decide(
     attempts = _Attempts()
     start = time.perf_counter()
     heavy = a.has(Binder) or b.has(Binder)
-    proof = _cheap(a - b, domain)
+    proof = _cheap(a - b, domain, given, eliminated)
     if proof is not None and not proof.open and heavy:
         return Evidence(Verdict.PROVED, proof.text)
     quick = _points(sa, sb, sample_domain, unsolved, seed, 1 if heavy else _FIRST, 1, 0, min(seconds, 2.0))
@@ -201,17 +204,33 @@ def _refutation(tally: Tally, names: dict[Symbol, Symbol]) -> Evidence:
     return Evidence(Verdict.REFUTED, f"lhs - rhs = {tally.value} at {at} ({how})", witness)
 
 
-def _cheap(difference: Expr, domain: Domain) -> Proof | None:
-    """The first rung, and the second where there are averages, whose values cost more than a proof."""
-    rungs = [exactly_zero, _closed_forms] if difference.has(Binder) else [exactly_zero]
-    for rung in rungs:
+def _cheap(
+    difference: Expr, domain: Domain, given: tuple[Eq, ...] = (), ways: Sequence[tuple[_Solved, Domain]] = ()
+) -> Proof | None:
+    """Normal forms, by themselves and with the premises; closed forms too where there are averages, whose values cost
+    more than a proof."""
+    rungs: list[tuple[float, Callable[[], Proof | None]]] = [(1.5, lambda: exactly_zero(difference, domain))]
+    for solved, narrowed in ways:
+        if solved:
+            rungs.append((1.5, lambda s=solved, d=narrowed: _said(exactly_zero(_eliminate(difference, s), d), "the premises")))
+    if given:
+        rungs.append((3.0, lambda: _modulo(difference, given, domain, _Attempts())))
+    if difference.has(Binder):
+        rungs.append((5.0, lambda: _closed_forms(difference, domain)))
+    opened = None
+    for seconds, rung in rungs:
         try:
-            proof = timebox(1.5 if rung is exactly_zero else 5.0, rung, difference, domain)
+            proof = timebox(seconds, rung)
         except (TimedOut, Unsupported, Full, DivergentAverage):
             continue
-        if proof is not None:
+        if proof is not None and not proof.open:
             return proof
-    return None
+        opened = opened or proof
+    return opened
+
+
+def _said(proof: Proof | None, what: str) -> Proof | None:
+    return None if proof is None else Proof(f"{proof.how}, with {what}", proof.open, proof.named)
 
 
 def _plain(e: Basic, names: dict[Symbol, Symbol]) -> Basic:
@@ -221,7 +240,6 @@ def _plain(e: Basic, names: dict[Symbol, Symbol]) -> Basic:
 # ---- premises
 
 
-_Solved = tuple[tuple[Eq, Symbol, Expr], ...]
 
 
 def _eliminations(given: Sequence[Eq], domain: Domain, sides: Sequence[Expr]) -> list[tuple[_Solved, Domain]]:

@@ -83,8 +83,9 @@ def prove_relation(relation: Basic, domain: Domain, depth: int = 3) -> str | Non
 class _Prover:
     """Proofs on one domain, whose symbols carry the assumptions that the domain states."""
 
-    def __init__(self, domain: Domain) -> None:
+    def __init__(self, domain: Domain, almost: frozenset[Symbol] = frozenset()) -> None:
         self.domain = domain
+        self.almost = almost  # symbols for which almost every value is enough: integration variables
         self.seen: dict[tuple[Expr, bool, int], str | None] = {}
 
     def positive(self, e: Expr, strict: bool, depth: int) -> str | None:
@@ -170,7 +171,20 @@ class _Prover:
     def _average(self, e: Expr, strict: bool, depth: int) -> str | None:
         if not e.has(Average):
             return None
-        return self._single_average(e, strict, depth) or self._variance(e, strict, depth) or self._jensen(e, strict)
+        rules = (self._termwise, self._single_average, self._variance)
+        return next((w for w in (r(e, strict, depth) for r in rules) if w), None) or self._jensen(e, strict)
+
+    def _termwise(self, e: Expr, strict: bool, depth: int) -> str | None:
+        """Each term of a sum by itself: none negative, one positive."""
+        e = e.expand(deep=False) if e.is_Mul and any(a.is_Add and a.has(Average) for a in e.args) else e
+        if not e.is_Add or len(e.args) > 12:
+            return None
+        found = [self.positive(a, False, max(depth - 1, 0)) for a in e.args]
+        if not all(found):
+            return None
+        if strict and not any(self.positive(a, True, max(depth - 1, 0)) for a in e.args):
+            return None
+        return f"a sum of what is positive ({', '.join(dict.fromkeys(f for f in found if f))})"
 
     def _single_average(self, e: Expr, strict: bool, depth: int) -> str | None:
         """A combination of averages over one law with an integrand that is positive on the support."""
@@ -223,8 +237,9 @@ class _Prover:
 
         if isinstance(law, Density):
             extra = tuple((p, Interval.open(law.lower, law.upper)) for p in points)
-            return _Prover(Domain((*self.domain.intervals, *extra), self.domain.constraints))
-        return _Prover(self.domain)
+            return _Prover(Domain((*self.domain.intervals, *extra), self.domain.constraints), frozenset(points))
+        spread = isinstance(law, Normal | Noisy)
+        return _Prover(self.domain, frozenset(points)) if spread else _Prover(self.domain)
 
     def _on_support(self, f: Expr, node: TiltedAverage, strict: bool, depth: int) -> str | None:
         if isinstance(node.law, Atoms):
@@ -366,11 +381,25 @@ class _Prover:
             resolved.append(found[1])
         if strict:
             for p, m in unknown:
-                if m % 2 == 0 and self._factor_sign(f, p, depth, whole) is None:
+                if m % 2 == 0 and not self._almost_nonzero(f, p) and self._factor_sign(f, p, depth, whole) is None:
                     return None
         if sign < 0 or not all(self.positive(c, True, max(depth - 1, 0)) for c in conditions if c != whole):
             return None
         return why if not resolved else f"{why} ({', '.join(dict.fromkeys(resolved))})"
+
+    def _almost_nonzero(self, f: Field, poly: Any) -> bool:
+        """Whether a factor vanishes at finitely many values of an integration variable only."""
+        for x in self.almost:
+            index = f._index.get(("symbol", x))
+            if index is None or not poly.degrees()[index]:
+                continue
+            if any(d and i != index and x in f.gens[i].symbols for i, d in enumerate(poly.degrees())):
+                continue
+            top = poly.degrees()[index]
+            lead = {(*m[:index], 0, *m[index + 1:]): c for m, c in poly.terms() if m[index] == top}
+            if f.sign(f.ctx.from_dict(lead), ask=False):
+                return True
+        return False
 
     def _factor_sign(self, f: Field, poly: Any, depth: int, whole: Expr) -> tuple[int, str] | None:
         """The sign of a factor in normal form, by the rules for polynomials and, where it is not all, by any rule."""
