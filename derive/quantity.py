@@ -199,4 +199,5 @@ class Quantity:
                 allowed=", ".join(k.name for k in self.parameters),
                 nearest=near[0] if near else None,
             )
-        return names[name]
+        found: Parameter = names[name]
+        return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import mpmath
 from sympy import Abs, Expr, Float, Integral, Rational, S, Symbol, integrate, log, nsimplify, oo, sympify
@@ -114,7 +115,7 @@ class ProductMeasure(Ensemble):
         return oo
 
     @cached_property
-    def tails(self) -> tuple[object, ...]:
+    def tails(self) -> tuple[tuple[int, Any, Any], ...]:
         """For each unbounded side, (side, linear, quadratic): the limits of -log p(x)/|x| and -log p(x)/x^2.
 
         Each is 0, a positive number (mpf) or infinity, read off at |x| = 10^6 and 10^12 in arbitrary-range arithmetic.
@@ -208,7 +209,7 @@ def _density(density: object, variable: Symbol | None, support: tuple[object, ob
 def _end(value: object) -> Expr:
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
         return oo if value > 0 else -oo
-    end = value if value in (oo, -oo) else _exact(value)
+    end: Expr = value if value in (oo, -oo) else _exact(value)
     if not end.is_extended_real or end.free_symbols:
         raise DeriveError(
             f"the support ends at {end}, which is not a real number", given=str(end), allowed="real numbers, oo or -oo"

@@ -11,6 +11,7 @@ rate, the measure condenses where that entropy vanishes, and below that temperat
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sympy import Derivative, Eq, Expr, Function, Ge, Gt, Interval, Le, Lt, S, Subs, Symbol, diff, oo, simplify
 from sympy.core.function import AppliedUndef
@@ -96,10 +97,10 @@ class RandomEnergyModel:
         """Sum of squared weights beyond the condensation point, for energies without a lattice."""
         return 1 - star / lam
 
-    def free_entropy(self, parameters: tuple[Parameter, ...], **conditions: object) -> Problem:
+    def free_entropy(self, parameters: tuple[Parameter, ...], **conditions: Any) -> Problem:
         """The free entropy per N as a problem to be solved: annealed up to the condensation point, frozen beyond."""
         phi = Symbol("Phi", real=True)
-        stage = Stage(LAM_STAR, self.rate(LAM_STAR) - ALPHA, +1, S.Zero, **conditions)  # type: ignore[arg-type]
+        stage = Stage(LAM_STAR, self.rate(LAM_STAR) - ALPHA, +1, S.Zero, **conditions)
         branches = (
             Branch("annealed", self.annealed(), LAM <= LAM_STAR),
             Branch("frozen", self.frozen(), LAM > LAM_STAR),
@@ -130,7 +131,7 @@ def general_derivation() -> Derivation:
         *hints: tuple[str, object],
         domain: Domain | None = None,
     ) -> Step:
-        return Step(label, claim, rule, premises, _DOMAIN | (domain or Domain()), SOURCE, text, hints)  # type: ignore[arg-type]
+        return Step(label, claim, rule, premises, _DOMAIN | (domain or Domain()), SOURCE, text, hints)
 
     steps = (
         step(

@@ -96,8 +96,10 @@ def _by_signal(seconds: float, function: Callable[..., T], args: Any, kwargs: An
             raise TimedOut(seconds) from None
         raise
     except SystemError as broken:  # compiled code that had no place for the alarm
-        alarm_inside = broken.__cause__
-        if not isinstance(alarm_inside, _Alarm):
+        alarm_inside: BaseException | None = broken
+        while alarm_inside is not None and not isinstance(alarm_inside, _Alarm):
+            alarm_inside = alarm_inside.__cause__ or alarm_inside.__context__
+        if alarm_inside is None:
             raise
         if alarm_inside.box is box:
             raise TimedOut(seconds) from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from sympy import (
     Derivative,
@@ -17,7 +18,6 @@ from sympy import (
     Function,
     Ge,
     Gt,
-
     Interval,
     Lambda,
     Le,
@@ -110,7 +110,8 @@ def noise_cumulant(ensemble: Ensemble, amplitude: Expr = S.One, variance: Expr =
     definition = site.sites(site.query(site.log_average(L * X * XI, XI), X, amplitude, variance))
     first = step("cumulant", Eq(ZETA(L), definition), "definition", ("rem-iid",),
                  f"cumulant of the overlaps of a query with {ensemble.title}, averaged over the query")
-    closed = definition if _is_density(ensemble) else definition.doit()
+    measured = isinstance(ensemble, ProductMeasure)
+    closed = definition if _is_density(ensemble) or (measured and variance != 0) else definition.doit()
     steps = [first]
     if closed != definition:
         steps.append(
@@ -121,10 +122,14 @@ def noise_cumulant(ensemble: Ensemble, amplitude: Expr = S.One, variance: Expr =
                  "the cumulant in closed form")
         )
     statement = steps[-1].label
-    steps.append(
-        step("cumulant-convex", Gt(diff(closed, L, 2), 0), "positivity", (),
-             "the cumulant of this ensemble is strictly convex")
-    )
+    if measured:
+        convex = step("cumulant-convex", "log E exp(l x xi) is convex in l for every x, and strictly so unless x = 0 "
+                      "or xi takes one value only.", "theorem", (), "Hoelder",
+                      source="Hoelder's inequality")
+    else:
+        convex = step("cumulant-convex", Gt(diff(closed, L, 2), 0), "positivity", (),
+                      "the cumulant of this ensemble is strictly convex")
+    steps.append(convex)
     return Cumulant(closed, diff(closed, L), tuple(steps), statement, "cumulant-convex")
 
 
@@ -176,7 +181,7 @@ def _quantity(
     parameters: tuple[Parameter, ...],
     make: Callable[[], Result],
     remake: Callable[[Ensemble], Quantity],
-    **more: object,
+    **more: Any,
 ) -> Quantity:
     return Quantity(
         name,
@@ -191,7 +196,7 @@ def _quantity(
         remake,
         (("ensemble", str(ensemble)),),
         **more,
-    )  # type: ignore[arg-type]
+    )
 
 
 def _rem_steps(*labels: str) -> tuple[Step, ...]:
@@ -233,6 +238,9 @@ def _rem_condensation(ensemble: Ensemble) -> Result:
     rate = (L * zeta.slope - zeta.expression).subs(L, LAM_STAR)
     curvature = LAM_STAR * diff(zeta.slope, L).subs(L, LAM_STAR)
     equation = Eq(ALPHA, rate)
+    monotone = [] if isinstance(ensemble, ProductMeasure) else [
+        step("condensation-monotone", Gt(curvature, 0), "positivity", (zeta.convexity,),
+             "strictly: at most one condensation point")]
     steps = (
         *_rem_steps("rem-routes"),
         *zeta.steps,
@@ -241,8 +249,7 @@ def _rem_condensation(ensemble: Ensemble) -> Result:
         ),
         step("condensation-slope", Eq(Derivative(rate, LAM_STAR), curvature), "differentiate", (),
              "the rate grows with lambda_*"),
-        step("condensation-monotone", Gt(curvature, 0), "positivity", (zeta.convexity,),
-             "strictly: at most one condensation point"),
+        *monotone,
     )
     limit = overlap_entropy(ensemble)
     stage = Stage(LAM_STAR, rate - ALPHA, +1, S.Zero, **existence(limit, "no condensation: {}"))
@@ -266,7 +273,7 @@ def overlap_entropy(ensemble: Ensemble) -> Expr:
     return oo
 
 
-def existence(limit: Expr, sentence: str) -> dict[str, object]:
+def existence(limit: Expr, sentence: str) -> dict[str, Any]:
     """Condition and words for a root that exists only below a load."""
     if limit == oo:
         return {}
@@ -326,6 +333,9 @@ def _retrieval_capacity(ensemble: Ensemble) -> Result:
     step = Script(domain, SOURCE)
     value = zeta.below(ensemble.rho)
     slope = ensemble.rho - zeta.slope
+    concave = [] if isinstance(ensemble, ProductMeasure) else [
+        step("capacity-concave", Lt(diff(slope, L), 0), "positivity", (zeta.convexity,),
+             "the capacity is concave in l: at most one saturation point, and it is a maximum")]
     steps = (
         *_rem_steps("rem-frozen", "rem-annealed"),
         *zeta.steps,
@@ -348,8 +358,7 @@ def _retrieval_capacity(ensemble: Ensemble) -> Result:
             "where it saturates, if there is a root; beyond it the capacity keeps its value there",
             SATURATED,
         ),
-        step("capacity-concave", Lt(diff(slope, L), 0), "positivity", (zeta.convexity,),
-             "the capacity is concave in l: at most one saturation point, and it is a maximum"),
+        *concave,
     )
     equation = Eq(ALPHA_1, Extremum(value, L, Interval.Lopen(0, LAM), "max"))
     stage = Stage(L, slope, -1, S.Zero, LAM, clip=True)
@@ -669,10 +678,12 @@ def _basin_on_shell(ensemble: Ensemble) -> Result:
         step("overlap-frozen", Eq(OVERLAP, general.energy(LAM_STAR)), "rearrange", ("boundary-frozen",),
              "solved for m", domain=COLD),
         specialise(
-            "basin-annealed", Eq(OVERLAP, annealed), "overlap-annealed", zeta, domain, "below the condensation point", WARM
+            "basin-annealed", Eq(OVERLAP, annealed), "overlap-annealed", zeta, domain,
+            "below the condensation point", WARM
         ),
         specialise(
-            "basin-frozen", Eq(OVERLAP, frozen), "overlap-frozen", zeta, domain, "beyond it: independent of lambda", COLD
+            "basin-frozen", Eq(OVERLAP, frozen), "overlap-frozen", zeta, domain,
+            "beyond it: independent of lambda", COLD
         ),
     )
     limit = overlap_entropy(ensemble)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from sympy import (
     Add,
@@ -162,8 +163,10 @@ class Distances:
         return self.site.query(self.site.tilted(g, g, XI) - self.site.log_average(g, XI), X, S.One, s)
 
     def divergence_raw(self, b: Expr, s: Expr) -> Expr:
-        """The same over all sites, as the averages that define it."""
-        return self.site.sites(self.divergence_site(b, s))
+        """The same over all sites, as the averages that define it: mean exponent minus mean log norm."""
+        if self.gaussian:
+            return self.site.sites(self.divergence_site(b, s))
+        return -b * self.distance_site(b, s) / 2 - self.psi_site(b, s)
 
     def divergence(self, b: Expr, s: Expr) -> Expr:
         """Relative entropy per N of the data that dominate at b: their rate."""
@@ -225,7 +228,7 @@ def _quantity(
     )
 
 
-def _exists(distances: Distances, what: str) -> dict[str, object]:
+def _exists(distances: Distances, what: str) -> dict[str, Any]:
     """Condition under which a threshold exists: a law with finitely many values has a finite entropy."""
     limit = distances.ensemble.entropy
     if limit == oo:
@@ -343,7 +346,8 @@ def _collapse(distances: Distances) -> tuple[tuple[Step, ...], Expr]:
              "first route, with psi of this ensemble"),
         # second route: the entropy of the noise vanishes
         step("rate", Eq(rate(B, QUERY), distances.divergence_raw(B, QUERY)), "definition", (),
-             "rate of the data that dominate at b: relative entropy of the tilted entries to their prior"),
+             "rate of the data that dominate at b: relative entropy of the tilted entries to their prior, the mean of "
+             "the log of their density ratio"),
         step("condensation", Eq(ALPHA, rate(1 / T, T)), "definition", (),
              "no data point other than the true one is left: the rate is the load"),
     ]
@@ -410,9 +414,16 @@ def _information_route(distances: Distances, information: Function) -> list[Step
     return steps
 
 
+def _claim(steps: tuple[Step, ...], label: str) -> Eq:
+    """The equation that a step claims."""
+    claim = next(s for s in steps if s.label == label).claim
+    assert isinstance(claim, Eq)
+    return claim
+
+
 def _collapse_time(distances: Distances) -> Result:
     steps, right = _collapse(distances)
-    before = next(s for s in steps if s.label == "routes").claim.rhs
+    before = _claim(steps, "routes").rhs
     unique = _uniqueness("collapse", distances, before, ALPHA)
     stage = Stage(T_C, (right - ALPHA).subs(T, T_C), -1, S.Zero, **_exists(distances, "collapse"))
     problem = Problem(

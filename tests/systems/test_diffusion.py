@@ -1,5 +1,7 @@
 """Memorization in diffusion: the claims of PHYSICS section 4 and what must hold for any law of data."""
 
+import itertools
+
 import mpmath
 import numpy as np
 import pytest
@@ -57,7 +59,7 @@ def test_order_of_the_times(log_alpha, log_ratio):
         -float(generalization.outputs["log_b_star"]),
         *(float(solve(n, alpha=alpha, alpha_D=ratio).log_value) for n in ("collapse-time", "onset-time")),
     ]
-    for earlier, later in zip(logs, logs[1:], strict=False):
+    for earlier, later in itertools.pairwise(logs):
         assert earlier < later + 4 * EPS * max(1, abs(later)), logs
 
 
