@@ -181,7 +181,8 @@ class _Evaluator:
             if z < 0:
                 return acb(0, 1) * (-z).sqrt()
             if z.lower() > -1 and z.contains(0):
-                return z.nonnegative_part().sqrt() if z.upper() >= 0 and not self.analytic and _near_zero(z) else arb.nan()
+                touches = z.upper() >= 0 and not self.analytic and _near_zero(z)
+                return z.nonnegative_part().sqrt() if touches else arb.nan()
             return arb.nan()
         return z.sqrt(analytic=self.analytic)
 
@@ -258,10 +259,10 @@ class _Evaluator:
             return None if None in parts else not decisive
         if not getattr(condition, "is_Relational", False):
             raise NotEnclosed(f"the condition {condition}")
-        left, right = self(condition.lhs), self(condition.rhs)  # type: ignore[attr-defined]
+        left, right = self(condition.lhs), self(condition.rhs)
         if isinstance(left, acb) or isinstance(right, acb):
             return None
-        relation = condition.rel_op  # type: ignore[attr-defined]
+        relation = condition.rel_op
         d = left - right
         if relation == "==":
             return True if d.is_zero() else False if not d.contains(0) else None
@@ -373,7 +374,8 @@ class _Evaluator:
         nowhere = acb(arb.nan(), arb.nan())
         goal = arb(2) ** (-ctx.prec)
         with _alarm_held():
-            value = acb.integral(checked, _complex(low), _complex(high), rel_tol=goal, abs_tol=goal, eval_limit=_MAX_EVALS)
+            value = acb.integral(
+                checked, _complex(low), _complex(high), rel_tol=goal, abs_tol=goal, eval_limit=_MAX_EVALS)
         if refusals:
             raise refusals[0]
         return value.real if value.imag.contains(0) else value
@@ -382,7 +384,7 @@ class _Evaluator:
         """c = l + (u - l) sin(phi/2)^2 takes the square roots at both edges away; the rest is the atom at zero."""
         ratio = self(law.ratio)
         root = ratio.sqrt()
-        low, high = (1 - root) ** 2 / ratio, (1 + root) ** 2 / ratio
+        low = (1 - root) ** 2 / ratio
         touching = ratio == 1
         span = 4 / root
 
