@@ -56,8 +56,8 @@ class Derivation:
             if step.label == label:
                 return step
         near = _nearest(label, self.labels)
-        raise DeriveError(f"{self.name} has no step {label!r}{_hint(near)}", given=label, allowed=", ".join(self.labels),
-                          nearest=near)
+        raise DeriveError(
+            f"{self.name} has no step {label!r}{_hint(near)}", given=label, allowed=", ".join(self.labels), nearest=near)
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps)
@@ -187,11 +187,12 @@ class Ledger(Mapping[str, Evidence]):
         return sum(e.seconds for e in self.values())
 
     def rows(self) -> tuple[dict[str, Any], ...]:
-        """One row a step, for reports: label, claim (LaTeX), text, rule, premises, verdict, detail, witness, seconds, source."""
+        """One row a step, for reports: label, claim (LaTeX), text, rule, premises, verdict, detail, witness, seconds,
+        source."""
         return tuple(
             {"label": s.label, "claim": claim_latex(s.claim), "text": s.text, "rule": s.rule, "premises": s.premises,
-             "verdict": self[s.label].verdict.name, "detail": self[s.label].detail, "witness": dict(self[s.label].witness),
-             "seconds": self[s.label].seconds, "source": s.source}
+             "verdict": self[s.label].verdict.name, "detail": self[s.label].detail,
+             "witness": dict(self[s.label].witness), "seconds": self[s.label].seconds, "source": s.source}
             for s in self.derivation
         )
 
@@ -227,11 +228,14 @@ def check_step(derivation: Derivation, label: str) -> Evidence:
         evidence = rule(step, seen)
     except (ArithmeticError, LookupError, NotImplementedError, RecursionError, TypeError, ValueError) as failure:
         why = str(failure).splitlines()[0][:200] if str(failure) else ""
-        evidence = Evidence(Verdict.UNDECIDED, f"the rule could not handle the claim: {type(failure).__name__} {why}".strip())
+        detail = f"the rule could not handle the claim: {type(failure).__name__} {why}".strip()
+        evidence = Evidence(Verdict.UNDECIDED, detail)
     return Evidence(evidence.verdict, evidence.detail, evidence.witness, time.perf_counter() - start)
 
 
-def check_many(derivations: Iterable[Derivation], workers: int = 1, progress: Progress | None = None) -> dict[str, Ledger]:
+def check_many(
+    derivations: Iterable[Derivation], workers: int = 1, progress: Progress | None = None
+) -> dict[str, Ledger]:
     """Check several derivations; a step that several share, with the same premises, is checked once.
 
     Args: derivations; workers (processes; 1 checks in this one); progress (called once for each step).
@@ -241,7 +245,8 @@ def check_many(derivations: Iterable[Derivation], workers: int = 1, progress: Pr
     derivations = tuple(derivations)
     names = Counter(d.name for d in dict.fromkeys(derivations))
     if doubled := [n for n, k in names.items() if k > 1]:
-        raise DeriveError(f"two derivations have the name {doubled[0]}", given=doubled[0], allowed="one derivation a name")
+        raise DeriveError(
+            f"two derivations have the name {doubled[0]}", given=doubled[0], allowed="one derivation a name")
     users: dict[Any, list[tuple[str, str]]] = {}
     tasks: dict[Any, tuple[Derivation, str]] = {}
     for derivation in derivations:
@@ -321,14 +326,17 @@ def _check_form(derivation: Derivation) -> None:
         known.add(step.label)
         if step.rule not in RULES:
             near = _nearest(step.rule, RULES)
-            raise DeriveError(f"step {step.label!r} of {name} names the rule {step.rule!r}, which is unknown{_hint(near)}",
-                              given=step.rule, allowed=", ".join(RULES), nearest=near)
+            raise DeriveError(
+                f"step {step.label!r} of {name} names the rule {step.rule!r}, which is unknown{_hint(near)}",
+                given=step.rule, allowed=", ".join(RULES), nearest=near)
         if isinstance(step.claim, str) and step.rule not in ("assumption", "theorem", "definition"):
-            raise DeriveError(f"step {step.label!r} of {name} claims a sentence; the rule {step.rule!r} needs a relation",
-                              given=step.claim, allowed="a relation such as Eq(lhs, rhs)")
+            raise DeriveError(
+                f"step {step.label!r} of {name} claims a sentence; the rule {step.rule!r} needs a relation",
+                given=step.claim, allowed="a relation such as Eq(lhs, rhs)")
         if not isinstance(step.claim, str | Basic):
-            raise DeriveError(f"step {step.label!r} of {name} claims {step.claim!r}, which is neither relation nor sentence",
-                              given=repr(step.claim), allowed="a SymPy relation or a sentence")
+            raise DeriveError(
+                f"step {step.label!r} of {name} claims {step.claim!r}, which is neither relation nor sentence",
+                given=repr(step.claim), allowed="a SymPy relation or a sentence")
 
 
 def _reaches(steps: tuple[Step, ...], start: str, goal: str) -> bool:
