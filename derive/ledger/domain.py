@@ -87,11 +87,14 @@ def seed_of(*things: Any) -> int:
     return zlib.crc32("\n".join(str(t) for t in things).encode())
 
 
-def points(symbols: Iterable[Symbol], domain: Domain, seed: int, count: int, calm: float = 1.0) -> Iterator[dict[Symbol, Rational]]:
+def points(
+    symbols: Iterable[Symbol], domain: Domain, seed: int, count: int, calm: float = 1.0
+) -> Iterator[dict[Symbol, Rational]]:
     """Rational points of a domain, a fixed sequence for each seed.
 
     Unbounded ranges are sampled log-uniformly over many scales, bounded ones uniformly and near their ends; relations
-    of the domain are met by rejection.  `calm` below one narrows the scales.  Fewer points than asked come where the relations leave too little room.
+    of the domain are met by rejection.  `calm` below one narrows the scales.  Fewer points than asked come where the
+    relations leave too little room.
     """
     rng = random.Random(seed)
     ordered = _ordered(set(symbols) | {s for k in domain.constraints for s in k.free_symbols}, domain)
@@ -143,7 +146,9 @@ def _number(value: Expr, point: Mapping[Symbol, Rational]) -> Rational | None:
     return Rational(str(approximate)) if approximate.is_Float else None
 
 
-def _draw(rng: random.Random, bounds: Range, point: Mapping[Symbol, Rational], integer: bool, spread: float) -> Rational | None:
+def _draw(
+    rng: random.Random, bounds: Range, point: Mapping[Symbol, Rational], integer: bool, spread: float
+) -> Rational | None:
     lower, upper = _number(bounds.lower, point), _number(bounds.upper, point)
     if lower is not None and upper is not None:
         if upper < lower or (upper == lower and (bounds.lower_open or bounds.upper_open)):
