@@ -34,7 +34,8 @@ def positive_near(f: Expr, x: Symbol, end: Expr, domain: Domain) -> Evidence:
 
         wrong = _violated(value, domain, False, 40, False)
         if wrong is not None and value.free_symbols <= f.free_symbols:
-            return Evidence(Verdict.REFUTED, f"in the limit {x.name} -> {end} the sign is wrong: {wrong.detail}", wrong.witness)
+            detail = f"in the limit {x.name} -> {end} the sign is wrong: {wrong.detail}"
+            return Evidence(Verdict.REFUTED, detail, wrong.witness)
     for point, inside in _probes(x, end, domain):
         at = f.subs(x, point)
         if at.has(S.NaN, S.ComplexInfinity, oo, -oo):
@@ -93,7 +94,7 @@ def _numerical(f: Expr, x: Symbol, end: Expr, domain: Domain) -> Evidence:
 
 
 def _last_sign(f: Expr, x: Symbol, end: Expr, point: dict[Symbol, Rational], domain: Domain) -> int:
-    """The sign at the last of a sequence of points towards the end at which it is seen; 0 where it changes at the last."""
+    """The sign at the last of a sequence of points towards the end at which it is seen; 0 where it changes there."""
     r = declared(x, domain)
     signs = []
     for k in (16, 64, 256, 1024, 4096, 65536):
