@@ -18,11 +18,11 @@ def extremum(step: Step, premises: Mapping[str, Step]) -> Evidence:
     """Eq(name, value) or Eq(Extremum, value): the maximum of the body over its interval is the value.
 
     The first premise (or the claim itself) holds the Extremum node.  Exact in two cases.  *Sign of the slope*: with
-    the hint ("zero", p) the slope is (p - var) K, and a premise states K > 0; the body rises up to p and falls after it,
-    so that the maximum is at p where the domain's constraints put p inside the interval, and at the upper end where
-    they put p at or beyond it.  *Concavity*: the second derivative is negative (by a premise, or proved), a premise gives the
-    stationary point var = p inside the interval, at which the slope is shown to vanish; the maximum is there.  In both the body at that
-    point is shown to equal the claimed value.
+    the hint ("zero", p) the slope is (p - var) K, and a premise states K > 0; the body rises up to p and falls after
+    it, so that the maximum is at p where the domain's constraints put p inside the interval, and at the upper end where
+    they put p at or beyond it.  *Concavity*: the second derivative is negative (by a premise, or proved), a premise
+    gives the stationary point var = p inside the interval, at which the slope is shown to vanish; the maximum is there.
+    In both the body at that point is shown to equal the claimed value.
     """
     if not isinstance(step.claim, Eq):
         return Evidence(Verdict.UNDECIDED, "the rule needs an equation")
@@ -73,7 +73,8 @@ def _by_sign(
                 if shape.verdict is Verdict.PROVED:
                     factor = premise
                 elif shape.verdict is Verdict.REFUTED and len(symbols) == 1:
-                    return Evidence(Verdict.REFUTED, f"the slope has not the sign claimed: {shape.detail}", shape.witness)
+                    detail = f"the slope has not the sign claimed: {shape.detail}"
+                    return Evidence(Verdict.REFUTED, detail, shape.witness)
     if factor is None:
         return Evidence(Verdict.UNDECIDED, "no premise gives the sign of the slope")
     upper = node.interval.end
@@ -101,6 +102,7 @@ def _by_concavity(
     reason = concave.label if concave is not None else prove_positive(-curvature, domain)
     if reason is None or root is None:
         return Evidence(Verdict.UNDECIDED, "needs a negative second derivative and a premise for the stationary point")
+    assert isinstance(root.claim, Eq)
     point = root.claim.rhs
     if not _inside(point, node.interval, domain):
         return Evidence(Verdict.UNDECIDED, f"it is not known that the stationary point {point} lies in {node.interval}")
