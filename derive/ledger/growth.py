@@ -13,11 +13,11 @@ __all__ = ["behaviour", "grows_beyond"]
 
 
 def grows_beyond(f: Expr, x: Symbol, end: Expr, domain: Domain) -> str | None:
-    """Why f -> +oo, or to a positive limit, as x goes to an end of its interval, whatever the other symbols are, or None.
+    """Why f -> +oo, or to a positive limit, as x goes to an end of its interval, whatever the other symbols; or None.
 
     The end is first moved to infinity, x = 1/y or lower + 1/y or upper - 1/y; then each term is classified by its form
-    alone: rational functions by degrees and leading coefficients; sums, products, powers, exponentials and logarithms of
-    what is constant, grows to infinity, falls to zero; averages by Fatou's lemma.
+    alone: rational functions by degrees and leading coefficients; sums, products, powers, exponentials and logarithms
+    of what is constant, grows to infinity, falls to zero; averages by Fatou's lemma.
     """
     r = declared(x, domain)
     y = Dummy("y", positive=True)
