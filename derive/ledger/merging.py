@@ -20,7 +20,7 @@ Prover = Callable[[Expr, Domain], "Proof | None"]
 
 
 def merged(difference: Expr, domain: Domain, prove: Prover) -> Proof | None:
-    """A proof that sum c_i E f_i + rest vanishes because sum c_i f_i + rest does, or because it is odd under an even law."""
+    """A proof that sum c_i E f_i + rest vanishes as sum c_i f_i + rest does, or as it is odd under an even law."""
     from derive.ledger.ladder import Proof
 
     parts = _linear_parts(difference)
