@@ -20,5 +20,6 @@ def text_table(ledger: Ledger, width: int = 110) -> str:
         shown = detail if len(detail) <= room else detail[: room - 3] + "..."
         lines.append("  ".join([*(h.ljust(n) for h, n in zip(head, sizes, strict=True)), shown]).rstrip())
     given = len(ledger.derivation.assumptions)
-    lines.append(f"{ledger.derivation.name}: {ledger.verdict.name}" + (f", given {given} assumption{'s' * (given > 1)}" if given else ""))
+    condition = f", given {given} assumption{'s' * (given > 1)}" if given else ""
+    lines.append(f"{ledger.derivation.name}: {ledger.verdict.name}{condition}")
     return "\n".join(lines)
