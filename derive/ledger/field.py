@@ -20,8 +20,27 @@ from typing import Any
 
 from flint import Ordering, fmpq, fmpq_mpoly_ctx
 from sympy import (
-    Abs, Add, Basic, Derivative, Dummy, Expr, Function, Integer, Mul, Pow, Rational, S, Subs, Symbol, Tuple, cos, exp,
-    factorint, log, sin, sqrt,
+    Abs,
+    Add,
+    Basic,
+    Derivative,
+    Dummy,
+    Expr,
+    Function,
+    Integer,
+    Mul,
+    Pow,
+    Rational,
+    S,
+    Subs,
+    Symbol,
+    Tuple,
+    cos,
+    exp,
+    factorint,
+    log,
+    sin,
+    sqrt,
 )
 from sympy.core.function import AppliedUndef
 
@@ -113,7 +132,7 @@ class Field:
         self._memo: dict[Basic, Fraction] = {}
         self._roots: dict[Any, _Root] = {}
         self._exponents: list[tuple[Fraction, int]] = []
-        self._signs: dict[str, int] = {}
+        self._signs: dict[str | tuple[str, str], int] = {}
         self.zero, self.one = self.constant(0), self.constant(1)
 
     # ---- arithmetic
@@ -272,7 +291,7 @@ class Field:
             self._signs[key] = self._sign(poly, ask)
         found = self._signs[key]
         if found == 0 and ask and self.oracle is not None and (key, "asked") not in self._signs:
-            self._signs[key, "asked"] = 0  # type: ignore[index]
+            self._signs[key, "asked"] = 0
             found = self._signs[key] = self._asked(poly)
         return found
 
@@ -385,7 +404,8 @@ class Field:
             expr = self.gens[base].expr
             below = chain.top
             new = self.generator(("root", base, order), lambda: Generator(
-                expr ** Rational(1, order) if self.gens[base].kind != "exp" else exp(expr.args[0] / order), "root", True,
+                expr ** Rational(1, order) if self.gens[base].kind != "exp" else exp(expr.args[0] / order),
+                "root", True,
                 argument=Fraction(self.polys[base], self.ctx.constant(order)), symbols=self.gens[base].symbols))
             top = self.index_of(new)
             self.relations[top] = Relation(degree, self.ctx.constant(1), self.polys[below])
@@ -462,7 +482,8 @@ class Field:
         """A root of a quantity whose factors have unknown signs; the quantity itself is positive by condition."""
         expr = self.to_expr(a)
         key = ("base", a.key)
-        found = self.generator(key, lambda: Generator(expr, "base", True, symbols=frozenset(expr.free_symbols), argument=a))
+        found = self.generator(key, lambda: Generator(
+            expr, "base", True, symbols=frozenset(expr.free_symbols), argument=a))
         index = self.index_of(found)
         self.relations[index] = Relation(1, a.den, a.num)
         return self._take_root(index, c)
@@ -481,10 +502,10 @@ class Field:
         index = self.index_of(f)
         g = self.gens[index]
         if index in self._root_base:
-            base, order = self._root_base[index]
-            if self.gens[base].kind == "base":
-                return self.root_power(self.gens[base].argument, c / order)  # type: ignore[arg-type]
-            return self._take_root(base, c / order)
+            below, order = self._root_base[index]
+            if self.gens[below].kind == "base":
+                return self.root_power(self.gens[below].argument, c / order)  # type: ignore[arg-type]
+            return self._take_root(below, c / order)
         if g.kind == "exp":
             return self._take_root(index, c)
         return self._take_root(index, c)
@@ -541,7 +562,7 @@ class Field:
             log(expr if positive else Abs(expr)), "log", argument=f, symbols=frozenset(expr.free_symbols)))
 
     def _conjugate_log(self, f: Fraction) -> Fraction | None:
-        """log|A + B r| as log|A^2 - B^2 r^2| - log|A - B r| where r is a square root and the last one has a generator."""
+        """log|A + B r| as log|A^2 - B^2 r^2| - log|A - B r| where r is a square root and the last has a generator."""
         degrees = f.num.degrees()
         for index in sorted(self.relations, reverse=True):
             relation = self.relations[index]
@@ -636,7 +657,8 @@ class Field:
 
         known = sharpened(s, self.domain)[0]
         return self.generator(("symbol", s), lambda: Generator(
-            s, "symbol", bool(known.is_positive), bool(known.is_nonzero), bool(known.is_nonnegative), symbols=frozenset((s,))))
+            s, "symbol", bool(known.is_positive), bool(known.is_nonzero), bool(known.is_nonnegative),
+            symbols=frozenset((s,))))
 
     def _pow(self, e: Expr) -> Fraction:
         base, power = e.as_base_exp()
