@@ -46,8 +46,8 @@ def split_average(field: Field, node: Basic) -> Fraction:
             if own.num.is_constant() and own.den.is_constant():
                 result = field.add(result, free)
                 continue
-            key = ("TiltedAverage", own.key, tilt.key, node.law)
-            made = _atom(field, key, TiltedAverage(field.to_expr(own), tilt_expr, node.var, node.law))
+            tilted = ("TiltedAverage", own.key, tilt.key, node.law)
+            made = _atom(field, tilted, TiltedAverage(field.to_expr(own), tilt_expr, node.var, node.law))
             result = field.add(result, field.mul(free, made))
         return result
     return field.opaque(node)
