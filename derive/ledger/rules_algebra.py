@@ -14,16 +14,16 @@ from derive.core import Domain, Evidence, Step, UniqueRoot, Verdict
 from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.context import Context, context, parts_of, undecided, weakened
 from derive.ledger.domain import declared, points, seed_of
-from derive.ledger.ladder import ENOUGH, prove_identity, with_field, Proof, _sharp, _sharp_domain, _parametrised, _show
 from derive.ledger.field import Field, Full, Unsupported
+from derive.ledger.ladder import ENOUGH, Proof, _parametrised, _sharp, _sharp_domain, _show, prove_identity, with_field
 from derive.ledger.rewriting import _replace_function, carried_out, rewrite
 from derive.ledger.sampling import function_instances, instantiated, shown_point
 from derive.nodes.averages import DivergentAverage
 from derive.nodes.timebox import TimedOut, timebox
 
 __all__ = [
-    "assumption", "definition", "differentiate", "evaluate", "identity", "rearrange", "same_zeros", "solve", "specialise",
-    "substitute", "theorem",
+    "assumption", "definition", "differentiate", "evaluate", "identity", "rearrange", "same_zeros", "solve",
+    "specialise", "substitute", "theorem",
 ]
 
 Premises = Mapping[str, Step]
@@ -99,8 +99,8 @@ def _all_equal(step: Step, premises: Premises) -> Evidence:
 def substitute(step: Step, premises: Premises) -> Evidence:
     """The first premise, with values put for symbols (hints), is the claim up to identities.
 
-    Exact because an equation that holds for every value of a symbol on its interval holds for a value inside it; that the
-    value lies there is proved, or named as not shown.
+    Exact because an equation that holds for every value of a symbol on its interval holds for a value inside it; that
+    the value lies there is proved, or named as not shown.
     """
     if not step.premises:
         return undecided("there is no premise to substitute in")
@@ -340,7 +340,7 @@ def _witness(p: Expr, q: Expr, domain: Domain) -> tuple[tuple[tuple[str, str], .
 
 
 def roots(p: Expr, domain: Domain, count: int) -> Iterator[tuple[dict[Symbol, Rational], Symbol, arb]]:
-    """Points on which an equation p = 0 holds: random values for all symbols but one, and a ball around a root in that one.
+    """Points on which an equation p = 0 holds: random values for all symbols but one, a ball around a root in that one.
 
     The ball is proven to contain a zero: p has opposite signs at its ends.
     """
@@ -374,7 +374,9 @@ def _bracket(p: Expr, symbol: Symbol, point: Mapping[Symbol, Rational], domain: 
     return None
 
 
-def _bisected(p: Expr, symbol: Symbol, rest: Mapping[Symbol, Rational], low: Rational, high: Rational, sign: int) -> arb | None:
+def _bisected(
+    p: Expr, symbol: Symbol, rest: Mapping[Symbol, Rational], low: Rational, high: Rational, sign: int
+) -> arb | None:
     from flint import fmpq
 
     for _ in range(70):
