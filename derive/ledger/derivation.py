@@ -57,7 +57,8 @@ class Derivation:
                 return step
         near = _nearest(label, self.labels)
         raise DeriveError(
-            f"{self.name} has no step {label!r}{_hint(near)}", given=label, allowed=", ".join(self.labels), nearest=near)
+            f"{self.name} has no step {label!r}{_hint(near)}",
+            given=label, allowed=", ".join(self.labels), nearest=near)
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps)
