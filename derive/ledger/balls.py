@@ -396,7 +396,8 @@ class _Evaluator:
             else:
                 c = low + span * half.sin() ** 2
                 weight = ratio * (span / 2) ** 2 * z.sin() ** 2 / (2 * acb.pi() * c)
-            return weight * self.inside(var, c, analytic)(body)
+            value: acb = weight * self.inside(var, c, analytic)(body)
+            return value
 
         bulk = self._finite_integral(weighted, arb(0), arb.pi())
         if touching or ratio > 1:
