@@ -20,18 +20,32 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from sympy import (
-    Basic, Dummy, Eq, Expr, Integer, Rational, S, Symbol, expand_func, expand_trig, polylog, sqrtdenest, sympify,
+    Basic,
+    Dummy,
+    Eq,
+    Expr,
+    Integer,
+    Pow,
+    Rational,
+    S,
+    Symbol,
+    expand_func,
+    expand_trig,
+    polylog,
+    sqrtdenest,
+    sympify,
     together,
 )
 
 from derive.core import Domain, Evidence, Verdict
 from derive.ledger.domain import declared, seed_of, sharpened
-from derive.ledger.field import Field, Fraction, Full, Unsupported
+from derive.ledger.field import Field, Fraction, Full, Generator, Unsupported
 from derive.ledger.rewriting import carried_out, rewrite
 from derive.ledger.sampling import Tally, probe
-from derive.nodes.averages import Average, DivergentAverage, GaussianAverage
+from derive.nodes.averages import Average, DivergentAverage
 from derive.nodes.binders import Binder
 from derive.nodes.functions import MPResponse
 from derive.nodes.timebox import TimedOut, timebox
@@ -204,6 +218,10 @@ def _refutation(tally: Tally, names: dict[Symbol, Symbol]) -> Evidence:
     return Evidence(Verdict.REFUTED, f"lhs - rhs = {tally.value} at {at} ({how})", witness)
 
 
+def _zero_given(difference: Expr, solved: _Solved, domain: Domain) -> Proof | None:
+    return _said(exactly_zero(_eliminate(difference, solved), domain), "the premises")
+
+
 def _cheap(
     difference: Expr, domain: Domain, given: tuple[Eq, ...] = (), ways: Sequence[tuple[_Solved, Domain]] = ()
 ) -> Proof | None:
@@ -212,7 +230,7 @@ def _cheap(
     rungs: list[tuple[float, Callable[[], Proof | None]]] = [(1.5, lambda: exactly_zero(difference, domain))]
     for solved, narrowed in ways:
         if solved:
-            rungs.append((1.5, lambda s=solved, d=narrowed: _said(exactly_zero(_eliminate(difference, s), d), "the premises")))
+            rungs.append((1.5, partial(_zero_given, difference, solved, narrowed)))
     if given:
         rungs.append((3.0, lambda: _modulo(difference, given, domain, _Attempts())))
     if difference.has(Binder):
@@ -251,7 +269,7 @@ def _eliminations(given: Sequence[Eq], domain: Domain, sides: Sequence[Expr]) ->
         if solved is not None:
             symbol, value = solved
             found = (*((q, s, v.subs(symbol, value)) for q, s, v in found), (premise, symbol, value))
-    constraints = []
+    constraints: list[Basic] = []
     for _, symbol, value in found:
         constraints.extend(_membership(symbol, value, domain))
     rest = tuple(_eliminate(c, found) for c in domain.constraints)
@@ -430,7 +448,7 @@ def _parametrised(f: Field, expr: Expr) -> bool:
             V = Dummy("V", positive=True)
             w = ratio * (1 - V) / (V * (ratio * V + 1 - ratio))
             value = (q - s * w) / (r * w - p)
-            made = f.generator(("symbol", V), lambda node=node: _response_generator(node))
+            made = f.generator(("symbol", V), partial(_response_generator, node))
             one = f.ctx.constant(1)
             g = made.num
             ratio_form = f.build(ratio)
@@ -447,9 +465,7 @@ def _parametrised(f: Field, expr: Expr) -> bool:
     return done
 
 
-def _response_generator(node: MPResponse) -> "Generator":
-    from derive.ledger.field import Generator
-
+def _response_generator(node: MPResponse) -> Generator:
     return Generator(node, "response", True, symbols=frozenset(node.free_symbols))
 
 
@@ -471,7 +487,7 @@ def _moebius(b: Expr, x: Symbol) -> tuple[Expr, Expr, Expr, Expr] | None:
     num, den = together(b).as_numer_denom()
     try:
         pn, pd = num.as_poly(x), den.as_poly(x)
-    except Exception:  # noqa: BLE001 - a form that is no polynomial
+    except Exception:  # a form that is no polynomial
         return None
     if pn is None or pd is None or pn.degree() > 1 or pd.degree() > 1 or max(pn.degree(), pd.degree()) < 1:
         return None
@@ -526,12 +542,9 @@ def _special(e: Expr) -> Expr:
         e = expand_trig(e)
     if e.has(polylog):
         e = expand_func(e)
-    if any(p.exp == Rational(1, 2) and p.base.has(Rational(1, 2)) for p in e.atoms(_POW) if p.base.is_Add):
+    if any(p.exp == Rational(1, 2) and p.base.has(Rational(1, 2)) for p in e.atoms(Pow) if p.base.is_Add):
         e = sqrtdenest(e)
     return e
-
-
-from sympy import Pow as _POW  # noqa: E402
 
 
 # ---- rung 3
@@ -554,8 +567,8 @@ def _calculus(difference: Expr, domain: Domain, depth: int) -> Proof | None:
             slope = carried_out(difference.diff(symbol))
         except (ValueError, NotImplementedError):
             continue
-        proof = _first(lambda e=slope: exactly_zero(e, domain), lambda e=slope: _closed_forms(e, domain),
-                       lambda e=slope: _merged_averages(e, domain, depth - 1))
+        proof = _first(partial(exactly_zero, slope, domain), partial(_closed_forms, slope, domain),
+                       partial(_merged_averages, slope, domain, depth - 1))
         if proof is None:
             continue
         for point in _exact_points(symbol, domain):
