@@ -101,11 +101,11 @@ def evaluate(expr: Any, values: Mapping[sp.Symbol, Any] | None = None, digits: i
     function = compile_mp(expr, tuple(values))
     bits = int(digits * 3.3219281) + 8
     before = None
-    for extra in (0, 24, 96, 400):
+    for extra in (0, 24, 96, 400, 1000):
         with mpmath.workprec(bits + extra):
             after = function(*values.values())
         with mpmath.workprec(bits):
-            if before is not None and _agree(before, after, digits):
+            if before is not None and _agree(before, after, digits) and (after or extra > 100):
                 return +after
         before = after
     raise DeriveError(
@@ -194,6 +194,16 @@ class _Compiler:
         else:
             known[expr] = self._make(expr)
         return known[expr]
+
+    def unshared(self, expr: Any) -> Closure:
+        """A closure that computes everything anew, at the precision at which it is called."""
+        scopes = self.scopes
+        self.scopes = [*scopes[:-1], _Scope(scopes[-1].variables)]
+        self.guarded += 1
+        try:
+            return self.closure(expr)
+        finally:
+            self.scopes, self.guarded = scopes, self.guarded - 1
 
     def _make(self, expr: Any) -> Closure:
         if expr.is_Symbol:
@@ -671,8 +681,11 @@ def _steps(scale: mpf) -> Iterator[mpf]:
         k += 1
 
 
-def _trapezoid(f: Callable[[mpf], Values], center: mpf, width: mpf) -> list[Number] | None:
-    """The integral over the line by the trapezoid rule, halved; None where it does not converge at once."""
+def _trapezoid(f: Callable[[mpf], Values], center: mpf, width: mpf, reach: Any = 0) -> list[Number] | None:
+    """The integral over the line by the trapezoid rule, halved; None where it does not converge at once.
+
+    The sums go at least `reach` and three widths far from the centre, and on until the terms are negligible.
+    """
     prec = mp.prec - _GUARD
     step = 2 * mpmath.pi * mpmath.sqrt(2 / ((prec + 16) * mpmath.ln2)) * width
     tiny = mpf(2) ** (-prec - 16)
@@ -682,7 +695,7 @@ def _trapezoid(f: Callable[[mpf], Values], center: mpf, width: mpf) -> list[Numb
         mods: list[Number] = []
         for sign in (1, -1):
             k, quiet = (0 if sign == 1 else 1), 0
-            while quiet < 2 or k * h < 3 * width:
+            while quiet < 2 or k * h < 3 * width + reach:
                 terms = f(center + sign * k * h + shift)
                 if not sums:
                     sums, mods = [mpf(0)] * len(terms), [mpf(0)] * len(terms)
@@ -690,7 +703,7 @@ def _trapezoid(f: Callable[[mpf], Values], center: mpf, width: mpf) -> list[Numb
                 mods = [a + abs(b) for a, b in zip(mods, terms, strict=True)]
                 quiet = quiet + 1 if all(abs(t) <= m * tiny for t, m in zip(terms, mods, strict=True)) else 0
                 k += 1
-                if k > 400 + prec:
+                if k > 400 + 4 * prec:
                     return None
         return [h * a for a in sums], [h * a for a in mods]
 
@@ -820,7 +833,7 @@ def _body(c: _Compiler, var: sp.Symbol, factors: Sequence[Any], g: Any, scope: _
     exponent = None
     if g is not None:
         parts = _quadratic(g, var)
-        exponent = _Exponent(c.closure(g), *(c.closure(p) for p in parts or ()))
+        exponent = _Exponent(c.closure(g), *(c.unshared(p) for p in parts or ()))
     return _Body(
         c.slots[var], scope, [c.closure(f) for f in factors], exponent, _kinks(c, everything, var),
         [c.closure(w) for w in dict.fromkeys(layers)], any(e.has(Binder) for e in everything), str(sp.Tuple(*factors)),
@@ -989,10 +1002,20 @@ def _window(exponent: _Exponent, env: Env, lower: mpf, upper: mpf, more: mpf) ->
     """Completing the square of g - more x^2 / 2 on an interval; None where g is not quadratic or not real."""
     if exponent.square is None or exponent.linear is None or exponent.constant is None:
         return None
-    a, b, k = exponent.square(env), exponent.linear(env), exponent.constant(env)
+    a, b, k = (f(env) for f in (exponent.square, exponent.linear, exponent.constant))
     if not all(isinstance(v, mpf) and mpmath.isfinite(v) for v in (a, b, k)):
         return None
-    a = a - more / 2
+    first = _completed(a - more / 2, b, k, lower, upper)
+    lost = max((mpmath.mag(v) for v in (k, b * first.reference, a * first.reference**2) if v), default=0)
+    if lost <= 0:
+        return first
+    with mpmath.workprec(mp.prec + lost):
+        a, b, k = (f(env) for f in (exponent.square, exponent.linear, exponent.constant))
+        return _completed(a - more / 2, b, k, lower, upper)
+
+
+def _completed(a: mpf, b: mpf, k: mpf, lower: mpf, upper: mpf) -> _Window:
+    """a x^2 + b x + k around its largest value on the interval."""
     center = width = None
     if a < 0:
         center, width = -b / (2 * a), 1 / mpmath.sqrt(-2 * a)
@@ -1136,9 +1159,9 @@ def _over_density(c: _Compiler, law: Density, var: sp.Symbol, factors: Sequence[
         elif body.exponent is not None and shift and mpmath.isfinite(shift):
             lost = max(0, mpmath.mag(shift))
         with mpmath.workprec(mp.prec + lost):
-            sums = _try_trapezoid(f, body, window, lower, upper, lambda: profile.peaks(env, lower, upper))
+            sums = _try_trapezoid(f, body, env, window, lower, upper, lambda: profile.peaks(env, lower, upper))
             if sums is None and body.exponent is None and not body.kinks:
-                sums = profile.trapezoid(f, env, lower, upper, mpf(0))
+                sums = profile.trapezoid(f, env, lower, upper, mpf(0), False)
             if sums is not None:
                 return shift, sums
             edges, special = profile.edges(env, lower, upper, f, body.what)
@@ -1155,13 +1178,14 @@ def _over_density(c: _Compiler, law: Density, var: sp.Symbol, factors: Sequence[
     return integral
 
 
-def _try_trapezoid(f: Callable[[mpf], Values], body: _Body, window: _Window | None, lower: mpf, upper: mpf,
+def _try_trapezoid(f: Callable[[mpf], Values], body: _Body, env: Env, window: _Window | None, lower: mpf, upper: mpf,
                    peaks: Callable[[], list[tuple[mpf, mpf]]]) -> list[Number] | None:
     """The trapezoid rule where a kernel lies well inside the support and nothing has a kink; None elsewhere."""
-    if window is None or window.width is None or window.center is None or body.kinks:
+    if window is None or window.width is None or window.center is None or body.kinks.sought:
         return None
     reach = window.width * mpmath.sqrt(2 * (mp.prec + 20) * mpmath.ln2)
-    if not (lower < window.center - reach and window.center + reach < upper):
+    low, high = window.center - reach, window.center + reach
+    if not (lower < low and high < upper) or body.kinks.points(body.slot, env, [low, high]):
         return None
     if mpmath.isfinite(lower) and mpmath.isfinite(upper):
         return _trapezoid(f, window.center, window.width)
@@ -1221,15 +1245,24 @@ class _Profile:
                 self.memo[key] = self._peaks(env, lower, upper)
         return self.memo[key]
 
-    def trapezoid(self, f: Callable[[mpf], Values], env: Env, lower: mpf, upper: mpf, s: mpf) -> list[Number] | None:
-        """The trapezoid rule over the line, for a density with one peak, thin tails and added variance s."""
+    def trapezoid(self, f: Callable[[mpf], Values], env: Env, lower: mpf, upper: mpf, s: mpf,
+                  rough: bool) -> list[Number] | None:
+        """The trapezoid rule over the line for a density with added variance s, where that is the shorter way.
+
+        With noise everything is analytic, on its scale; without it the support has to be the line.
+        """
+        root = mpmath.sqrt(s)
+        if mpmath.isfinite(lower) and mpmath.isfinite(upper):
+            half = (upper - lower) / 2
+            return _trapezoid(f, (upper + lower) / 2, root, half) if half < 60 * root else None
         if mpmath.isfinite(lower) or mpmath.isfinite(upper):
             return None
-        found = self.peaks(env, lower, upper)
-        ((peak, width), *others) = found
+        ((peak, width), *others) = self.peaks(env, lower, upper)
         top = self._mass(env, peak)
         thick = any(self._mass(env, peak + k * width) > top * mpf(2) ** -40 for k in (-40, 40))
-        return None if others or thick else _trapezoid(f, peak, mpmath.sqrt(width**2 + s))
+        if others or thick or (rough and width > 20 * root):
+            return None
+        return _trapezoid(f, peak, root if rough else mpmath.sqrt(width**2 + s))
 
     def _mass(self, env: Env, x: mpf) -> mpf:
         env[self.slot] = x
@@ -1340,10 +1373,9 @@ def _over_noisy(c: _Compiler, law: Noisy, var: sp.Symbol, factors: Sequence[Any]
             mass = norm * mpmath.exp(exponent)
             return tuple(mass * factor(env) for factor in body.factors)
 
-        if not body.kinks and not kinks:
-            sums = profile.trapezoid(f, env, lower, upper, s)
-            if sums is not None:
-                return mpf(0), sums
+        sums = None if body.kinks else profile.trapezoid(f, env, lower, upper, s, bool(kinks))
+        if sums is not None:
+            return mpf(0), sums
         far = root * mpmath.sqrt(2 * mp.prec * mpmath.ln2)
         special = {e for e in (lower, upper) if mpmath.isfinite(e)}
         edges = set(special)

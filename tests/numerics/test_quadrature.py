@@ -312,7 +312,8 @@ INFORMATION = [
 ]
 
 
-@pytest.mark.parametrize(("make", "t", "expected"), [i[1:] for i in INFORMATION], ids=[f"{i[0]} {i[2]}" for i in INFORMATION])
+@pytest.mark.parametrize(("make", "t", "expected"), [i[1:] for i in INFORMATION],
+                         ids=[f"{i[0]} {i[2]}" for i in INFORMATION])
 def test_information(make: Callable[[], DensityLaw], t: float, expected: float) -> None:
     assert_allclose(information(make(), t), expected, rtol=1e-12)
 
