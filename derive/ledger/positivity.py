@@ -3,8 +3,8 @@
 A quantity is shown to be positive on a domain by
 
 - signs of symbols, sums and products of what is positive, even powers;
-- the factors of its normal form, each of known sign, after the substitutions x = lower + q, x = (lower + upper q)/(1 + q)
-  and x = y + q (for a known x > y) with q > 0, in which all coefficients have one sign;
+- the factors of its normal form, each of known sign, after the substitutions x = lower + q,
+  x = (lower + upper q)/(1 + q) and x = y + q (for a known x > y) with q > 0, in which all coefficients have one sign;
 - Sturm sequences, for a factor in one generator over Q;
 - a leading coefficient and a discriminant of opposite signs;
 - a square root against the rest, by their squares;
@@ -21,8 +21,25 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sympy import (
-    Add, Basic, Derivative, Dummy, Eq, Expr, Integer, Mul, Poly, Pow, Rational, Rel, S, Symbol, count_roots, exp, expand_mul, log,
-    oo, together,
+    Add,
+    Basic,
+    Derivative,
+    Dummy,
+    Eq,
+    Expr,
+    Integer,
+    Mul,
+    Poly,
+    Pow,
+    Rational,
+    Rel,
+    S,
+    Symbol,
+    count_roots,
+    expand_mul,
+    log,
+    oo,
+    together,
 )
 from sympy.core.function import AppliedUndef
 from sympy.logic.boolalg import BooleanFalse, BooleanTrue
@@ -31,7 +48,14 @@ from derive.core import Domain
 from derive.ledger.context import Context
 from derive.ledger.domain import declared, sharpened
 from derive.ledger.field import Field, Fraction, Full, Unsupported
-from derive.nodes.averages import Average, GaussianAverage, LogAverageExp, MeasureAverage, SpectralAverage, TiltedAverage
+from derive.nodes.averages import (
+    Average,
+    GaussianAverage,
+    LogAverageExp,
+    MeasureAverage,
+    SpectralAverage,
+    TiltedAverage,
+)
 from derive.nodes.laws import Atoms, Density, MarchenkoPastur, Noisy, Normal
 
 __all__ = ["continuous_at", "prove_nonzero", "prove_positive", "prove_relation", "uniqueness", "within_range"]
@@ -201,9 +225,7 @@ class _Prover:
         if any(_law(n) != law for _, n in terms):
             return None
         if isinstance(law, Atoms):
-            from derive.nodes.averages import MeasureAverage as MA
-
-            whole = e.replace(lambda n: isinstance(n, (MA, SpectralAverage)) and n.law == law, lambda n: Add(
+            whole = e.replace(lambda n: isinstance(n, (MeasureAverage, SpectralAverage)) and n.law == law, lambda n: Add(
                 *(w * n.body.xreplace({n.var: p}) for p, w in zip(law.points, law.weights, strict=True))))
             return self.positive(whole, strict, depth) if whole != e else None
         count = max(len(n.bound_symbols) for _, n in terms)
@@ -303,7 +325,7 @@ class _Prover:
 
     def _jensen(self, e: Expr, strict: bool) -> str | None:
         """c log E e^g - c E g >= 0 for c > 0; strict where g varies."""
-        nodes = [n for n in e.atoms(LogAverageExp)]
+        nodes = list(e.atoms(LogAverageExp))
         if len(nodes) != 1:
             return None
         node = nodes[0]
@@ -425,11 +447,11 @@ class _Prover:
 
     def _polynomial(self, f: Field, poly: Any, strict: bool, depth: int) -> str | None:
         """Substitution to one sign of all coefficients, Sturm, discriminant."""
-        return (self._shifted(f, poly, strict) or self._sturm(f, poly, strict) or self._discriminant(f, poly, strict, depth)
-                or self._radical(f, poly, depth))
+        return (self._shifted(f, poly, strict) or self._sturm(f, poly, strict)
+                or self._discriminant(f, poly, strict, depth) or self._radical(f, poly, depth))
 
     def _radical(self, f: Field, poly: Any, depth: int) -> str | None:
-        """A + K g > 0 for a square root g > 0, from the sign of K and of K^2 g^2 - A^2, or of A and of A^2 - K^2 g^2."""
+        """A + K g > 0 for a square root g > 0, by the sign of K and of K^2 g^2 - A^2, or of A and of A^2 - K^2 g^2."""
         if depth <= 0:
             return None
         for i in sorted(f.relations, reverse=True):
@@ -556,7 +578,7 @@ class _Prover:
         if g.kind == "function":
             return (S.NegativeOne, S.One) if type(g.expr).__name__ == "erf" else (None, None)
         r = declared(g.expr, self.domain)
-        if not r.lower_open and r.lower.is_finite or not r.upper_open and r.upper.is_finite:
+        if (not r.lower_open and r.lower.is_finite) or (not r.upper_open and r.upper.is_finite):
             return None, None
         ok = all(v.is_Rational or v in (oo, -oo) for v in (r.lower, r.upper))
         return (r.lower, r.upper) if ok else (None, None)
@@ -672,8 +694,8 @@ class _Prover:
                 isinstance(law, Density) and law.lower.is_finite and law.upper.is_finite)
             return bounded and all(self._continuous(s, x, end) for s in e.scoped) and x not in law.free_symbols
         if e.is_Add or e.is_Mul or name in (
-            "exp", "sin", "cos", "tanh", "cosh", "sinh", "erf", "erfc", "erfcx", "atan", "log_cosh", "log_erfc", "softplus",
-            "log_sum_exp", "Abs", "Max", "Min",
+            "exp", "sin", "cos", "tanh", "cosh", "sinh", "erf", "erfc", "erfcx", "atan", "log_cosh", "log_erfc",
+            "softplus", "log_sum_exp", "Abs", "Max", "Min",
         ):
             return all(self._continuous(a, x, end) for a in e.args)
         return False
@@ -705,7 +727,7 @@ def _middle(lower: Any, upper: Any) -> Rational:
 
 
 def _choices(forms: list[tuple[int, list[tuple[Any, Any]]]]) -> Iterator[list[tuple[int, tuple[Any, Any]]]]:
-    """Ways to substitute, the plain one (first option for all) first, at most sixteen; an option may also be left out."""
+    """Ways to substitute, the plain one (first option for all) first, at most sixteen; an option may be left out."""
     from itertools import islice, product
 
     lists = [[*((i, o) for o in options), None] for i, options in forms]
@@ -765,7 +787,7 @@ def _varies(f: Expr, node: Any, law: Any) -> bool:
 def uniqueness(equation: Eq, unknown: Symbol, value: Expr, ctx: Context) -> str | None:
     """Why an equation has no other solution in the interval of the unknown, or None.
 
-    By Descartes' rule: a polynomial whose coefficients change sign once has one positive root; a linear one has one root.
+    By Descartes' rule: a polynomial whose coefficients change sign once has one positive root; a linear one has one.
     Otherwise by strict monotony of lhs - rhs.
     """
     from derive.ledger.ladder import _sharp, _sharp_domain
@@ -790,9 +812,9 @@ def uniqueness(equation: Eq, unknown: Symbol, value: Expr, ctx: Context) -> str 
             signs = [f.sign(f.ctx.from_dict(by_power[k])) for k in sorted(by_power)]
             if sorted(by_power) in ([0, 1], [1]) and signs[-1]:
                 return "the equation is linear in the unknown"
-            if x.is_positive and signs[0] and signs[-1] and signs.count(0) <= 4:
-                if _changes(signs) == {1}:
-                    return "one change of sign in its coefficients, hence one positive root (Descartes)"
+            few = x.is_positive and signs[0] and signs[-1] and signs.count(0) <= 4
+            if few and _changes(signs) == {1}:
+                return "one change of sign in its coefficients, hence one positive root (Descartes)"
     except (Unsupported, Full):
         pass
     slope = sharp[0].diff(x)
@@ -805,10 +827,10 @@ def uniqueness(equation: Eq, unknown: Symbol, value: Expr, ctx: Context) -> str 
 
 def _changes(signs: Sequence[int]) -> set[int]:
     """How often a sequence of signs can change, each 0 standing for a sign that is not known."""
-    from itertools import product
+    from itertools import pairwise, product
 
     filled = product(*((s,) if s else (1, -1) for s in signs))
-    return {sum(s != t for s, t in zip(row, row[1:], strict=False)) for row in filled}
+    return {sum(s != t for s, t in pairwise(row)) for row in filled}
 
 
 def within_range(unknown: Symbol, value: Expr, ctx: Context) -> str | None:
