@@ -8,7 +8,23 @@ from typing import Any
 
 from flint import acb
 from sympy import (
-    Add, Basic, Derivative, Dummy, Eq, Expr, Ge, Gt, Integer, Le, Lt, Rational, Rel, Subs, Symbol, oo, sqrt,
+    Add,
+    Basic,
+    Derivative,
+    Dummy,
+    Eq,
+    Expr,
+    Ge,
+    Gt,
+    Integer,
+    Le,
+    Lt,
+    Rational,
+    Rel,
+    Subs,
+    Symbol,
+    oo,
+    sqrt,
 )
 from sympy.core.function import AppliedUndef
 
@@ -22,7 +38,15 @@ from derive.ledger.rewriting import carried_out, rewrite
 from derive.ledger.rules_algebra import _trivial, same_zeros
 from derive.ledger.sampling import function_instances, instantiated, shown_point
 from derive.nodes.averages import (
-    Average, DivergentAverage, GaussianAverage, MeasureAverage, TiltedAverage, average, stein as by_parts,
+    Average,
+    DivergentAverage,
+    GaussianAverage,
+    MeasureAverage,
+    TiltedAverage,
+    average,
+)
+from derive.nodes.averages import (
+    stein as by_parts,
 )
 from derive.nodes.extremum import ArgExtremum, Extremum
 from derive.nodes.laws import Noisy, Normal
@@ -187,8 +211,8 @@ def _sampled(e: Expr, domain: Domain, strict: bool, nonzero: bool) -> Evidence:
 def monotone_root(step: Step, premises: Premises) -> Evidence:
     """The residual has exactly one zero on the open interval, and crosses it in the stated direction.
 
-    Uniqueness: the derivative has one strict sign there (proved as an inequality).  Existence: the residual is continuous
-    and has opposite signs at two places, proved either at points, or by its value at an end where it is continuous, or
+    Uniqueness: the derivative has one strict sign there (proved as an inequality).  Existence: the residual is
+    continuous and has opposite signs at two places, proved either at points, or by its value at an end where it is continuous, or
     by its growth: a residual f with a derivative of one sign whose sign far out is proved as an inequality there.
     Limits computed by SymPy alone are named as such and prove nothing.
     """
@@ -200,13 +224,14 @@ def monotone_root(step: Step, premises: Premises) -> Evidence:
     domain = Domain(
         (*((s, i) for s, i in ctx.domain.intervals if s != x), (x, claim.interval)), ctx.domain.constraints)
     inner = Context(domain, ctx.equations, ctx.relations)
-    residual, left = rewrite(carried_out(claim.residual), ctx.equations)
+    residual, _ = rewrite(carried_out(claim.residual), ctx.equations)
     if direction not in (1, -1):
         return undecided("the direction is to be +1 or -1")
     slope = direction * residual.diff(x)
     monotone = _inequality(Gt(slope, 0, evaluate=False), inner)
     if monotone.verdict is Verdict.REFUTED:
-        return Evidence(Verdict.REFUTED, f"not monotone: direction times derivative: {monotone.detail}", monotone.witness)
+        detail = f"not monotone: direction times derivative: {monotone.detail}"
+        return Evidence(Verdict.REFUTED, detail, monotone.witness)
     low = _end_sign(-direction * claim.residual, x, domain, ctx, claim.interval.start)
     high = _end_sign(direction * claim.residual, x, domain, ctx, claim.interval.end)
     for end in (low, high):
@@ -235,7 +260,7 @@ def _end_sign(f: Expr, x: Symbol, domain: Domain, ctx: Context, end: Expr) -> Ev
 
 
 def stationarity(step: Step, premises: Premises) -> Evidence:
-    """The claim is the stationarity condition of an Extremum in a premise, or of a derivative given there, up to a factor.
+    """The claim is the stationarity condition of an Extremum in a premise, or of a derivative there, up to a factor.
 
     Exact because at an interior extremum of a differentiable body its derivative vanishes, and a factor that does not
     vanish changes no zeros.  Hint "variable": the symbol that stands for the extremal argument.
@@ -305,7 +330,8 @@ def legendre(step: Step, premises: Premises) -> Evidence:
         for symbol in sorted((s for s in equation.free_symbols if isinstance(s, Symbol)), key=lambda s: s.name):
             slope = carried_out(equation.lhs.diff(symbol) - equation.rhs.diff(symbol))
             if node is None and slope != 0 and symbol in claim.free_symbols:
-                found.append(same_zeros(claim, Eq(slope, 0, evaluate=False), Context(ctx.domain, others, ctx.relations)))
+                rest = Context(ctx.domain, others, ctx.relations)
+                found.append(same_zeros(claim, Eq(slope, 0, evaluate=False), rest))
         if any(e.verdict is Verdict.PROVED for e in found):
             break
     direct = None
@@ -334,12 +360,13 @@ def _legendre_value(claim: Eq, equation: Eq, node: Extremum, ctx: Context) -> It
         local = Context(inside, ctx.equations, tuple(f for r in facts for f in r))
         strict = _inequality(Gt(sign * curvature, 0, evaluate=False), local)
         for symbol in sorted((s for s in applied.free_symbols if isinstance(s, Symbol)), key=lambda s: s.name):
-            slope = prove_identity(carried_out(body.diff(variable).subs(variable, symbol)), Integer(0), ctx.domain, ctx.facts)
+            slope = prove_identity(
+                carried_out(body.diff(variable).subs(variable, symbol)), Integer(0), ctx.domain, ctx.facts)
             if slope.verdict is not Verdict.PROVED:
                 continue
             value = carried_out(body.subs(variable, symbol))
-            same = prove_identity(claim.lhs.xreplace({applied: value}), claim.rhs.xreplace({applied: value}), ctx.domain,
-                                  ctx.facts)
+            same = prove_identity(
+                claim.lhs.xreplace({applied: value}), claim.rhs.xreplace({applied: value}), ctx.domain, ctx.facts)
             verdict = Verdict.weakest((same.verdict, strict.verdict))
             if same.verdict is Verdict.REFUTED:
                 yield same
@@ -415,7 +442,8 @@ def _tails_open(lhs: Expr, rhs: Expr, domain: Domain) -> list[str]:
         plain = instantiated(node, instances)
         if instances:
             opened.append("the growth of an undefined function") if any(
-                isinstance(a, AppliedUndef) and set(node.variables) & a.free_symbols for a in node.body.atoms(AppliedUndef)
+                isinstance(a, AppliedUndef) and set(node.variables) & a.free_symbols
+                for a in node.body.atoms(AppliedUndef)
             ) else None
             continue
         for point in points(symbols, domain, seed_of(node), 2):
@@ -432,8 +460,8 @@ def _tails_open(lhs: Expr, rhs: Expr, domain: Domain) -> list[str]:
 def nishimori(step: Step, premises: Premises) -> Evidence:
     """The posterior average, averaged over the data, is the average over the truth.
 
-    For x ~ xi_0 + sqrt(s) w with xi_0 ~ p, and a tilt whose dependence on xi is exactly -(x - xi)^2/(2 s), the tilted law of
-    xi is the posterior given x (Bayes), so that (x, xi) has the same joint law as (x, xi_0):
+    For x ~ xi_0 + sqrt(s) w with xi_0 ~ p, and a tilt whose dependence on xi is exactly -(x - xi)^2/(2 s), the tilted law
+    of xi is the posterior given x (Bayes), so that (x, xi) has the same joint law as (x, xi_0):
     E_x <f(x, xi)> = E_xi0 E_w f(xi_0 + sqrt(s) w, xi_0).  Exact; the form of the tilt is proved by the ladder.
     """
     claim = step.claim
@@ -490,8 +518,8 @@ def _joint(node: MeasureAverage, domain: Domain) -> Expr | str | None:
 def continuity(step: Step, premises: Premises) -> Evidence:
     """Two branches agree at the joint, in value and in the stated derivatives.
 
-    Each claimed equality is proved by the ladder.  Hints "left", "right", "symbol", "at" and "order" state the branches;
-    then value and derivatives up to that order are compared there, and the claim is among them.
+    Each claimed equality is proved by the ladder.  Hints "left", "right", "symbol", "at" and "order" state the
+    branches; then value and derivatives up to that order are compared there, and the claim is among them.
     """
     ctx = context(step, premises)
     assert isinstance(step.claim, Basic)
@@ -505,7 +533,10 @@ def continuity(step: Step, premises: Premises) -> Evidence:
     if {"left", "right", "symbol", "at"} <= set(hints):
         x, at = hints["symbol"], hints["at"]
         for order in range(int(hints.get("order", 0)) + 1):
-            sides = [carried_out(Subs(Derivative(hints[k], (x, order)) if order else hints[k], x, at)) for k in ("left", "right")]
+            sides = [
+                carried_out(Subs(Derivative(hints[k], (x, order)) if order else hints[k], x, at))
+                for k in ("left", "right")
+            ]
             found.append(prove_identity(sides[0], sides[1], ctx.domain, ctx.facts))
     return weakened(min(found, key=lambda e: e.verdict.value), ctx.open)
 
@@ -531,7 +562,8 @@ def routes_agree(step: Step, premises: Premises) -> Evidence:
     details = []
     for a, b in combinations(routes, 2):
         first, second = premises[a].claim, premises[b].claim
-        assert isinstance(first, Eq) and isinstance(second, Eq)
+        assert isinstance(first, Eq)
+        assert isinstance(second, Eq)
         found = _same_conclusion(first, second, plain)
         if found.verdict is not Verdict.PROVED:
             if found.verdict is Verdict.REFUTED:
@@ -581,7 +613,8 @@ def _shared(routes: Sequence[str], premises: Premises) -> Evidence | None:
         common = sorted(own[a] & own[b])
         if a == b or common:
             name = a if a == b else common[0]
-            return Evidence(Verdict.REFUTED, f"two routes share step {name}", (("shared step", name), ("routes", f"{a}, {b}")))
+            witness = (("shared step", name), ("routes", f"{a}, {b}"))
+            return Evidence(Verdict.REFUTED, f"two routes share step {name}", witness)
         for k in sorted(own[a]):
             for j in sorted(own[b]):
                 if _content(k, premises) == _content(j, premises) and premises[k].premises:
