@@ -191,7 +191,8 @@ def _unproved(proof: Proof | None, attempts: _Attempts, rest: Tally, spent: floa
 
 
 def _points(
-    a: Expr, b: Expr, domain: Domain, given: Sequence[Basic], seed: int, count: int, deep: int, skip: int, seconds: float
+    a: Expr, b: Expr, domain: Domain, given: Sequence[Basic], seed: int, count: int, deep: int, skip: int,
+    seconds: float
 ) -> Tally:
     last = Tally()
 
