@@ -25,7 +25,10 @@ class Script:
     domain: Domain
     source: str
 
-    def __call__(self, label: str, claim: Basic | str, rule: str, premises: tuple[str, ...], text: str, *,
-                 domain: Domain | None = None, source: str | None = None, hints: tuple[tuple[str, Any], ...] = ()) -> Step:
+    def __call__(
+        self, label: str, claim: Basic | str, rule: str, premises: tuple[str, ...], text: str, *,
+        domain: Domain | None = None, source: str | None = None, hints: tuple[tuple[str, Any], ...] = (),
+    ) -> Step:
         """A step; `domain` adds to the common one, `source` takes the place of the common one."""
-        return Step(label, claim, rule, premises, self.domain | (domain or Domain()), source or self.source, text, hints)
+        whole = self.domain | (domain or Domain())
+        return Step(label, claim, rule, premises, whole, source or self.source, text, hints)
