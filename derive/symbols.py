@@ -11,9 +11,38 @@ from types import MappingProxyType
 
 from sympy import Symbol
 
-__all__ = ["ALPHABET", "Entry", "entry"] + [
-    "N", "P", "D", "alpha", "alpha_D", "lam", "beta", "b", "t", "tau", "s", "eps", "rho", "m", "q", "r", "a", "v", "l",
-    "theta", "u", "c", "x", "xi", "w", "y", "z", "V",
+__all__ = [
+    "ALPHABET",
+    "Entry",
+    "entry",
+    "N",
+    "P",
+    "D",
+    "alpha",
+    "alpha_D",
+    "lam",
+    "beta",
+    "b",
+    "t",
+    "tau",
+    "s",
+    "eps",
+    "rho",
+    "m",
+    "q",
+    "r",
+    "a",
+    "v",
+    "l",
+    "theta",
+    "u",
+    "c",
+    "x",
+    "xi",
+    "w",
+    "y",
+    "z",
+    "V",
 ]
 
 
@@ -36,7 +65,7 @@ N = Symbol("N", positive=True)
 P = Symbol("P", positive=True)
 D = Symbol("D", positive=True)
 alpha = Symbol("alpha", positive=True)
-alpha_D = Symbol("alpha_D", positive=True)
+alpha_D = Symbol("alpha_D", positive=True)  # noqa: N816
 lam = Symbol("lambda", positive=True)
 beta = Symbol("beta", positive=True)
 b = Symbol("b", positive=True)
