@@ -12,8 +12,18 @@ from sympy import Basic, Expr, Interval, Symbol, oo, true
 from sympy.logic.boolalg import Boolean
 
 __all__ = [
-    "Branch", "Citation", "DeriveError", "Domain", "Evidence", "Parameter", "Problem", "Solution", "Stage", "Step",
-    "UniqueRoot", "Verdict",
+    "Branch",
+    "Citation",
+    "DeriveError",
+    "Domain",
+    "Evidence",
+    "Parameter",
+    "Problem",
+    "Solution",
+    "Stage",
+    "Step",
+    "UniqueRoot",
+    "Verdict",
 ]
 
 
@@ -59,7 +69,9 @@ class Domain:
     def __or__(self, other: Domain) -> Domain:
         """Both sets of conditions; an interval of `other` replaces one of the same symbol."""
         merged = dict(self.intervals) | dict(other.intervals)
-        return Domain(tuple(merged.items()), (*self.constraints, *(k for k in other.constraints if k not in self.constraints)))
+        return Domain(
+            tuple(merged.items()), (*self.constraints, *(k for k in other.constraints if k not in self.constraints))
+        )
 
     def interval(self, symbol: Symbol) -> Interval | None:
         """The interval of a symbol, or None where none is stated."""
@@ -86,7 +98,8 @@ class UniqueRoot(Boolean):  # type: ignore[misc]
     def __new__(cls, residual: Expr, unknown: Symbol, interval: Interval, direction: Expr | int = 1) -> UniqueRoot:
         from sympy import sympify
 
-        return Basic.__new__(cls, sympify(residual), unknown, interval, sympify(direction))
+        made: UniqueRoot = Basic.__new__(cls, sympify(residual), unknown, interval, sympify(direction))
+        return made
 
     residual = property(lambda self: self.args[0])
     unknown = property(lambda self: self.args[1])
@@ -143,7 +156,8 @@ class Parameter:
     @property
     def name(self) -> str:
         """The name typed by a user ("lam", not "lambda", which Python keeps for itself)."""
-        return {"lambda": "lam", "epsilon": "eps"}.get(self.symbol.name, self.symbol.name)
+        name: str = self.symbol.name
+        return {"lambda": "lam", "epsilon": "eps"}.get(name, name)
 
 
 @dataclass(frozen=True)
