@@ -23,11 +23,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "atlas": "derive.catalogue", "DeriveError": "derive.core", "Verdict": "derive.core", "Binary": "derive.ensembles",
-    "Gaussian": "derive.ensembles", "HiddenManifold": "derive.ensembles", "ProductMeasure": "derive.ensembles",
+    "atlas": "derive.catalogue",
+    "DeriveError": "derive.core",
+    "Verdict": "derive.core",
+    "Binary": "derive.ensembles",
+    "Gaussian": "derive.ensembles",
+    "HiddenManifold": "derive.ensembles",
+    "ProductMeasure": "derive.ensembles",
     "Spherical": "derive.ensembles",
 }
-__all__ = [*_EXPORTS]  # noqa: PLE0604
+__all__ = [*_EXPORTS]
 
 
 def __getattr__(name: str) -> Any:
