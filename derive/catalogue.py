@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cache
 from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -17,20 +17,22 @@ if TYPE_CHECKING:
 __all__ = ["Atlas", "atlas"]
 
 #: name -> (module, function that makes it from an ensemble, name of the ensemble it has unless told otherwise)
-_PLACES: Mapping[str, tuple[str, str, str]] = MappingProxyType({
-    "rem-condensation": ("derive.systems.dense_memory", "rem_condensation", "Gaussian"),
-    "retrieval-capacity": ("derive.systems.dense_memory", "retrieval_capacity", "Gaussian"),
-    "full-capacity": ("derive.systems.dense_memory", "full_capacity", "Gaussian"),
-    "retrieval-basin": ("derive.systems.dense_memory", "retrieval_basin", "Gaussian"),
-    "onset-time": ("derive.systems.diffusion", "onset_time", "HiddenManifold"),
-    "collapse-time": ("derive.systems.diffusion", "collapse_time", "HiddenManifold"),
-    "generalization-time": ("derive.systems.diffusion", "generalization_time", "HiddenManifold"),
-    "basin-radius": ("derive.systems.diffusion", "basin_radius", "HiddenManifold"),
-    "kl-divergence": ("derive.systems.diffusion", "kl_divergence", "HiddenManifold"),
-})
+_PLACES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
+    {
+        "rem-condensation": ("derive.systems.dense_memory", "rem_condensation", "Gaussian"),
+        "retrieval-capacity": ("derive.systems.dense_memory", "retrieval_capacity", "Gaussian"),
+        "full-capacity": ("derive.systems.dense_memory", "full_capacity", "Gaussian"),
+        "retrieval-basin": ("derive.systems.dense_memory", "retrieval_basin", "Gaussian"),
+        "onset-time": ("derive.systems.diffusion", "onset_time", "HiddenManifold"),
+        "collapse-time": ("derive.systems.diffusion", "collapse_time", "HiddenManifold"),
+        "generalization-time": ("derive.systems.diffusion", "generalization_time", "HiddenManifold"),
+        "basin-radius": ("derive.systems.diffusion", "basin_radius", "HiddenManifold"),
+        "kl-divergence": ("derive.systems.diffusion", "kl_divergence", "HiddenManifold"),
+    }
+)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _find(name: str) -> Quantity:
     module, function, ensemble = _PLACES[name]
     make: Callable[..., Quantity] = getattr(import_module(module), function)
@@ -51,8 +53,12 @@ class Atlas(Mapping[str, "Quantity"]):
     def __getitem__(self, name: str) -> Quantity:
         if name not in _PLACES:
             near = get_close_matches(name, _PLACES, 1, 0.4)
-            raise DeriveError(f"no quantity is named {name}" + (f"; nearest: {near[0]}" if near else ""), given=name,
-                              allowed=", ".join(_PLACES), nearest=near[0] if near else None)
+            raise DeriveError(
+                f"no quantity is named {name}" + (f"; nearest: {near[0]}" if near else ""),
+                given=name,
+                allowed=", ".join(_PLACES),
+                nearest=near[0] if near else None,
+            )
         return _find(name)
 
     def __contains__(self, name: object) -> bool:
