@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from sympy import Symbol
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - as the table has them
     "ALPHABET",
     "Entry",
     "entry",
