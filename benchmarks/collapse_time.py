@@ -127,14 +127,13 @@ def main() -> int:
     scale = np.maximum(1.0, np.abs(found.log_value))
     print(f"points                     {options.points}, median of {options.repeats} repeats")
     print(f"all converged              {bool(found.converged.all())}")
-    print(
-        f"generated against by hand  largest difference of log t {np.max(np.abs(found.log_value - hand) / scale):.1e} max(1, |log t|)"
-    )
+    apart = np.max(np.abs(found.log_value - hand) / scale)
+    print(f"generated against by hand  largest difference of log t {apart:.1e} max(1, |log t|)")
     print(f"generated solver           {mid['generated']:.4f} s")
     print(f"Newton by hand             {mid['by hand']:.4f} s")
     print(
-        f"brentq over lambdify       {loop:.2f} s, from {at.size} points at {1e6 * mid['brentq'] / at.size:.1f} us each "
-        f"({works.mean():.0%} of the sample, where it finds the root)"
+        f"brentq over lambdify       {loop:.2f} s, from {at.size} points at {1e6 * mid['brentq'] / at.size:.1f} us "
+        f"each ({works.mean():.0%} of the sample, where it finds the root)"
     )
     against_loop, against_hand = loop / mid["generated"], mid["generated"] / mid["by hand"]
     print(f"brentq / generated         {against_loop:.1f} (target: at least 10)")
