@@ -225,7 +225,8 @@ class _Prover:
         if any(_law(n) != law for _, n in terms):
             return None
         if isinstance(law, Atoms):
-            whole = e.replace(lambda n: isinstance(n, (MeasureAverage, SpectralAverage)) and n.law == law, lambda n: Add(
+            kinds = (MeasureAverage, SpectralAverage)
+            whole = e.replace(lambda n: isinstance(n, kinds) and n.law == law, lambda n: Add(
                 *(w * n.body.xreplace({n.var: p}) for p, w in zip(law.points, law.weights, strict=True))))
             return self.positive(whole, strict, depth) if whole != e else None
         count = max(len(n.bound_symbols) for _, n in terms)
