@@ -212,8 +212,8 @@ def monotone_root(step: Step, premises: Premises) -> Evidence:
     """The residual has exactly one zero on the open interval, and crosses it in the stated direction.
 
     Uniqueness: the derivative has one strict sign there (proved as an inequality).  Existence: the residual is
-    continuous and has opposite signs at two places, proved either at points, or by its value at an end where it is continuous, or
-    by its growth: a residual f with a derivative of one sign whose sign far out is proved as an inequality there.
+    continuous and has opposite signs at two places, proved either at points, or by its value at an end where it is
+    continuous, or by its growth: a residual f with a derivative of one sign whose sign far out is proved as an inequality there.
     Limits computed by SymPy alone are named as such and prove nothing.
     """
     claim = step.claim
@@ -460,8 +460,8 @@ def _tails_open(lhs: Expr, rhs: Expr, domain: Domain) -> list[str]:
 def nishimori(step: Step, premises: Premises) -> Evidence:
     """The posterior average, averaged over the data, is the average over the truth.
 
-    For x ~ xi_0 + sqrt(s) w with xi_0 ~ p, and a tilt whose dependence on xi is exactly -(x - xi)^2/(2 s), the tilted law
-    of xi is the posterior given x (Bayes), so that (x, xi) has the same joint law as (x, xi_0):
+    For x ~ xi_0 + sqrt(s) w with xi_0 ~ p, and a tilt whose dependence on xi is exactly -(x - xi)^2/(2 s), the tilted
+    law of xi is the posterior given x (Bayes), so that (x, xi) has the same joint law as (x, xi_0):
     E_x <f(x, xi)> = E_xi0 E_w f(xi_0 + sqrt(s) w, xi_0).  Exact; the form of the tilt is proved by the ladder.
     """
     claim = step.claim
