@@ -213,7 +213,8 @@ def monotone_root(step: Step, premises: Premises) -> Evidence:
 
     Uniqueness: the derivative has one strict sign there (proved as an inequality).  Existence: the residual is
     continuous and has opposite signs at two places, proved either at points, or by its value at an end where it is
-    continuous, or by its growth: a residual f with a derivative of one sign whose sign far out is proved as an inequality there.
+    continuous, or by its growth: a residual f with a derivative of one sign whose sign far out is proved as an
+    inequality there.
     Limits computed by SymPy alone are named as such and prove nothing.
     """
     claim = step.claim
