@@ -117,6 +117,11 @@ def _flat(arrays: Sequence[Any]) -> tuple[tuple[int, ...], list[Array]]:
     return shape, [np.ravel(a) for a in wide]
 
 
+def _missing(flat: Sequence[Array], hint: Any) -> Any:
+    """Rows that are asked for nan."""
+    return np.any([np.isnan(a) for a in (*flat, *(hint or ()))], axis=0) if flat or hint else False
+
+
 def _log_abs(values: Array) -> Array:
     with np.errstate(divide="ignore"):
         return np.log(np.abs(values))
@@ -214,6 +219,7 @@ class _Line(Law):
         if weight is not None:
             at_zero = _call(f, np.zeros((value.size, 1)), [a[:, None] for a in flat[n:]])[:, 0]
             value = value + np.where(weight > 0, weight * at_zero, 0.0)
+        value = np.where(_missing(flat, None), np.nan, value)
         return value.reshape(shape), np.where(np.isfinite(value), error, np.inf).reshape(shape)
 
     def log_average_exp_with_error(self, g: Function, args: Sequence[Any] = (), center: Any = None,
@@ -230,7 +236,8 @@ class _Line(Law):
         if weight is not None:
             value = np.logaddexp(value, _log_abs(weight) + self._at_zero(g, flat[n:], hint))
         if hint is not None:
-            value = value + _log_abs(np.minimum(hint[1] / np.maximum(hint[1], _TINY), 1.0))
+            value = value + _log_abs(np.where(hint[1] < _TINY, hint[1] / _TINY, 1.0))
+        value = np.where(_missing(flat, hint), np.nan, value)
         return value.reshape(shape), np.where(np.isfinite(value), error, np.inf).reshape(shape)
 
     def tilted_with_error(self, fs: Sequence[Function], g: Function, args: Sequence[Any] = (), center: Any = None,
@@ -245,7 +252,7 @@ class _Line(Law):
             old, atom = np.exp(peak - new), np.exp(tilt - new)
             ones = [atom, *(atom * self._at_zero(f, flat[n:], hint) for f in fs)]
             sums, errors = sums * old[:, None] + np.stack(ones, 1), errors * old[:, None]
-        bad = np.isinf(ends).any(1) | ~(sums[:, 0] > 0)
+        bad = np.isinf(ends).any(1) | ~(sums[:, 0] > 0) | _missing(flat, hint)
         below = np.where(bad, np.nan, sums[:, 0])
         values = [(sums[:, 1 + j] / below) for j in range(len(fs))]
         relative = errors[:, 0] / below
@@ -282,7 +289,7 @@ class _Line(Law):
         with np.errstate(all="ignore"):
             for start in range(0, size, step):
                 cut = slice(start, start + step)
-                window = None if hint is None else (hint[0][cut], np.maximum(hint[1][cut], _TINY))
+                window = None if hint is None else (hint[0][cut], np.clip(hint[1][cut], _TINY, 1 / _TINY))
                 job = _Job(self, g, fs, [a[cut] for a in flat], window, min(step, size - start))
                 parts.append(job.run())
         if not parts:
@@ -778,9 +785,9 @@ class DensityLaw(_Line):
         scale = min(scale, length)
         if np.isinf(length):
             scale = min(scale, 2.0**60)
-            offsets = np.concatenate([scale * 4.0 ** -np.arange(1.0, 29.0), scale * 2.0 ** np.arange(0.0, 7.0)])
+            offsets = np.concatenate([scale * 16.0 ** -np.arange(1.0, 15.0), scale * 2.0 ** np.arange(0.0, 7.0)])
         else:
-            offsets = np.concatenate([length * 4.0 ** -np.arange(0.0, 29.0), scale * 2.0 ** np.arange(-2.0, 3.0)])
+            offsets = np.concatenate([length * 16.0 ** -np.arange(0.0, 15.0), scale * 2.0 ** np.arange(-2.0, 3.0)])
         if not hard:
             offsets = offsets[offsets >= scale / 2]
         offsets = np.unique(np.concatenate([[0.0], offsets[offsets <= length]]))
@@ -1057,7 +1064,7 @@ class MarchenkoPasturLaw(_Line):
     @cached_property
     def _segments(self) -> tuple[_Segment, ...]:
         half = np.pi / 2
-        low = np.concatenate([[0.0], half * 4.0 ** -np.arange(28.0, -1.0, -1.0)])
+        low = np.concatenate([[0.0], half * 16.0 ** -np.arange(14.0, -1.0, -1.0)])
         return (_Segment(0.0, 1.0, low, half), _Segment(float(np.pi), -1.0, np.array([0.0, half / 2, half]), half))
 
     def _rows(self) -> tuple[Any, ...]:

@@ -10,11 +10,25 @@ if TYPE_CHECKING:
     from derive.solvers.mp_target import compile_mp_solver
     from derive.solvers.numpy_target import NumpySolver, compile_numpy, numpy_source
 
-__all__ = ["ExportMeta", "NumpySolver", "compile_mp_solver", "compile_numpy", "export", "invert", "mp_invert", "numpy_source"]
+__all__ = [
+    "ExportMeta",
+    "NumpySolver",
+    "compile_mp_solver",
+    "compile_numpy",
+    "export",
+    "invert",
+    "mp_invert",
+    "numpy_source",
+]
 
 _HOMES = {
-    "ExportMeta": "exporting", "export": "exporting", "invert": "inversion", "mp_invert": "inversion",
-    "compile_mp_solver": "mp_target", "NumpySolver": "numpy_target", "compile_numpy": "numpy_target",
+    "ExportMeta": "exporting",
+    "export": "exporting",
+    "invert": "inversion",
+    "mp_invert": "inversion",
+    "compile_mp_solver": "mp_target",
+    "NumpySolver": "numpy_target",
+    "compile_numpy": "numpy_target",
     "numpy_source": "numpy_target",
 }
 

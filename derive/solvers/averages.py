@@ -53,7 +53,9 @@ def kinks(e: Expr, x: Symbol) -> tuple[float, ...]:
     """Points at which an expression may have a kink or a jump: where pieces meet, where an absolute value turns."""
     sides: list[Expr] = [a for k in (sp.Abs, sp.sign, sp.Heaviside) for f in e.atoms(k) for a in f.args[:1]]
     sides += [a - f.args[0] for k in (sp.Max, sp.Min) for f in e.atoms(k) for a in f.args[1:]]
-    sides += [r.lhs - r.rhs for p in e.atoms(sp.Piecewise) for _, c in p.args for r in c.atoms(sp.core.relational.Relational)]
+    sides += [
+        r.lhs - r.rhs for p in e.atoms(sp.Piecewise) for _, c in p.args for r in c.atoms(sp.core.relational.Relational)
+    ]
     found: set[float] = set()
     for side in sides:
         if side.free_symbols == {x} and side.is_polynomial(x):
@@ -74,7 +76,10 @@ def _law(low: Lowering, law: Any) -> tuple[str, list[int]]:
         if law.free_symbols:
             raise DeriveError(
                 f"a density that depends on {', '.join(sorted(map(str, law.free_symbols)))} cannot be averaged over "
-                "numerically", given=str(law), allowed="a density of its variable alone")
+                "numerically",
+                given=str(law),
+                allowed="a density of its variable alone",
+            )
         (x,), (pdf,) = law.open()
         inner = low.child({x: "x"})
         name = inner.write("log_density", [inner.log(pdf)], ["x"])
@@ -173,8 +178,10 @@ def _tilted(low: Lowering, fs: Sequence[Expr], g: Expr, x: Symbol, law: str, ope
     outs = [inner.value(e) for inner, e in zip(inners, (*fs, g), strict=True)]
     used: set[str] = set().union(*(inner.lines([out])[1] for inner, out in zip(inners, outs, strict=True)))
     rest = sorted(used - {name, "u"})
-    names = [inner.write("weight" if k == len(fs) else "integrand", [out], [name, "u", *rest])
-             for k, (inner, out) in enumerate(zip(inners, outs, strict=True))]
+    names = [
+        inner.write("weight" if k == len(fs) else "integrand", [out], [name, "u", *rest])
+        for k, (inner, out) in enumerate(zip(inners, outs, strict=True))
+    ]
     places = "".join(f"{{{len(extra) + k}}}, " for k in range(len(rest)))
     method = f"tilted(({''.join(n + ', ' for n in names[:-1])}), " if fs else "log_average_exp("
     text = f"{law}.{method}{names[-1]}, ({places}){hint})"

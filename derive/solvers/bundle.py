@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache
 from types import ModuleType
 
 __all__ = ["bundle"]
@@ -33,7 +33,7 @@ class _Names(ast.NodeVisitor):
             self.visit(part)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _pieces(module: ModuleType) -> tuple[dict[str, tuple[int, str, frozenset[str]]], dict[str, str]]:
     """Top-level definitions of a module (place, text, names read), and its imports by the name that they bind."""
     text = inspect.getsource(module)

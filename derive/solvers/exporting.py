@@ -11,7 +11,6 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import sympy as sp
 
@@ -149,7 +148,8 @@ def selftest():
         error = abs(got - expected) / max(1.0, abs(expected))
         worst = max(worst, error)
         wrong += not (error <= TOLERANCE and bool(found["converged"]))
-    print(f"{{len(CHECKS) - wrong}} of {{len(CHECKS)}} checks passed, largest error {{worst:.1e}} (allowed {{TOLERANCE:.0e}})")
+    passed = f"{{len(CHECKS) - wrong}} of {{len(CHECKS)}} checks passed"
+    print(f"{{passed}}, largest error {{worst:.1e}} (allowed {{TOLERANCE:.0e}})")
     return 1 if wrong else 0
 
 
@@ -162,7 +162,8 @@ def main(arguments):
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
-    for key, value in {{**{{k: found[k] for k in ("value", "log_value", "residual", "branch", "reason")}}, **found["outputs"]}}.items():
+    shown = {{k: found[k] for k in ("value", "log_value", "residual", "branch", "reason")}}
+    for key, value in {{**shown, **found["outputs"]}}.items():
         print(f"{{key}} = {{value}}")
     return 0 if found["converged"].all() else 1
 
@@ -200,7 +201,8 @@ def selftest():
             error = abs(got - expected) / abs(expected) if expected else abs(got)
             worst = max(worst, error)
             wrong += not error <= mpmath.mpf(10) ** (1 - CHECK_DIGITS)
-    print(f"{{len(CHECKS) - wrong}} of {{len(CHECKS)}} checks passed to {{CHECK_DIGITS}} digits, largest error {{mpmath.nstr(worst, 2)}}")
+    passed = f"{{len(CHECKS) - wrong}} of {{len(CHECKS)}} checks passed to {{CHECK_DIGITS}} digits"
+    print(f"{{passed}}, largest error {{mpmath.nstr(worst, 2)}}")
     return 1 if wrong else 0
 
 
@@ -233,16 +235,29 @@ def _head(problem: Problem, meta: ExportMeta, target: str, digest: str, argument
     lines = [meta.title or meta.name, ""]
     needs = "NumPy and SciPy" if target == "numpy" else "mpmath"
     entries = [
-        ("quantity", meta.name), ("equation", meta.equation), ("latex", meta.latex), ("source", meta.citation),
-        ("domain", meta.domain), ("unit", meta.units), ("verdict", meta.verdict), ("derived from", meta.source_hash),
-        ("content", digest), ("needs", needs),
+        ("quantity", meta.name),
+        ("equation", meta.equation),
+        ("latex", meta.latex),
+        ("source", meta.citation),
+        ("domain", meta.domain),
+        ("unit", meta.units),
+        ("verdict", meta.verdict),
+        ("derived from", meta.source_hash),
+        ("content", digest),
+        ("needs", needs),
         ("use", f"solve({arguments}) in Python; python FILE {arguments.replace(', ', ' ')}; python FILE --selftest"),
     ]
     for key, text in entries:
         if text:
             flat = " ".join(text.split()).replace('"""', "'''")
-            lines += textwrap.wrap(flat, 116, initial_indent=f"{key}: ", subsequent_indent="    ",
-                                   break_long_words=False, break_on_hyphens=False)
+            lines += textwrap.wrap(
+                flat,
+                116,
+                initial_indent=f"{key}: ",
+                subsequent_indent="    ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
     body = "\n".join(lines)
     return f'r"""{body}\n"""'
 
@@ -263,15 +278,20 @@ def export_text(problem: Problem, meta: ExportMeta, target: str = "numpy") -> st
     rows = _expectations(problem, 3 if averages else 16)
     checks = "\n".join(f"    ({point!r}, {value!r},\n     {log!r})," for point, value, log in rows)
     tail = (_NUMPY_TAIL if target == "numpy" else _MP_TAIL).format(
-        checks=checks, digits=DIGITS, tolerance=1e-10 if averages else 1e-12)
-    ordered = "\n".join(sorted(imports.splitlines(), key=lambda line: ("numpy" in line or "scipy" in line or "mpmath" in line, line)))
+        checks=checks, digits=DIGITS, tolerance=1e-10 if averages else 1e-12
+    )
+    ordered = "\n".join(
+        sorted(imports.splitlines(), key=lambda line: ("numpy" in line or "scipy" in line or "mpmath" in line, line))
+    )
     body = f"from __future__ import annotations\n\n{ordered}\n\n\n{text}\n{tail}"
     first = rows[0][0]
     arguments = ", ".join(f"{k}={v:.4g}" for k, v in first.items())
     return f"{_head(problem, meta, target, content_hash(body), arguments)}\n\n{body}"
 
 
-def export(problem: Problem, meta: ExportMeta, path: str | os.PathLike[str], target: str = "numpy", force: bool = False) -> Path:
+def export(
+    problem: Problem, meta: ExportMeta, path: str | os.PathLike[str], target: str = "numpy", force: bool = False
+) -> Path:
     """Write the solver of a problem as one Python file with its own self-test, whole or not at all.
 
     Args: problem; meta, what its head says; path of the file; target "numpy" (needs NumPy and SciPy) or "mpmath"
@@ -283,9 +303,13 @@ def export(problem: Problem, meta: ExportMeta, path: str | os.PathLike[str], tar
     if place.is_dir():
         raise DeriveError(f"{place} is a directory", given=str(place), allowed="the path of a file")
     if place.exists() and not force:
-        raise DeriveError(f"{place} exists; it is replaced only with force", given=str(place), allowed="a new path, or force")
+        raise DeriveError(
+            f"{place} exists; it is replaced only with force", given=str(place), allowed="a new path, or force"
+        )
     if not place.parent.is_dir():
-        raise DeriveError(f"there is no directory {place.parent}", given=str(place), allowed="a path in a directory that exists")
+        raise DeriveError(
+            f"there is no directory {place.parent}", given=str(place), allowed="a path in a directory that exists"
+        )
     text = export_text(problem, meta, target)
     draft = None
     try:
@@ -302,13 +326,15 @@ def export(problem: Problem, meta: ExportMeta, path: str | os.PathLike[str], tar
         else:
             os.link(draft, place)  # fails where a file has come to be there meanwhile
     except FileExistsError:
-        raise DeriveError(f"{place} exists; it is replaced only with force", given=str(place), allowed="a new path, or force") from None
+        raise DeriveError(
+            f"{place} exists; it is replaced only with force", given=str(place), allowed="a new path, or force"
+        ) from None
     except OSError as error:
-        raise DeriveError(f"{place} cannot be written: {error.strerror}", given=str(place), allowed="a path that can be written") from None
+        raise DeriveError(
+            f"{place} cannot be written: {error.strerror}", given=str(place), allowed="a path that can be written"
+        ) from None
     finally:
         if draft is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(draft)
     return place
-
-

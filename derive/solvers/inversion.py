@@ -21,12 +21,18 @@ __all__ = ["invert", "mp_invert"]
 
 
 def _parameter(problem: Problem, name: str) -> Parameter:
-    names = {p.name: p for p in problem.parameters} | {p.symbol.name: p for p in problem.parameters}
+    names: dict[str, Parameter] = {p.symbol.name: p for p in problem.parameters} | {
+        p.name: p for p in problem.parameters
+    }
     if name not in names:
         near = difflib.get_close_matches(name, names, 1, 0.4)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise DeriveError(f"{problem.name} has no parameter {name!r}; allowed: {', '.join(p.name for p in problem.parameters)}{hint}",
-                          given=name, allowed=", ".join(p.name for p in problem.parameters), nearest=near[0] if near else None)
+        raise DeriveError(
+            f"{problem.name} has no parameter {name!r}; allowed: {', '.join(p.name for p in problem.parameters)}{hint}",
+            given=name,
+            allowed=", ".join(p.name for p in problem.parameters),
+            nearest=near[0] if near else None,
+        )
     return names[name]
 
 
@@ -46,13 +52,15 @@ class _Scale:
             near = 2.0 ** -np.arange(1.0, 40.0, 1.5)
             inside = np.concatenate([near[::-1], 1.0 - near[1:]])
             x = self.low + (self.high - self.low) * inside
-            self.grid = np.concatenate([[] if p.domain.left_open else [self.low], x, [] if p.domain.right_open else [self.high]])
+            self.grid = np.concatenate(
+                [[] if p.domain.left_open else [self.low], x, [] if p.domain.right_open else [self.high]]
+            )
         else:
             wide = np.sinh(far)
             x = np.concatenate([-wide[::-1], [0.0], wide])
             shift = self.low if np.isfinite(self.low) else self.high if np.isfinite(self.high) else 0.0
             self.grid = shift + x
-            keep = (self.grid > self.low if p.domain.left_open else self.grid >= self.low)
+            keep = self.grid > self.low if p.domain.left_open else self.grid >= self.low
             keep &= self.grid < self.high if p.domain.right_open else self.grid <= self.high
             self.grid = self.grid[keep]
         self.grid = np.unique(self.grid)
@@ -62,7 +70,9 @@ class _Scale:
         return np.exp(x) if self.logs else x
 
 
-def invert(solver: Callable[..., Solution], problem: Problem, unknown_parameter: str, target_value: Any, **others: Any) -> Solution:
+def invert(
+    solver: Callable[..., Solution], problem: Problem, unknown_parameter: str, target_value: Any, **others: Any
+) -> Solution:
     """The value of one parameter at which a quantity takes a given value.
 
     Args: solver and problem of the quantity; unknown_parameter, the name of the parameter that is asked for;
@@ -74,14 +84,21 @@ def invert(solver: Callable[..., Solution], problem: Problem, unknown_parameter:
     """
     parameter = _parameter(problem, unknown_parameter)
     if {parameter.name, parameter.symbol.name} & set(others):
-        raise DeriveError(f"{parameter.name} is both asked for and given", given=parameter.name, allowed="one of the two")
+        raise DeriveError(
+            f"{parameter.name} is both asked for and given", given=parameter.name, allowed="one of the two"
+        )
     try:
         target = np.asarray(target_value, dtype=float)
     except (TypeError, ValueError):
-        raise DeriveError(f"the value {target_value!r} is not a number", given=repr(target_value), allowed="a number") from None
+        raise DeriveError(
+            f"the value {target_value!r} is not a number", given=repr(target_value), allowed="a number"
+        ) from None
     if np.isnan(target).any() or (problem.positive and (target <= 0).any()):
-        raise DeriveError(f"the value {target_value!r} is not {'a positive' if problem.positive else 'a'} number",
-                          given=repr(target_value), allowed="a positive number" if problem.positive else "a number")
+        raise DeriveError(
+            f"the value {target_value!r} is not {'a positive' if problem.positive else 'a'} number",
+            given=repr(target_value),
+            allowed="a positive number" if problem.positive else "a number",
+        )
     keys = list(others)
     try:
         target, *given = np.broadcast_arrays(target, *(np.asarray(others[k]) for k in keys))
@@ -183,8 +200,18 @@ def _close(gap: Callable[..., Any], low: Any, high: Any, g_low: Any, g_high: Any
     return x, ok
 
 
-def _answer(solver: Callable[..., Solution], problem: Problem, parameter: Parameter, scale: _Scale, flat: dict[str, Any],
-            goal: Any, x: Any, ok: Any, calls: Any, shape: tuple[int, ...]) -> Solution:
+def _answer(
+    solver: Callable[..., Solution],
+    problem: Problem,
+    parameter: Parameter,
+    scale: _Scale,
+    flat: dict[str, Any],
+    goal: Any,
+    x: Any,
+    ok: Any,
+    calls: Any,
+    shape: tuple[int, ...],
+) -> Solution:
     n = goal.size
     value = np.where(ok, scale.value(np.where(ok, x, 0.0)), np.nan)
     log_value = np.full(n, np.nan)
@@ -204,12 +231,22 @@ def _answer(solver: Callable[..., Solution], problem: Problem, parameter: Parame
     lost = ~ok
     value[lost], log_value[lost], branch[lost] = np.nan, np.nan, "none"
     reason[lost] = f"no {parameter.name} in {parameter.domain} gives {problem.symbol} this value"
-    return Solution(value.reshape(shape), log_value.reshape(shape), residual.reshape(shape), ok.reshape(shape), calls.reshape(shape),
-                    branch.astype(str).reshape(shape), np.full(shape, np.nan), reason.astype(str).reshape(shape),
-                    {k: a.reshape(shape) for k, a in outputs.items()})
+    return Solution(
+        value.reshape(shape),
+        log_value.reshape(shape),
+        residual.reshape(shape),
+        ok.reshape(shape),
+        calls.reshape(shape),
+        branch.astype(str).reshape(shape),
+        np.full(shape, np.nan),
+        reason.astype(str).reshape(shape),
+        {k: a.reshape(shape) for k, a in outputs.items()},
+    )
 
 
-def mp_invert(solver: MpSolver, guess: float, unknown_parameter: str, target_value: Any, digits: int = 50, **others: Any) -> str:
+def mp_invert(
+    solver: MpSolver, guess: float, unknown_parameter: str, target_value: Any, digits: int = 50, **others: Any
+) -> str:
     """The parameter at which a quantity takes a given value, as a decimal string right to one unit in its last digit.
 
     Args: solver from `compile_mp_solver`; guess, the parameter to double precision, from `invert`; the rest as there,
@@ -226,7 +263,9 @@ def mp_invert(solver: MpSolver, guess: float, unknown_parameter: str, target_val
     except mp_runtime.ParameterError as error:
         raise DeriveError(str(error), nearest=error.nearest) from None
     except (ValueError, TypeError):
-        raise DeriveError(f"the value {target_value!r} is not a number", given=repr(target_value), allowed="a number") from None
+        raise DeriveError(
+            f"the value {target_value!r} is not a number", given=repr(target_value), allowed="a number"
+        ) from None
 
     def gap(x: Any, dps: int) -> Any:
         with mp.workdps(dps + 10):
@@ -250,9 +289,13 @@ def mp_invert(solver: MpSolver, guess: float, unknown_parameter: str, target_val
             else:
                 raise mp_runtime.Missing(f"{problem.symbol} does not pass the value {target_value} there")
             sign = 1 if f_low < 0 else -1
-            low, high, _ = mp_runtime._refine(lambda y, dps: sign * gap(y, dps), x - h, x + h, sign * f_low, sign * f_high, digits)
+            low, high, _ = mp_runtime._refine(
+                lambda y, dps: sign * gap(y, dps), (x - h, x + h, sign * f_low, sign * f_high), digits
+            )
         with mp.workdps(digits + 20):
             middle = (low + high) / 2
             return mp_runtime.show(mpmath.exp(middle) if logs else middle, digits)
     except mp_runtime.Missing as error:
-        raise DeriveError(str(error), given=f"{problem.symbol} = {target_value}", allowed="a value that the quantity takes") from None
+        raise DeriveError(
+            str(error), given=f"{problem.symbol} = {target_value}", allowed="a value that the quantity takes"
+        ) from None

@@ -55,6 +55,18 @@ def identifier(name: str, taken: Iterable[str] = ()) -> str:
     return text
 
 
+class _Information(Function):  # type: ignore[misc]
+    """log(1 + b V) - ratio log V - ratio (1 - V), with V = MPResponse(b, ratio): <log(1 + b c)>."""
+
+    is_positive = True
+
+
+class _Share(Function):  # type: ignore[misc]
+    """b V/(1 + b V) = ratio (1 - V), with V = MPResponse(b, ratio)."""
+
+    is_positive = True
+
+
 @dataclass(frozen=True)
 class Operation:
     """One operation: kind, the operands' numbers, and what else it needs (a constant, a name, a call)."""
@@ -66,33 +78,89 @@ class Operation:
 
 # text of an operation (operands as {0}, {1}, ...), its precedence, and the names it needs from the runtime
 _TEXT: dict[str, tuple[str, int]] = {
-    "sub": ("{0} - {1}", 1), "div": ("{0} / {1}", 2), "neg": ("-{0}", 2), "not": ("~{0}", 3),
-    "exp": ("np.exp({0})", 4), "log": ("np.log({0})", 4), "log1p": ("np.log1p({0})", 4), "expm1": ("np.expm1({0})", 4),
-    "sqrt": ("np.sqrt({0})", 4), "sin": ("np.sin({0})", 4), "cos": ("np.cos({0})", 4), "tan": ("np.tan({0})", 4),
-    "sinh": ("np.sinh({0})", 4), "cosh": ("np.cosh({0})", 4), "tanh": ("np.tanh({0})", 4),
-    "asin": ("np.arcsin({0})", 4), "acos": ("np.arccos({0})", 4), "atan": ("np.arctan({0})", 4),
-    "asinh": ("np.arcsinh({0})", 4), "acosh": ("np.arccosh({0})", 4), "atanh": ("np.arctanh({0})", 4),
-    "abs": ("np.abs({0})", 4), "sign": ("np.sign({0})", 4), "floor": ("np.floor({0})", 4),
-    "maximum": ("np.maximum({0}, {1})", 4), "minimum": ("np.minimum({0}, {1})", 4), "power": ("{0} ** {1}", 3),
+    "sub": ("{0} - {1}", 1),
+    "div": ("{0} / {1}", 2),
+    "neg": ("-{0}", 2),
+    "not": ("~{0}", 3),
+    "exp": ("np.exp({0})", 4),
+    "log": ("np.log({0})", 4),
+    "log1p": ("np.log1p({0})", 4),
+    "expm1": ("np.expm1({0})", 4),
+    "sqrt": ("np.sqrt({0})", 4),
+    "sin": ("np.sin({0})", 4),
+    "cos": ("np.cos({0})", 4),
+    "tan": ("np.tan({0})", 4),
+    "sinh": ("np.sinh({0})", 4),
+    "cosh": ("np.cosh({0})", 4),
+    "tanh": ("np.tanh({0})", 4),
+    "asin": ("np.arcsin({0})", 4),
+    "acos": ("np.arccos({0})", 4),
+    "atan": ("np.arctan({0})", 4),
+    "asinh": ("np.arcsinh({0})", 4),
+    "acosh": ("np.arccosh({0})", 4),
+    "atanh": ("np.arctanh({0})", 4),
+    "abs": ("np.abs({0})", 4),
+    "sign": ("np.sign({0})", 4),
+    "floor": ("np.floor({0})", 4),
+    "maximum": ("np.maximum({0}, {1})", 4),
+    "minimum": ("np.minimum({0}, {1})", 4),
+    "power": ("{0} ** {1}", 3),
     "step": ("np.heaviside({0}, {1})", 4),
-    "erf": ("special.erf({0})", 4), "erfc": ("special.erfc({0})", 4), "erfinv": ("special.erfinv({0})", 4),
-    "erfcinv": ("special.erfcinv({0})", 4), "erfcx": ("special.erfcx({0})", 4), "gamma": ("special.gamma({0})", 4),
-    "log_gamma": ("log_gamma({0})", 4), "lambert_w": ("lambert_w({0})", 4),
-    "softplus": ("softplus({0})", 4), "log_softplus": ("log_softplus({0})", 4), "logistic": ("logistic({0})", 4),
-    "log_add": ("log_add({0}, {1})", 4), "log_subtract": ("log_subtract({0}, {1})", 4), "log1mexp": ("log1mexp({0})", 4),
-    "log_cosh": ("log_cosh({0})", 4), "log_erfc": ("log_erfc({0})", 4), "mp_response": ("mp_response({0}, {1})", 4),
-    "less": ("less({0}, {1}, {2})", 4), "less_equal": ("less_equal({0}, {1}, {2})", 4), "equal": ("equal({0}, {1}, {2})", 4),
-    "all_of": ("np.logical_and({0}, {1})", 4), "one_of": ("np.logical_or({0}, {1})", 4),
+    "erf": ("special.erf({0})", 4),
+    "erfc": ("special.erfc({0})", 4),
+    "erfinv": ("special.erfinv({0})", 4),
+    "erfcinv": ("special.erfcinv({0})", 4),
+    "erfcx": ("special.erfcx({0})", 4),
+    "gamma": ("special.gamma({0})", 4),
+    "log_gamma": ("log_gamma({0})", 4),
+    "lambert_w": ("lambert_w({0})", 4),
+    "softplus": ("softplus({0})", 4),
+    "log_softplus": ("log_softplus({0})", 4),
+    "logistic": ("logistic({0})", 4),
+    "log_add": ("log_add({0}, {1})", 4),
+    "log_subtract": ("log_subtract({0}, {1})", 4),
+    "log1mexp": ("log1mexp({0})", 4),
+    "log_cosh": ("log_cosh({0})", 4),
+    "log_erfc": ("log_erfc({0})", 4),
+    "mp_response": ("mp_response({0}, {1})", 4),
+    "mp_information": ("mp_information({0}, {1})", 4),
+    "less": ("less({0}, {1}, {2})", 4),
+    "less_equal": ("less_equal({0}, {1}, {2})", 4),
+    "equal": ("equal({0}, {1}, {2})", 4),
+    "all_of": ("np.logical_and({0}, {1})", 4),
+    "one_of": ("np.logical_or({0}, {1})", 4),
 }
 
 _ELEMENTARY: dict[type, str] = {
-    sp.sin: "sin", sp.cos: "cos", sp.tan: "tan", sp.sinh: "sinh", sp.cosh: "cosh", sp.tanh: "tanh", sp.asin: "asin",
-    sp.acos: "acos", sp.atan: "atan", sp.asinh: "asinh", sp.acosh: "acosh", sp.atanh: "atanh", sp.Abs: "abs",
-    sp.sign: "sign", sp.floor: "floor", sp.erf: "erf", sp.erfc: "erfc", sp.erfinv: "erfinv", sp.erfcinv: "erfcinv",
-    sp.gamma: "gamma", sp.loggamma: "log_gamma", sp.LambertW: "lambert_w",
+    sp.sin: "sin",
+    sp.cos: "cos",
+    sp.tan: "tan",
+    sp.sinh: "sinh",
+    sp.cosh: "cosh",
+    sp.tanh: "tanh",
+    sp.asin: "asin",
+    sp.acos: "acos",
+    sp.atan: "atan",
+    sp.asinh: "asinh",
+    sp.acosh: "acosh",
+    sp.atanh: "atanh",
+    sp.Abs: "abs",
+    sp.sign: "sign",
+    sp.floor: "floor",
+    sp.erf: "erf",
+    sp.erfc: "erfc",
+    sp.erfinv: "erfinv",
+    sp.erfcinv: "erfcinv",
+    sp.gamma: "gamma",
+    sp.loggamma: "log_gamma",
+    sp.LambertW: "lambert_w",
 }
 _NODE_FUNCTIONS = {
-    "log_cosh": "log_cosh", "log_erfc": "log_erfc", "log1mexp": "log1mexp", "softplus": "softplus", "erfcx": "erfcx",
+    "log_cosh": "log_cosh",
+    "log_erfc": "log_erfc",
+    "log1mexp": "log1mexp",
+    "softplus": "softplus",
+    "erfcx": "erfcx",
 }
 _AVERAGES = ("GaussianAverage", "MeasureAverage", "SpectralAverage", "LogAverageExp", "TiltedAverage")
 
@@ -250,8 +318,7 @@ class Lowering:
             if isinstance(e, sp.exp | sp.cosh | sp.sinh) and e.free_symbols:
                 self._hot[e] = True
             else:
-                self._hot[e] = e in self.code.logs or (
-                    _kind(e) not in _AVERAGES and any(self.hot(a) for a in e.args))
+                self._hot[e] = e in self.code.logs or (_kind(e) not in _AVERAGES and any(self.hot(a) for a in e.args))
         return self._hot[e]
 
     @staticmethod
@@ -265,7 +332,8 @@ class Lowering:
         """The error for something that is not in the list."""
         name = type(e).__name__
         return DeriveError(
-            f"no numerical code is generated for {name}: {str(e)[:80]}", given=name,
+            f"no numerical code is generated for {name}: {str(e)[:80]}",
+            given=name,
             allowed="arithmetic, elementary functions, and the averages and safe functions of derive.nodes",
         )
 
@@ -307,7 +375,14 @@ class Lowering:
         if isinstance(e, sp.Heaviside):
             return self.make("step", self.value(e.args[0]), self.value(e.args[1]))
         if isinstance(e, sp.coth | sp.sech | sp.csch | sp.sec | sp.csc | sp.cot):
-            inverse = {sp.coth: sp.tanh, sp.sech: sp.cosh, sp.csch: sp.sinh, sp.sec: sp.cos, sp.csc: sp.sin, sp.cot: sp.tan}
+            inverse = {
+                sp.coth: sp.tanh,
+                sp.sech: sp.cosh,
+                sp.csch: sp.sinh,
+                sp.sec: sp.cos,
+                sp.csc: sp.sin,
+                sp.cot: sp.tan,
+            }
             return self.make("div", self.const(1.0), self.value(inverse[type(e)](e.args[0])))
         if isinstance(e, sp.Piecewise):
             return self._pieces(e)
@@ -319,6 +394,10 @@ class Lowering:
             return self.make("exp", self._response(e, 2))
         if isinstance(e, _Rest):
             return self._response(e, 1)
+        if isinstance(e, _Information | _Share):
+            b, ratio = e.args
+            whole = self.make("mp_information", self.log(b), self.value(ratio))
+            return self.make("item", whole, data=0 if isinstance(e, _Information) else 1)
         kind = _kind(e)
         if kind == "MPResponse":
             return self.make("exp", self._response(e, 0))
@@ -372,7 +451,9 @@ class Lowering:
 
     def _paired(self, terms: list[Expr]) -> list[Expr]:
         """Terms with a - a V written as a (1 - V) wherever V is a response of the Marchenko-Pastur law."""
-        for V in sorted({f for t in terms for f in Mul.make_args(t) if _kind(f) == "MPResponse"}, key=sp.default_sort_key):
+        for V in sorted(
+            {f for t in terms for f in Mul.make_args(t) if _kind(f) == "MPResponse"}, key=sp.default_sort_key
+        ):
             for term in list(terms):
                 if V in Mul.make_args(term):
                     factor = term / V
@@ -380,17 +461,52 @@ class Lowering:
                         terms.remove(term)
                         terms.remove(-factor)
                         terms.append(-factor * _Rest(*V.args))
-        return terms
+        for V in {f for t in terms for f in t.atoms(Function) if _kind(f) == "MPResponse"}:
+            terms = [Mul(*(_Rest(*V.args) if f == 1 - V else f for f in Mul.make_args(t))) for t in terms]
+        return self._informed(terms)
+
+    def _informed(self, terms: list[Expr]) -> list[Expr]:
+        """Terms with the average of log(1 + b c) over the Marchenko-Pastur law put together again."""
+        logs = [f for t in terms for f in Mul.make_args(t) if isinstance(f, sp.log) and isinstance(f.args[0], Add)]
+        for head in sorted(set(logs), key=sp.default_sort_key):
+            inside = head.args[0] - 1
+            for V in [f for f in Mul.make_args(inside) if _kind(f) == "MPResponse"]:
+                b, ratio = V.args
+                if inside / V != b:
+                    continue
+                for term in [t for t in terms if head in Mul.make_args(t)]:
+                    factor = term / head
+                    parts = [term, -factor * ratio * sp.log(V), -factor * ratio * _Rest(b, ratio)]
+                    if all(p in terms for p in parts):
+                        for p in parts:
+                            terms.remove(p)
+                        terms.append(factor * _Information(b, ratio))
+        return self._shared(terms)
+
+    @staticmethod
+    def _shared(terms: list[Expr]) -> list[Expr]:
+        """Where the average of log(1 + b c) is at hand, ratio (1 - V) is its slope."""
+        known = {f.args for t in terms for f in Mul.make_args(t) if isinstance(f, _Information)}
+        out = []
+        for term in terms:
+            for f in [f for f in Mul.make_args(term) if isinstance(f, _Rest) and f.args in known]:
+                term = term / f / f.args[1] * _Share(*f.args)
+            out.append(term)
+        return out
 
     def _gained(self, e: Expr) -> Expr:
         """A product with b^k V^k written as (b V)^k."""
-        for V, k in [(f.base if isinstance(f, Pow) else f, f.exp if isinstance(f, Pow) else sp.S.One) for f in Mul.make_args(e)]:
+        for V, k in [
+            (f.base if isinstance(f, Pow) else f, f.exp if isinstance(f, Pow) else sp.S.One) for f in Mul.make_args(e)
+        ]:
             if _kind(V) != "MPResponse":
                 continue
             b = V.args[0]
             here = (e / V**k).as_powers_dict()
             parts = [(base, power * k) for base, power in b.as_powers_dict().items() if not base.is_Number]
-            if parts and all((here.get(base, 0) / power).is_number and here.get(base, 0) / power >= 1 for base, power in parts):
+            if parts and all(
+                (here.get(base, 0) / power).is_number and here.get(base, 0) / power >= 1 for base, power in parts
+            ):
                 e = e / V**k / b**k * _Gain(*V.args) ** k
         return e
 
@@ -416,7 +532,8 @@ class Lowering:
         return head if sign > 0 else self.make("neg", head)
 
     def _sum_of_logs(self, factors: Sequence[Expr]) -> int:
-        up, down = [], []
+        up: list[int] = []
+        down: list[int] = []
         for f in factors:
             inverse = isinstance(f, Pow) and not isinstance(f, sp.exp) and f.exp.could_extract_minus_sign()
             (down if inverse else up).append(self.log(1 / f if inverse else f))
@@ -475,7 +592,11 @@ class Lowering:
         if isinstance(e, Mul):
             return self._log_of_product(e)
         if isinstance(e, Pow) and (self.sign(e.base) > 0 or not e.exp.is_even):
-            return self.make("mul", self.value(e.exp), self.log(e.base)) if e.exp != -1 else self.make("neg", self.log(e.base))
+            return (
+                self.make("mul", self.value(e.exp), self.log(e.base))
+                if e.exp != -1
+                else self.make("neg", self.log(e.base))
+            )
         if isinstance(e, Add):
             return self._log_of_sum(e)
         if isinstance(e, sp.log):
@@ -558,8 +679,11 @@ class Lowering:
         if isinstance(e, sp.Ne):
             return self.make("not", self.make("equal", *self._sides(e), self.make("not", maybe)))
         kinds: dict[type, tuple[str, bool]] = {
-            sp.StrictLessThan: ("less", False), sp.LessThan: ("less_equal", False), sp.StrictGreaterThan: ("less", True),
-            sp.GreaterThan: ("less_equal", True), sp.Eq: ("equal", False),
+            sp.StrictLessThan: ("less", False),
+            sp.LessThan: ("less_equal", False),
+            sp.StrictGreaterThan: ("less", True),
+            sp.GreaterThan: ("less_equal", True),
+            sp.Eq: ("equal", False),
         }
         if type(e) in kinds:
             kind, swap = kinds[type(e)]
@@ -635,14 +759,22 @@ class Lowering:
 
     def _slope_of_response(self, op: Operation, name: str) -> int | None:
         (whole,) = op.operands
-        if self.operations[whole].kind != "mp_response":
+        kind = self.operations[whole].kind
+        if kind not in ("mp_response", "mp_information"):
             raise NoSlope(self.operations[whole].kind)
         log_b, ratio = self.operations[whole].operands
         if self.slope(ratio, name) is not None:
-            raise NoSlope("mp_response")
+            raise NoSlope(kind)
         db = self.slope(log_b, name)
         if db is None:
             return None
+        if kind == "mp_information":
+            share = self.make("item", whole, data=1)
+            if op.data == 0:
+                return self.make("mul", share, db)
+            fall = self.make("item", self.make("mp_response", log_b, ratio), data=3)
+            steep = self.make("sub", self.const(1.0), fall)
+            return self.make("mul", share, self.make("sub", self.const(1.0), share), steep, db)
         fall = self.make("item", whole, data=3)
         if op.data == 0:
             return self.make("neg", self.make("mul", fall, db))
@@ -692,7 +824,7 @@ class Lowering:
                 used.add(op.data)
             body, strength = self._text(op, text)
             keep = op.kind in ("const", "arg", "truth", "item") or (count[i] == 1 and len(body) < 72)
-            if keep and op.kind != "mp_response":
+            if keep and op.kind not in ("mp_response", "mp_information"):
                 text[i] = (body, strength)
             else:
                 text[i] = (f"v{i}", 5)
@@ -763,7 +895,9 @@ _SLOPES: dict[str, Callable[[Lowering, int, int], int]] = {
     "tanh": lambda s, i, a: s.make("sub", s.const(1.0), s.make("mul", i, i)),
     "atan": lambda s, i, a: s.make("div", s.const(1.0), s.make("add", s.const(1.0), s.make("mul", a, a))),
     "softplus": lambda s, i, a: s.make("logistic", a),
-    "log_softplus": lambda s, i, a: s.make("exp", s.make("sub", s.make("neg", s.make("softplus", s.make("neg", a))), i)),
+    "log_softplus": lambda s, i, a: s.make(
+        "exp", s.make("sub", s.make("neg", s.make("softplus", s.make("neg", a))), i)
+    ),
     "log1mexp": lambda s, i, a: s.make("div", s.const(1.0), s.make("expm1", a)),
     "log_cosh": lambda s, i, a: s.make("tanh", a),
     "erf": lambda s, i, a: _gauss(s, a),

@@ -13,21 +13,61 @@ from derive.core import DeriveError
 __all__ = ["MpText"]
 
 _CALLS: dict[type, str] = {
-    sp.exp: "mpmath.exp", sp.log: "mpmath.log", sp.sin: "mpmath.sin", sp.cos: "mpmath.cos", sp.tan: "mpmath.tan",
-    sp.sinh: "mpmath.sinh", sp.cosh: "mpmath.cosh", sp.tanh: "mpmath.tanh", sp.asin: "mpmath.asin", sp.acos: "mpmath.acos",
-    sp.atan: "mpmath.atan", sp.asinh: "mpmath.asinh", sp.acosh: "mpmath.acosh", sp.atanh: "mpmath.atanh", sp.Abs: "abs",
-    sp.sign: "mpmath.sign", sp.floor: "mpmath.floor", sp.erf: "mpmath.erf", sp.erfc: "mpmath.erfc", sp.erfinv: "mpmath.erfinv",
-    sp.gamma: "mpmath.gamma", sp.loggamma: "mpmath.loggamma", sp.LambertW: "mpmath.lambertw", sp.Max: "max", sp.Min: "min",
-    sp.coth: "mpmath.coth", sp.sech: "mpmath.sech", sp.csch: "mpmath.csch", sp.sec: "mpmath.sec", sp.csc: "mpmath.csc",
+    sp.exp: "mpmath.exp",
+    sp.log: "mpmath.log",
+    sp.sin: "mpmath.sin",
+    sp.cos: "mpmath.cos",
+    sp.tan: "mpmath.tan",
+    sp.sinh: "mpmath.sinh",
+    sp.cosh: "mpmath.cosh",
+    sp.tanh: "mpmath.tanh",
+    sp.asin: "mpmath.asin",
+    sp.acos: "mpmath.acos",
+    sp.atan: "mpmath.atan",
+    sp.asinh: "mpmath.asinh",
+    sp.acosh: "mpmath.acosh",
+    sp.atanh: "mpmath.atanh",
+    sp.Abs: "abs",
+    sp.sign: "mpmath.sign",
+    sp.floor: "mpmath.floor",
+    sp.erf: "mpmath.erf",
+    sp.erfc: "mpmath.erfc",
+    sp.erfinv: "mpmath.erfinv",
+    sp.gamma: "mpmath.gamma",
+    sp.loggamma: "mpmath.loggamma",
+    sp.LambertW: "mpmath.lambertw",
+    sp.Max: "max",
+    sp.Min: "min",
+    sp.coth: "mpmath.coth",
+    sp.sech: "mpmath.sech",
+    sp.csch: "mpmath.csch",
+    sp.sec: "mpmath.sec",
+    sp.csc: "mpmath.csc",
     sp.cot: "mpmath.cot",
 }
 _NODES = {
-    "log_cosh": "log_cosh", "log_erfc": "log_erfc", "log1mexp": "log1mexp", "softplus": "softplus", "erfcx": "erfcx",
-    "log_sum_exp": "log_sum_exp", "MPResponse": "mp_response",
+    "log_cosh": "log_cosh",
+    "log_erfc": "log_erfc",
+    "log1mexp": "log1mexp",
+    "softplus": "softplus",
+    "erfcx": "erfcx",
+    "log_sum_exp": "log_sum_exp",
+    "MPResponse": "mp_response",
 }
-_CONSTANTS = {sp.pi: "mpmath.pi", sp.E: "mpmath.e", sp.EulerGamma: "mpmath.euler", sp.oo: "mpmath.inf", -sp.oo: "-mpmath.inf"}
+_CONSTANTS = {
+    sp.pi: "mpmath.pi",
+    sp.E: "mpmath.e",
+    sp.EulerGamma: "mpmath.euler",
+    sp.oo: "mpmath.inf",
+    -sp.oo: "-mpmath.inf",
+}
 _RELATIONS: dict[type, str] = {
-    sp.StrictLessThan: "<", sp.LessThan: "<=", sp.StrictGreaterThan: ">", sp.GreaterThan: ">=", sp.Eq: "==", sp.Ne: "!=",
+    sp.StrictLessThan: "<",
+    sp.LessThan: "<=",
+    sp.StrictGreaterThan: ">",
+    sp.GreaterThan: ">=",
+    sp.Eq: "==",
+    sp.Ne: "!=",
 }
 
 
@@ -49,7 +89,7 @@ class MpText:
         if isinstance(e, Symbol):
             if e not in self.names:
                 raise DeriveError(f"the symbol {e} is neither a parameter nor an unknown", given=str(e))
-            return self.names[e]
+            return str(self.names[e])
         if isinstance(e, sp.Integer):
             return f"({e})" if e < 0 else str(e)
         if isinstance(e, sp.Rational):
@@ -58,7 +98,7 @@ class MpText:
             value = sp.Rational(e)
             return f"(mpmath.mpf({value.p}) / {value.q})"
         if e in _CONSTANTS:
-            return _CONSTANTS[e]
+            return str(_CONSTANTS[e])
         if isinstance(e, Add):
             return "(" + " + ".join(self.text(a) for a in e.args) + ")"
         if isinstance(e, Mul):
@@ -115,5 +155,8 @@ class MpText:
     @staticmethod
     def refusal(e: Basic) -> DeriveError:
         """The error for something that is not in the list."""
-        return DeriveError(f"no mpmath code is generated for {type(e).__name__}: {str(e)[:80]}", given=type(e).__name__,
-                           allowed="arithmetic, elementary functions and the safe functions of derive.nodes")
+        return DeriveError(
+            f"no mpmath code is generated for {type(e).__name__}: {str(e)[:80]}",
+            given=type(e).__name__,
+            allowed="arithmetic, elementary functions and the safe functions of derive.nodes",
+        )

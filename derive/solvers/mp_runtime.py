@@ -38,16 +38,21 @@ def exact(value: Any) -> Fraction:
         raise ValueError("not a real number")
     if isinstance(value, str):
         text = value.strip()
-        if not re.fullmatch(r"[+-]?\d{1,3000}(/\d{1,3000}|(\.\d{0,3000})?([eE][+-]?\d{1,5})?)|[+-]?\.\d{1,3000}([eE][+-]?\d{1,5})?", text):
+        if not re.fullmatch(
+            r"[+-]?\d{1,3000}(/\d{1,3000}|(\.\d{0,3000})?([eE][+-]?\d{1,5})?)|[+-]?\.\d{1,3000}([eE][+-]?\d{1,5})?",
+            text,
+        ):
             raise ValueError("not a number")
         return Fraction(text)
     if isinstance(value, mpmath.mpf):
         man, exponent = mpmath.frexp(value)
         scaled = int(mpmath.ldexp(man, mp.prec))
-        return Fraction(scaled) * Fraction(2) ** (int(exponent) - mp.prec)
+        shift = int(exponent) - mp.prec
+        return Fraction(scaled * 2**shift) if shift >= 0 else Fraction(scaled, 2**-shift)
     if hasattr(value, "p") and hasattr(value, "q"):
         return Fraction(int(value.p), int(value.q))
-    return Fraction(value)
+    found: Fraction = Fraction(value)
+    return found
 
 
 def number(value: Any) -> Any:
@@ -96,14 +101,24 @@ def truth(tree: Any, env: Mapping[str, Any], digits: int) -> bool | None:
         except Missing:
             return None
         same = left == right or abs(left - right) <= mpmath.mpf(10) ** -digits * max(abs(left), abs(right))
-        return {"<": not same and left < right, "<=": same or left < right, "==": same}[kind]
+        return bool({"<": not same and left < right, "<=": same or left < right, "==": same}[kind])
 
 
 class Root:
     """One unknown: x (or its logarithm) between `low` and `high`; an end of the interval is `exact`."""
 
-    def __init__(self, name: str, log: bool, low: Any, high: Any, end: Any = None, residual: Any = 0, count: int = 0) -> None:
-        self.name, self.log, self.low, self.high, self.end, self.residual, self.count = name, log, low, high, end, residual, count
+    def __init__(
+        self, name: str, log: bool, low: Any, high: Any, end: Any = None, residual: Any = 0, count: int = 0
+    ) -> None:
+        self.name, self.log, self.low, self.high, self.end, self.residual, self.count = (
+            name,
+            log,
+            low,
+            high,
+            end,
+            residual,
+            count,
+        )
 
     def at(self, side: int = 0) -> Any:
         """The unknown in the middle (0) or at an end (-1, 1) of its enclosure."""
@@ -159,9 +174,11 @@ def find_root(stage: Mapping[str, Any], env: dict[str, Any], digits: int, guess:
     def clipped(end: Any, entry: Any) -> Root:
         if not stage["clip"] or mpmath.isinf(end):
             raise Missing(no_root)
-        return Root(name, log, end, end, end=_exact_end(entry, env, end, digits), residual=mpmath.mpf(0), count=count[0])
+        return Root(
+            name, log, end, end, end=_exact_end(entry, env, end, digits), residual=mpmath.mpf(0), count=count[0]
+        )
 
-    bracket = _near(sign_at, guess, a, b)
+    bracket: Any = _near(sign_at, guess, a, b)
     if bracket is None:
         # ends first: a root at an end, or beyond it, is that end
         for end, entry, side in ((upper, stage["upper"], 1), (lower, stage["lower"], -1)):
@@ -178,7 +195,7 @@ def find_root(stage: Mapping[str, Any], env: dict[str, Any], digits: int, guess:
         if isinstance(outcome, int):
             return clipped(upper if outcome > 0 else lower, stage["upper"] if outcome > 0 else stage["lower"])
         bracket = outcome
-    low, high, residual = _refine(sign_at, *bracket, digits)
+    low, high, residual = _refine(sign_at, bracket, digits)
     return Root(name, log, low, high, residual=residual * direction, count=count[0])
 
 
@@ -249,7 +266,7 @@ def _search(sign_at: Callable[[Any, int], Any], a: Any, b: Any, log: bool) -> An
                 edge = (high - low) * mpmath.mpf("1e-7")
                 middle = min(max(middle, low + edge), high - edge)
                 probe = middle + (edge * 2 if middle - low < high - middle else -edge * 2)
-            for point in ((middle, probe) if k % 3 != 2 else (middle,)):
+            for point in (middle, probe) if k % 3 != 2 else (middle,):
                 if not low < point < high:
                     continue
                 g = sign_at(point, 35)
@@ -260,8 +277,9 @@ def _search(sign_at: Callable[[Any, int], Any], a: Any, b: Any, log: bool) -> An
         return low, high, f_low, f_high
 
 
-def _refine(sign_at: Callable[[Any, int], Any], low: Any, high: Any, f_low: Any, f_high: Any, digits: int) -> Any:
+def _refine(sign_at: Callable[[Any, int], Any], bracket: tuple[Any, Any, Any, Any], digits: int) -> Any:
     """A bracket narrow enough for so many digits of e^x, by secants whose error is enclosed at each step."""
+    low, high, f_low, f_high = bracket
     goal = mpmath.mpf(10) ** -(digits + 3)
     gain = mpmath.mpf("1.75")
     for _ in range(200):
@@ -300,8 +318,12 @@ def _refine(sign_at: Callable[[Any, int], Any], low: Any, high: Any, f_low: Any,
         return low, high, (f_low + f_high) / 2
 
 
-def solve_point(problem: Mapping[str, Any], parameters: Mapping[str, Fraction], digits: int,
-                guesses: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def solve_point(
+    problem: Mapping[str, Any],
+    parameters: Mapping[str, Fraction],
+    digits: int,
+    guesses: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """A problem at one point, to so many digits.
 
     Returns: value, log_value (mpf or None), residual, branch, reason, outputs, iterations; digits that are right.
@@ -316,8 +338,13 @@ def solve_point(problem: Mapping[str, Any], parameters: Mapping[str, Fraction], 
     return result
 
 
-def _attempt(problem: Mapping[str, Any], parameters: Mapping[str, Fraction], digits: int, working: int,
-             guesses: Mapping[str, Any]) -> dict[str, Any]:
+def _attempt(
+    problem: Mapping[str, Any],
+    parameters: Mapping[str, Fraction],
+    digits: int,
+    working: int,
+    guesses: Mapping[str, Any],
+) -> dict[str, Any]:
     env: dict[str, Any] = dict(parameters)
     roots: dict[str, Root] = {}
 
@@ -328,7 +355,9 @@ def _attempt(problem: Mapping[str, Any], parameters: Mapping[str, Fraction], dig
             with mp.workdps(working + 30):
                 env[name] = roots[name].at()
         except (Missing, ZeroDivisionError, ValueError, OverflowError) as error:
-            env[name] = error if isinstance(error, Missing) else Missing(f"the residual of {name} is not a number there")
+            env[name] = (
+                error if isinstance(error, Missing) else Missing(f"the residual of {name} is not a number there")
+            )
         for part in stage["inner"]:
             if isinstance(env[name], Missing):
                 env[part["name"]] = env[name]
@@ -337,8 +366,16 @@ def _attempt(problem: Mapping[str, Any], parameters: Mapping[str, Fraction], dig
 
     for stage in problem["stages"]:
         settle(stage)
-    out: dict[str, Any] = {"value": None, "log_value": None, "residual": mpmath.mpf(0), "branch": "none", "lost": 0, "outputs": {},
-                           "reason": "no branch of the quantity holds there", "iterations": sum(r.count for r in roots.values())}
+    out: dict[str, Any] = {
+        "value": None,
+        "log_value": None,
+        "residual": mpmath.mpf(0),
+        "branch": "none",
+        "lost": 0,
+        "outputs": {},
+        "reason": "no branch of the quantity holds there",
+        "iterations": sum(r.count for r in roots.values()),
+    }
     for case in problem["branches"]:
         holds = truth(case["condition"], env, digits)
         if holds is None:
@@ -423,7 +460,9 @@ def read_exact(table: Sequence[tuple[Any, ...]], given: Mapping[str, Any]) -> di
     out: dict[str, Fraction] = {}
     for name, low, high, low_open, high_open, default, _ in table:
         if name not in known and default is None:
-            raise ParameterError(f"missing parameter {name!r}; needed: {', '.join(r[0] for r in table if r[5] is None)}")
+            raise ParameterError(
+                f"missing parameter {name!r}; needed: {', '.join(r[0] for r in table if r[5] is None)}"
+            )
         raw = known.get(name, default)
         try:
             value = exact(raw)

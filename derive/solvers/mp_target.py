@@ -14,7 +14,7 @@ from derive.core import DeriveError, Problem, Solution, Stage
 from derive.solvers import mp_functions, mp_runtime
 from derive.solvers.bundle import bundle
 from derive.solvers.mp_printer import MpText
-from derive.solvers.numpy_target import _all_stages, compile_numpy, content_hash, in_logarithm, names_of, parameter_row
+from derive.solvers.numpy_target import _all_stages, compile_numpy, content_hash, in_logarithm, names_of
 
 __all__ = ["MpSolver", "compile_mp_solver", "mp_source"]
 
@@ -32,7 +32,9 @@ class Table:
         symbols = [s for s in self.names if s in e.free_symbols]
         strange = e.free_symbols - set(symbols)
         if strange:
-            raise DeriveError(f"the symbol {min(map(str, strange))} is neither a parameter nor an unknown", given=str(strange))
+            raise DeriveError(
+                f"the symbol {min(map(str, strange))} is neither a parameter nor an unknown", given=str(strange)
+            )
         return self._make(e, symbols)
 
     def condition(self, e: Any) -> Any:
@@ -47,8 +49,12 @@ class Table:
         if isinstance(e, sp.Ne):
             return ("not", ("==", self.entry(e.lhs), self.entry(e.rhs)))
         kinds: dict[type, tuple[str, bool]] = {
-            sp.StrictLessThan: ("<", False), sp.LessThan: ("<=", False), sp.StrictGreaterThan: ("<", True),
-            sp.GreaterThan: ("<=", True), sp.Eq: ("==", False)}
+            sp.StrictLessThan: ("<", False),
+            sp.LessThan: ("<=", False),
+            sp.StrictGreaterThan: ("<", True),
+            sp.GreaterThan: ("<=", True),
+            sp.Eq: ("==", False),
+        }
         if type(e) not in kinds:
             raise MpText.refusal(e)
         kind, swap = kinds[type(e)]
@@ -58,9 +64,15 @@ class Table:
     def stage(self, stage: Stage) -> dict[str, Any]:
         """The row of a stage."""
         return {
-            "name": self.names[stage.unknown], "log": in_logarithm(stage), "direction": int(stage.direction),
-            "residual": self.entry(stage.residual), "lower": self.entry(stage.lower), "upper": self.entry(stage.upper),
-            "clip": bool(stage.clip), "exists": self.condition(stage.exists), "absent": stage.absent,
+            "name": self.names[stage.unknown],
+            "log": in_logarithm(stage),
+            "direction": int(stage.direction),
+            "residual": self.entry(stage.residual),
+            "lower": self.entry(stage.lower),
+            "upper": self.entry(stage.upper),
+            "clip": bool(stage.clip),
+            "exists": self.condition(stage.exists),
+            "absent": stage.absent,
             "inner": [self.stage(part) for part in stage.inner],
         }
 
@@ -72,12 +84,20 @@ class Table:
             return [] if e is None else [self.names[u] for u in unknowns if u in e.free_symbols]
 
         return {
-            "name": self.problem.name, "positive": self.problem.positive,
+            "name": self.problem.name,
+            "positive": self.problem.positive,
             "stages": [self.stage(s) for s in self.problem.stages],
             "branches": [
-                {"name": b.name, "condition": self.condition(b.condition), "value": None if b.value is None else self.entry(b.value),
-                 "reason": b.reason, "condition_needs": needed(b.condition), "needs": needed(b.value)}
-                for b in self.problem.branches],
+                {
+                    "name": b.name,
+                    "condition": self.condition(b.condition),
+                    "value": None if b.value is None else self.entry(b.value),
+                    "reason": b.reason,
+                    "condition_needs": needed(b.condition),
+                    "needs": needed(b.value),
+                }
+                for b in self.problem.branches
+            ],
             "outputs": {key: self.entry(e) for key, e in self.problem.outputs},
         }
 
@@ -87,8 +107,10 @@ def _parameters(problem: Problem) -> list[tuple[Any, ...]]:
     names = names_of(problem)
     rows = []
     for p in problem.parameters:
-        ends = [e if e in (sp.oo, -sp.oo) else mp_runtime.exact(e) if e.is_Rational else float(sp.N(e, 30))
-                for e in (p.domain.start, p.domain.end)]
+        ends = [
+            e if e in (sp.oo, -sp.oo) else mp_runtime.exact(e) if e.is_Rational else float(sp.N(e, 30))
+            for e in (p.domain.start, p.domain.end)
+        ]
         low, high = (float(e) if e in (sp.oo, -sp.oo) else e for e in ends)
         default = None if p.default is None else mp_runtime.exact(sp.nsimplify(p.default))
         others = tuple(dict.fromkeys(n for n in (p.name, p.symbol.name) if n != names[p.symbol]))
@@ -123,10 +145,10 @@ class MpSolver:
     def guesses(self, exact: dict[str, Any]) -> dict[str, Any]:
         """The unknowns as doubles, where the doubles reach."""
         try:
-            found = compile_numpy(self.problem).raw(**{k: float(v) for k, v in exact.items()})
+            found = compile_numpy(self.problem).unknowns(**{k: float(v) for k, v in exact.items()})
         except (DeriveError, OverflowError, ValueError, NotImplementedError):
             return {}
-        return {name: float(x) for name, x in found["unknowns"].items() if np.isfinite(x)}
+        return {name: float(x) for name, x in found.items() if np.isfinite(x)}
 
     def __call__(self, digits: int = 50, **parameters: Any) -> Solution:
         """Solve.
@@ -135,13 +157,18 @@ class MpSolver:
         domain or not numbers.
         """
         if isinstance(digits, bool) or not isinstance(digits, int) or not 1 <= digits <= MAX_DIGITS:
-            raise DeriveError(f"digits = {digits!r} is not a whole number from 1 to {MAX_DIGITS}", given=repr(digits),
-                              allowed=f"1..{MAX_DIGITS}")
+            raise DeriveError(
+                f"digits = {digits!r} is not a whole number from 1 to {MAX_DIGITS}",
+                given=repr(digits),
+                allowed=f"1..{MAX_DIGITS}",
+            )
         arrays = {k: _cells(v) for k, v in parameters.items()}
         try:
             shape = np.broadcast_shapes(*(a.shape for a in arrays.values()))
         except ValueError:
-            raise DeriveError("the parameters do not broadcast", given=str({k: a.shape for k, a in arrays.items()})) from None
+            raise DeriveError(
+                "the parameters do not broadcast", given=str({k: a.shape for k, a in arrays.items()})
+            ) from None
         wide = {k: np.broadcast_to(a, shape).ravel() for k, a in arrays.items()}
         size = int(np.prod(shape, dtype=int))
         points = []
@@ -149,8 +176,12 @@ class MpSolver:
             try:
                 points.append(self.point(digits, {k: a[i] for k, a in wide.items()}))
             except mp_runtime.ParameterError as error:
-                raise DeriveError(str(error), given=str(parameters)[:200], nearest=error.nearest,
-                                  allowed=", ".join(f"{p.name} in {p.domain}" for p in self.problem.parameters)) from None
+                raise DeriveError(
+                    str(error),
+                    given=str(parameters)[:200],
+                    nearest=error.nearest,
+                    allowed=", ".join(f"{p.name} in {p.domain}" for p in self.problem.parameters),
+                ) from None
 
         def gather(cell: Callable[[dict[str, Any]], Any], kind: Any = object) -> Any:
             out = np.empty(size, dtype=object)
@@ -162,12 +193,22 @@ class MpSolver:
             return gather(lambda p: mp_runtime.show(p[key], digits))
 
         keys = [key for key, _ in self.problem.outputs if key != "stability"]
-        outputs = {key: gather(lambda p, key=key: mp_runtime.show(p["outputs"].get(key), digits)) for key in keys}
-        stability = gather(lambda p: mp_runtime.show(p["outputs"].get("stability"), digits))
+
+        def output(key: str) -> Any:
+            return gather(lambda p: mp_runtime.show(p["outputs"].get(key), digits))
+
+        outputs, stability = {key: output(key) for key in keys}, output("stability")
         return Solution(
-            digit("value"), digit("log_value"), gather(lambda p: mp_runtime.show(p["residual"], 5) if p["value"] is not None else "nan"),
-            gather(lambda p: p["value"] is not None, bool), gather(lambda p: p["iterations"], np.int64),
-            gather(lambda p: p["branch"], str), stability, gather(lambda p: p["reason"], str), outputs)
+            digit("value"),
+            digit("log_value"),
+            gather(lambda p: mp_runtime.show(p["residual"], 5) if p["value"] is not None else "nan"),
+            gather(lambda p: p["value"] is not None, bool),
+            gather(lambda p: p["iterations"], np.int64),
+            gather(lambda p: p["branch"], str),
+            stability,
+            gather(lambda p: p["reason"], str),
+            outputs,
+        )
 
 
 def _cells(value: Any) -> Any:
@@ -203,7 +244,9 @@ def _layout(value: Any, depth: int = 0) -> str:
     """A table as text, one row a line."""
     pad = "    " * (depth + 1)
     if isinstance(value, dict) and value:
-        return "{" + "".join(f"\n{pad}{k!r}: {_layout(v, depth + 1)}," for k, v in value.items()) + f"\n{'    ' * depth}}}"
+        return (
+            "{" + "".join(f"\n{pad}{k!r}: {_layout(v, depth + 1)}," for k, v in value.items()) + f"\n{'    ' * depth}}}"
+        )
     if isinstance(value, list) and value:
         return "[" + "".join(f"\n{pad}{_layout(v, depth + 1)}," for v in value) + f"\n{'    ' * depth}]"
     return "math.inf" if value == float("inf") else "-math.inf" if value == -float("inf") else repr(value)
@@ -249,7 +292,10 @@ def mp_module_text(problem: Problem) -> tuple[str, str]:
     imports, helpers = bundle(printer.uses | {"solve_point", "read_exact", "show"}, mp_functions, mp_runtime)
     imports = "import math\n" + imports
     generated = "\n\n".join(f"def {name}{text}" for text, name in functions.items())
-    return imports, f"{helpers}\n\n# --- the problem {'-' * 103}\n\n\n{generated}\n\nPROBLEM = {_layout(rows)}\n\n{_SOLVE}"
+    return (
+        imports,
+        f"{helpers}\n\n# --- the problem {'-' * 103}\n\n\n{generated}\n\nPROBLEM = {_layout(rows)}\n\n{_SOLVE}",
+    )
 
 
 def mp_source(problem: Problem) -> str:
@@ -259,6 +305,8 @@ def mp_source(problem: Problem) -> str:
     """
     imports, text = mp_module_text(problem)
     digest = content_hash(imports + text)
-    return f'"""Solver of {problem.name} to any number of digits, generated from its equation.\n\ncontent {digest}\n"""\n\n' \
-           f"from __future__ import annotations\n\n{imports}\n\n\n{text}"
-
+    return (
+        f'"""Solver of {problem.name} to any number of digits, generated from its equation.\n\n'
+        f'content {digest}\n"""\n\n'
+        f"from __future__ import annotations\n\n{imports}\n\n\n{text}"
+    )

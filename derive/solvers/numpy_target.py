@@ -38,8 +38,10 @@ def names_of(problem: Problem) -> dict[Symbol, str]:
     Raises: DeriveError where two of them are one symbol.
     """
     names: dict[Symbol, str] = {}
-    for symbol, wish in [*((p.symbol, p.name) for p in problem.parameters),
-                         *((s.unknown, s.unknown.name) for s in _all_stages(problem.stages))]:
+    for symbol, wish in [
+        *((p.symbol, p.name) for p in problem.parameters),
+        *((s.unknown, s.unknown.name) for s in _all_stages(problem.stages)),
+    ]:
         if symbol not in names:
             names[symbol] = identifier(wish, names.values())
     return names
@@ -106,18 +108,31 @@ def _stage(code: Code, stage: Stage, unknowns: Sequence[Symbol], depth: int = 1)
         except NoSlope:
             pass
     word = "logarithm of " if log else ""
-    residual = _entry(low, f"residual_{name}", outputs,
-                      f"Equation for {name}" + (f", and its slope in the {word}{name}." if len(outputs) == 2 else "."))
+    residual = _entry(
+        low,
+        f"residual_{name}",
+        outputs,
+        f"Equation for {name}" + (f", and its slope in the {word}{name}." if len(outputs) == 2 else "."),
+    )
     if len(outputs) == 2:
         fixed, _ = stage.residual.as_independent(stage.unknown, as_Add=True)
         if fixed != 0:
             offset = _function(code, "offset", fixed)
     needs = [code.names[u] for u in unknowns if u in _symbols(stage)]
     rows = {
-        "name": repr(name), "log": repr(log), "direction": repr(int(stage.direction)), "residual": residual,
-        "slope": repr(len(outputs) == 2), "offset": offset, "lower": _function(code, "lower", stage.lower),
-        "upper": _function(code, "upper", stage.upper), "clip": repr(bool(stage.clip)), "exists": _exists(code, stage),
-        "absent": repr(stage.absent), "needs": repr(needs), "limit": "600.0" if averages or stage.inner else "LOG_LIMIT",
+        "name": repr(name),
+        "log": repr(log),
+        "direction": repr(int(stage.direction)),
+        "residual": residual,
+        "slope": repr(len(outputs) == 2),
+        "offset": offset,
+        "lower": _function(code, "lower", stage.lower),
+        "upper": _function(code, "upper", stage.upper),
+        "clip": repr(bool(stage.clip)),
+        "exists": _exists(code, stage),
+        "absent": repr(stage.absent),
+        "needs": repr(needs),
+        "limit": "600.0" if averages or stage.inner else "LOG_LIMIT",
         "inner": "[" + "".join(f"\n{pad}    {part}," for part in inner) + "]",
     }
     if not log:
@@ -139,9 +154,15 @@ def _branch(code: Code, branch: Branch, positive: bool, unknowns: Sequence[Symbo
         condition, needs = _condition(code, "case", branch.condition), branch.condition.free_symbols
     value, rests = "None", set()
     if branch.value is not None:
-        value, rests = _function(code, "value", branch.value, f"Value on branch {branch.name}.", positive), branch.value.free_symbols
+        value, rests = (
+            _function(code, "value", branch.value, f"Value on branch {branch.name}.", positive),
+            branch.value.free_symbols,
+        )
     rows = {
-        "name": repr(branch.name), "condition": condition, "value": value, "reason": repr(branch.reason),
+        "name": repr(branch.name),
+        "condition": condition,
+        "value": value,
+        "reason": repr(branch.reason),
         "condition_needs": repr([code.names[u] for u in unknowns if u in needs]),
         "needs": repr([code.names[u] for u in unknowns if u in rests]),
     }
@@ -170,15 +191,17 @@ def _body(problem: Problem) -> tuple[str, set[str]]:
     branches = [_branch(code, b, problem.positive, unknowns) for b in problem.branches]
     outputs = [f"{key!r}: {_function(code, 'output', e)}" for key, e in problem.outputs]
     parameters = [parameter_row(p, names[p.symbol]) for p in problem.parameters]
-    table = "\n".join([
-        "PROBLEM = {",
-        f"    'name': {problem.name!r},",
-        "    'parameters': [" + "".join(f"\n        {row}," for row in parameters) + "\n    ],",
-        "    'stages': [" + "".join(f"\n    {row}," for row in stages) + "],",
-        "    'branches': [" + "".join(f"\n    {row}," for row in branches) + "],",
-        "    'outputs': {" + "".join(f"\n        {row}," for row in outputs) + "},",
-        "}",
-    ])
+    table = "\n".join(
+        [
+            "PROBLEM = {",
+            f"    'name': {problem.name!r},",
+            "    'parameters': [" + "".join(f"\n        {row}," for row in parameters) + "\n    ],",
+            "    'stages': [" + "".join(f"\n    {row}," for row in stages) + "],",
+            "    'branches': [" + "".join(f"\n    {row}," for row in branches) + "],",
+            "    'outputs': {" + "".join(f"\n        {row}," for row in outputs) + "},",
+            "}",
+        ]
+    )
     return f"{code.source()}\n\n{table}\n", code.uses
 
 
@@ -225,8 +248,10 @@ def numpy_source(problem: Problem) -> str:
     """
     imports, text = module_text(problem)
     digest = content_hash(imports + text)
-    return f'"""Solver of {problem.name}, generated from its equation.\n\ncontent {digest}\n"""\n\n' \
-           f"from __future__ import annotations\n\n{imports}\n\n\n{text}"
+    return (
+        f'"""Solver of {problem.name}, generated from its equation.\n\ncontent {digest}\n"""\n\n'
+        f"from __future__ import annotations\n\n{imports}\n\n\n{text}"
+    )
 
 
 class NumpySolver:
@@ -244,17 +269,24 @@ class NumpySolver:
         self._namespace: dict[str, Any] = module.__dict__
         exec(compile(source, f"<derive {problem.name} {self.hash}>", "exec"), self._namespace)
 
-    def raw(self, **parameters: Any) -> dict[str, Any]:
-        """What the generated module itself returns, unknowns included.
+    def unknowns(self, **parameters: Any) -> dict[str, Any]:
+        """The unknowns of all stages, in their logarithms where they are positive.
 
         Raises: DeriveError as for a call.
         """
+        return dict(self._solve(parameters, True)["unknowns"])
+
+    def _solve(self, parameters: dict[str, Any], unknowns: bool) -> dict[str, Any]:
         try:
-            return self._namespace["solve"](**parameters)  # type: ignore[no-any-return]
+            found: dict[str, Any] = self._namespace["run_problem"](self._namespace["PROBLEM"], parameters, unknowns)
         except self._namespace["InputError"] as error:
-            raise DeriveError(str(error), given=", ".join(f"{k}={v!r}"[:60] for k, v in parameters.items()),
-                              allowed=", ".join(f"{p.name} in {p.domain}" for p in self.problem.parameters),
-                              nearest=error.nearest) from None
+            raise DeriveError(
+                str(error),
+                given=", ".join(f"{k}={v!r}"[:60] for k, v in parameters.items()),
+                allowed=", ".join(f"{p.name} in {p.domain}" for p in self.problem.parameters),
+                nearest=error.nearest,
+            ) from None
+        return found
 
     def __call__(self, **parameters: Any) -> Solution:
         """Solve.
@@ -262,11 +294,20 @@ class NumpySolver:
         Raises: DeriveError for parameters that are missing, unknown, out of domain, not numbers, nan, or of shapes
         that do not broadcast.
         """
-        found = self.raw(**parameters)
+        found = self._solve(parameters, False)
         outputs = dict(found["outputs"])
         stability = outputs.pop("stability", np.full(found["value"].shape, np.nan))
-        return Solution(found["value"], found["log_value"], found["residual"], found["converged"], found["iterations"],
-                        found["branch"], stability, found["reason"], outputs)
+        return Solution(
+            found["value"],
+            found["log_value"],
+            found["residual"],
+            found["converged"],
+            found["iterations"],
+            found["branch"],
+            stability,
+            found["reason"],
+            outputs,
+        )
 
     def __repr__(self) -> str:
         return f"<solver of {self.problem.name}({', '.join(self.parameters)}) {self.hash}>"

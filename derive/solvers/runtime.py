@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-Array = npt.NDArray[np.float64]
+Array = npt.NDArray[Any]
 
 EPS = 2.0**-52
 LOG_LIMIT = 1.7e7
@@ -149,8 +149,34 @@ def mp_response(log_b: Array, ratio: Array) -> tuple[Array, Array, Array, Array,
     return log_v, rest, log_bv, fall, log_gain, share
 
 
+def mp_information(log_b: Array, ratio: Array) -> tuple[Array, Array]:
+    """<log(1 + b c)> over the Marchenko-Pastur law at b = exp(log_b), for any ratio > 0 and any size of b.
+
+    Returns: log(1 + b V) - ratio log V - ratio (1 - V) with V the response, and its slope <b c/(1 + b c)> in log b,
+    which is b V/(1 + b V).
+    """
+    log_t = -log_b
+    gap = 1.0 - ratio
+    if log_t.max(initial=0.0) < 300.0 and (gap != 0.0).all():
+        t = np.exp(log_t)
+        twice = 2.0 * ratio
+        weighted = twice * t
+        linear = gap + ratio * t
+        discriminant = np.sqrt(linear * linear + twice * weighted)
+        larger = discriminant + np.abs(linear)
+        up = linear >= 0.0
+        gain = np.where(up, twice, larger) / np.where(up, larger, weighted)
+        if gain.max(initial=0.0) < np.inf:
+            share = gain / (1.0 + gain)
+            rest = share / ratio
+            log_v = np.where(rest < 0.5, np.log1p(-np.minimum(rest, 0.5)), np.log(gain) + log_t)
+            return np.log1p(gain) - (ratio * log_v + share), share
+    log_v, _, _, _, log_gain, share = mp_response(log_b, ratio)
+    return log_gain - (ratio * log_v + share), share
+
+
 def piecewise(args: Sequence[Array], *pieces: tuple[Callable[..., Array], Callable[..., Array]]) -> Array:
-    """The value of the first piece whose condition holds, each evaluated only where it is used; nan where none holds."""
+    """The value of the first piece whose condition holds, each evaluated only where it is used; nan where none does."""
     arrays = np.broadcast_arrays(*args)
     shape = arrays[0].shape
     flat = [np.asarray(a, dtype=float).ravel() for a in arrays]
@@ -186,25 +212,33 @@ def equal(x: Array, y: Array, unknown: Any = False) -> Any:
 # --- roots -------------------------------------------------------------------------------------------------------
 
 
-def bent_step(value: Array, slope: Array, offset: Array, plain: Array) -> Array:
+def bent_step(value: Array, slope: Array, offset: Array, plain: Array, sharp: bool = True) -> Array:
     """A Newton step towards value = 0 in a scale in which value - offset is nearly straight.
 
     G = value - offset is taken for an amplitude times log(1 + e^z), z linear in the unknown: the shape of every
-    information of a signal in noise.  Where it cannot be that, the plain step is kept.
+    information of a signal in noise.  Where it cannot be that, the plain step is kept.  With `sharp` the shape is
+    fitted to value and slope exactly, else nearly.
     """
     part = value - offset
     size, target = np.abs(part), np.abs(offset)
     rho = np.abs(part / slope)
     fits = (part * offset < 0.0) & (rho > 0.999) & (rho < 600.0)
     bends = rho > 1.000001
-    z = np.log(2.0 * np.expm1(np.where(bends & fits, rho, 2.0) - 1.0))  # to begin with; then once by Newton's method
-    ratio = softplus(z) * np.exp(-z)
-    z = z - (softplus(z) + ratio - rho) / (1.0 - ratio)
-    amplitude = size / softplus(z)
+    # softplus(z)/logistic(z) = rho: a good guess, then a step of Newton's method
+    z = np.log(2.0 * np.expm1(np.where(bends & fits, rho, 2.0) - 1.0))
+    if sharp:
+        fall = np.exp(-z)
+        plus = z + np.log1p(fall)
+        z = z - (plus + plus * fall - rho) / (1.0 - plus * fall)
+    fall = np.exp(-z)
+    amplitude = size / (z + np.log1p(fall))
     there = np.minimum(target / amplitude, 1e7)
     there = np.where(there > 30.0, there, np.log(np.expm1(np.minimum(there, 30.0))))
-    bent = np.where(bends, (z - there) * (amplitude * logistic(z)), np.log(size / target) * size) / slope
-    return np.asarray(np.where(fits, np.where(part > 0.0, -bent, bent), plain))
+    gone = (z - there) * amplitude / (1.0 + fall)
+    if not bends.all():
+        gone = np.where(bends, gone, np.log(size / target) * size)
+    gone = gone / slope
+    return np.asarray(np.where(fits, np.where(part > 0.0, -gone, gone), plain))
 
 
 def hermite_step(f: Array, slope: Array, before: tuple[Array, Array, Array]) -> Array:
@@ -233,42 +267,55 @@ def newton_roots(
 
     Args: function(x, env) gives residual and slope; offset is the part of the residual without the unknown, if any.
     Returns: x, residual, converged, iterations.  Once two steps in a row are small enough for the error left to be
-    below rounding, the equation is evaluated once more, for the residual and a last step.  A point where the iteration does not do well is left to the
-    bracketing search.  What one point goes through does not depend on the others.
+    below rounding, the equation is evaluated once more, for the residual and a last step.  A point where the iteration
+    does not do well is left to the bracketing search.  What one point goes through does not depend on the others.
     """
     n = start.size
-    x_out, f_out = start, np.full(n, np.nan)
-    ok, count = np.zeros(n, dtype=bool), np.zeros(n, dtype=np.int64)
-    index = np.arange(n)
-    x = start
-    moving = np.ones(n, dtype=bool)
-    closing = np.zeros(n, dtype=bool)
+    x, f_out, ok, count = start, np.full(n, np.nan), np.zeros(n, dtype=bool), np.ones(n, dtype=np.int64)
+    whole: list[Array] = []  # results of all points, once only some are left
+    index = np.zeros(0, dtype=np.int64)
+    moving, closing = np.ones(n, dtype=bool), np.zeros(n, dtype=bool)
     f, slope = function(x, env)
-    move = -f / slope if offset is None else bent_step(f, slope, offset, -f / slope)
+    move = -f / slope if offset is None else bent_step(f, slope, offset, -f / slope, False)
     for k in range(1, steps):
         x = np.where(moving, x + move, x)
+        count = count + moving
         before = (f, slope, move)
         f, slope = function(x, env)
-        move = hermite_step(f, slope, before)
-        size = np.abs(move)
-        done = closing & moving & (size <= 1e-11 * np.maximum(np.abs(x), 1.0))
-        closing = size * np.abs(before[2]) <= 1e-9
-        finished = np.count_nonzero(done)
-        if not finished:
+        if k == 1 and offset is not None:
+            move = bent_step(f, slope, offset, -f / slope)
             continue
-        if index.size == n and x_out is start:
-            x_out = x.copy()
-        at = index[done]
-        x_out[at], f_out[at], ok[at], count[at] = (x + move)[done], f[done], slope[done] * direction > 0.0, k + 1
-        moving &= ~done
+        move = hermite_step(f, slope, before) if k < 4 else -f / slope
+        size = np.abs(move)
+        done = closing & moving
+        closing = size * np.abs(before[2]) <= 1e-7
+        if not done.any():
+            continue
+        done &= size <= 1e-11 * np.maximum(np.abs(x), 1.0)
+        x = np.where(done, x + move, x)
+        f_out, ok = np.where(done, f, f_out), np.where(done, slope * direction > 0.0, ok)
+        moving = moving & ~done
         left = np.count_nonzero(moving)
         if not left:
             break
         if 2 * left < moving.size:
-            index, x, closing, f, slope, move = (array[moving] for array in (index, x, closing, f, slope, move))
+            index = _gather(whole, index, [x, f_out, ok, count])[moving]
+            x, f_out, ok, count, closing = x[moving], f_out[moving], ok[moving], count[moving], closing[moving]
+            f, slope, move = f[moving], slope[moving], move[moving]
             env = {name: array[moving] for name, array in env.items()}
             moving = np.ones(left, dtype=bool)
-    return x_out, f_out, ok, count
+    _gather(whole, index, [x, f_out, ok, count])
+    return whole[0], whole[1], whole[2], whole[3]
+
+
+def _gather(whole: list[Array], index: Array, parts: list[Array]) -> Array:
+    """Put the results of some points among those of all; returns the numbers of the points."""
+    if whole:
+        for array, part in zip(whole, parts, strict=True):
+            array[index] = part
+        return index
+    whole += parts
+    return np.arange(parts[0].size)
 
 
 def bracketed_roots(
@@ -291,8 +338,13 @@ def bracketed_roots(
     open_low, open_high = np.isinf(lower), np.isinf(upper)
     low_, high_ = np.where(open_low, 0.0, lower), np.where(open_high, 0.0, upper)
     start = np.where(
-        open_low & open_high, 0.0,
-        np.where(open_high, np.maximum(low_ + 1.0, 0.0), np.where(open_low, np.minimum(high_ - 1.0, 0.0), 0.5 * low_ + 0.5 * high_)),
+        open_low & open_high,
+        0.0,
+        np.where(
+            open_high,
+            np.maximum(low_ + 1.0, 0.0),
+            np.where(open_low, np.minimum(high_ - 1.0, 0.0), 0.5 * low_ + 0.5 * high_),
+        ),
     )
     f0 = function(start, env)
     count = np.ones(n, dtype=np.int64)
@@ -322,7 +374,10 @@ def bracketed_roots(
         far_x[hit], far_f[hit] = point[crossed], value[crossed]
         found[hit] = True
         same = ~crossed & ~np.isnan(value) & (side != 0)
-        near_x[seeking[same & infinite]], near_f[seeking[same & infinite]] = point[same & infinite], value[same & infinite]
+        near_x[seeking[same & infinite]], near_f[seeking[same & infinite]] = (
+            point[same & infinite],
+            value[same & infinite],
+        )
         exhausted = np.where(infinite, np.abs(point) >= limit, ((side == 0) | same) & (k == 0) | (k > 26))
         if k:
             moved = seeking[same & ~infinite]
@@ -397,13 +452,18 @@ def spread(x: Any, n: int) -> Any:
     return x if np.shape(x) == (n,) else np.broadcast_to(np.asarray(x), (n,))
 
 
+def spread_log(x: Any) -> Any:
+    """The logarithm of an array; that of a constant is taken once."""
+    return np.broadcast_to(np.log(x[:1]), x.shape) if x.strides == (0,) else np.log(x)
+
+
 def solve_stage(stage: Mapping[str, Any], env: dict[str, Array], n: int, words: Words) -> dict[str, Any]:
     """One unknown at n points: its value, its logarithm, the residual there, whether it is good, and why not.
 
     Adds nothing to `env`.  Where the answer is an end of the interval it is that end to the last bit.
     """
     name, in_log, direction = stage["name"], stage["log"], stage["direction"]
-    reason = np.zeros(n, dtype=np.int64)
+    reason = np.zeros(n, dtype=np.int16)
     good = np.ones(n, dtype=bool)
     needed = [a for a in stage["needs"] if a in env]
     for other in needed:
@@ -414,25 +474,28 @@ def solve_stage(stage: Mapping[str, Any], env: dict[str, Array], n: int, words: 
     if stage["exists"] is not None:
         exists &= np.asarray(call(stage["exists"], env, n), dtype=bool)
         reason[good & ~exists] = words.code(stage["absent"])
-    lower, upper = np.array(call(stage["lower"], env, n), dtype=float), np.array(call(stage["upper"], env, n), dtype=float)
+    lower, upper = call(stage["lower"], env, n), call(stage["upper"], env, n)
     proper = lower < upper
     if not proper.all():
         reason[exists & ~proper] = words.code(f"the interval of {name} is empty")
     good = exists & proper
-    value, log_value = np.full(n, np.nan), np.full(n, np.nan)
-    residual, count = np.full(n, np.nan), np.zeros(n, dtype=np.int64)
     index = np.flatnonzero(good)
     inner: dict[str, Array] = {}
+    if index.size < n:
+        value, log_value, residual = (np.full(n, np.nan) for _ in range(3))
+        count = np.zeros(n, dtype=np.int64)
     if index.size:
         local = taken(env, index, n)
-        a, b = lower[index], upper[index]
-        x, exact, f, ok, iterations, why = _roots(stage, local, a, b, in_log, direction, words)
-        value[index], residual[index], count[index] = exact, f, iterations
-        good[index] = ok
-        reason[index] = why
-        if in_log:
-            log_value[index] = x
-        value[~good], log_value[~good] = np.nan, np.nan
+        here = (lower, upper) if index.size == n else (lower[index], upper[index])
+        x, exact, f, ok, iterations, why = _roots(stage, local, *here, in_log, direction, words)
+        log_x = x if in_log else np.full(index.size, np.nan)
+        if index.size == n:
+            value, log_value, residual, count, good, reason = exact, log_x, f, iterations, ok, why
+        else:
+            value[index], log_value[index], residual[index], count[index] = exact, log_x, f, iterations
+            good[index], reason[index] = ok, why
+        if not good.all():
+            value[~good], log_value[~good] = np.nan, np.nan
         if stage["inner"]:
             final = dict(local)
             final[name], final["log_" + name] = value[index], log_value[index]
@@ -440,22 +503,37 @@ def solve_stage(stage: Mapping[str, Any], env: dict[str, Array], n: int, words: 
                 found = solve_stage(part, final, index.size, words)
                 for key in (part["name"], "log_" + part["name"], *found["inner"]):
                     full = np.full(n, np.nan)
-                    full[index] = found["inner"][key] if key in found["inner"] else (
-                        found["value"] if key == part["name"] else found["log_value"]
+                    full[index] = (
+                        found["inner"][key]
+                        if key in found["inner"]
+                        else (found["value"] if key == part["name"] else found["log_value"])
                     )
                     inner[key] = full
                     final[key] = full[index]
-    return {"value": value, "log_value": log_value, "residual": residual, "count": count, "good": good, "reason": reason,
-            "inner": inner}
+    return {
+        "value": value,
+        "log_value": log_value,
+        "residual": residual,
+        "count": count,
+        "good": good,
+        "reason": reason,
+        "inner": inner,
+    }
 
 
 def _roots(
-    stage: Mapping[str, Any], env: dict[str, Array], lower: Array, upper: Array, in_log: bool, direction: int, words: Words
+    stage: Mapping[str, Any],
+    env: dict[str, Array],
+    lower: Array,
+    upper: Array,
+    in_log: bool,
+    direction: int,
+    words: Words,
 ) -> tuple[Array, Array, Array, Array, Array, Array]:
-    """The roots of a stage where it has an interval: x (or its logarithm), value, residual, good, iterations, reason."""
+    """Roots of a stage where it has an interval: x (or its logarithm), value, residual, good, iterations, reason."""
     name = stage["name"]
     n = lower.size
-    a, b = (np.log(lower), np.log(upper)) if in_log else (lower, upper)
+    a, b = (spread_log(lower), spread_log(upper)) if in_log else (lower, upper)
     limit = stage["limit"]
 
     plainly = bool(stage["inner"]) or name in stage["residual"][1]
@@ -471,14 +549,18 @@ def _roots(
             full.update(found["inner"])
         return call(stage["residual"], full, x.size)
 
-    x, f = np.full(n, np.nan), np.full(n, np.nan)
-    ok, count = np.zeros(n, dtype=bool), np.zeros(n, dtype=np.int64)
     state = np.zeros(n, dtype=np.int64)
     if stage["slope"] and in_log:
-        start = np.where(np.isinf(a) | np.isinf(b), np.clip(0.0, a, b), 0.5 * (np.maximum(a, -1e6) + np.minimum(b, 1e6)))
+        start = np.zeros(n)
+        if not (np.isinf(a).all() and np.isinf(b).all()):
+            middle = 0.5 * (np.maximum(a, -1e6) + np.minimum(b, 1e6))
+            start = np.where(np.isinf(a) | np.isinf(b), np.clip(start, a, b), middle)
         offset = None if stage["offset"] is None else np.asarray(call(stage["offset"], env, n))
-        x, f, ok, count = newton_roots(residual, env, np.asarray(start, dtype=float), offset, direction)
-        ok &= (x > a) & (x < b)
+        x, f, ok, count = newton_roots(residual, env, start, offset, direction)
+        ok = ok & (x > a) & (x < b)
+    else:
+        x, f = np.full(n, np.nan), np.full(n, np.nan)
+        ok, count = np.zeros(n, dtype=bool), np.zeros(n, dtype=np.int64)
     rest = np.flatnonzero(~ok)
     if rest.size:
         sub = {key: array[rest] for key, array in env.items()} if rest.size < n else env
@@ -491,17 +573,17 @@ def _roots(
         x[rest], f[rest], state[rest], ok[rest] = xr, fr, sr, sr == 0
         count[rest] += cr
     value = np.exp(x) if in_log else x.copy()
-    reason = np.zeros(n, dtype=np.int64)
-    missing = np.flatnonzero(~ok)
-    for i in missing:
-        if state[i] == 2:
-            reason[i] = words.code(f"the residual of {name} is not a number on its interval")
-            continue
-        end = upper[i] if state[i] > 0 else lower[i]
-        if stage["clip"] and np.isfinite(end):
-            value[i], x[i], f[i], ok[i] = end, np.log(upper[i : i + 1] if state[i] > 0 else lower[i : i + 1])[0] if in_log else end, 0.0, True
-        else:
-            reason[i] = words.code(stage["absent"] or f"the equation for {name} has no root: its sides never meet")
+    reason = np.zeros(n, dtype=np.int16)
+    if not ok.all():
+        broken = ~ok & (state == 2)
+        reason[broken] = words.code(f"the residual of {name} is not a number on its interval")
+        lost = ~ok & ~broken
+        ends = np.where(state > 0, upper, lower)
+        held = lost & np.isfinite(ends) if stage["clip"] else np.zeros(n, dtype=bool)
+        value[held], f[held], ok[held] = ends[held], 0.0, True
+        x[held] = np.log(ends)[held] if in_log else ends[held]
+        absent = stage["absent"] or f"the equation for {name} has no root: its sides never meet"
+        reason[lost & ~held] = words.code(absent)
     return x, value, f, ok, count, reason
 
 
@@ -520,11 +602,9 @@ def run_block(problem: Mapping[str, Any], env: dict[str, Array], n: int, words: 
             stages.setdefault(name, found)
         logs.update(stage_logs(stage))
         count += found["count"]
-    value, log_value = np.full(n, np.nan), np.full(n, np.nan)
-    residual, good = np.full(n, np.nan), np.zeros(n, dtype=bool)
-    none = words.code("none")
-    branch = np.full(n, none, dtype=np.int64)
-    reason = np.full(n, words.code("no branch of the quantity holds there"), dtype=np.int64)
+    value, log_value, residual = np.empty(n), np.empty(n), np.empty(n)
+    good = np.zeros(n, dtype=bool)
+    branch, reason = np.empty(n, dtype=np.int16), np.empty(n, dtype=np.int16)
     outputs = {name: np.full(n, np.nan) for name in problem["outputs"]}
     left = np.arange(n)
     for case in problem["branches"]:
@@ -539,7 +619,9 @@ def run_block(problem: Mapping[str, Any], env: dict[str, Array], n: int, words: 
             open_case = maybe != holds
             if open_case.any():
                 at = left[open_case]
-                reason[at] = first_reason(case["condition_needs"], stages, at, words.code("the condition of a branch cannot be decided"))
+                reason[at] = first_reason(
+                    case["condition_needs"], stages, at, words.code("the condition of a branch cannot be decided")
+                )
                 left, holds = left[~open_case], holds[~open_case]
         at = left[holds]
         left = left[~holds]
@@ -548,14 +630,12 @@ def run_block(problem: Mapping[str, Any], env: dict[str, Array], n: int, words: 
         if case["value"] is None:
             reason[at] = words.code(case["reason"] or "no value there")
             continue
-        fine = np.ones(at.size, dtype=bool)
-        error = np.zeros(at.size)
-        for name in case["needs"]:
-            if name in stages:
-                part = stages[name]
-                fine &= part["good"][at]
-                size = np.where(part["good"][at], part["residual"][at], 0.0)
-                error = np.where(np.abs(size) > np.abs(error), size, error)
+        fine, error = np.ones(at.size, dtype=bool), np.zeros(at.size)
+        parts = [stages[name] for name in case["needs"] if name in stages]
+        for k, part in enumerate(parts):
+            sound, size = (part["good"], part["residual"]) if at.size == n else (part["good"][at], part["residual"][at])
+            fine = fine & sound
+            error = size if k == 0 else np.where(np.abs(size) > np.abs(error), size, error)
         if not fine.all():
             bad = at[~fine]
             reason[bad] = first_reason(case["needs"], stages, bad, words.code("an unknown of this branch has no value"))
@@ -565,20 +645,38 @@ def run_block(problem: Mapping[str, Any], env: dict[str, Array], n: int, words: 
         here = taken(env, at, n)
         result = call(case["value"], here, at.size)
         v, lv = result if isinstance(result, tuple) else (result, np.full(at.size, np.nan))
-        value[at], log_value[at] = v, lv
         broken = (np.isnan(v) | np.isnan(lv)) if isinstance(result, tuple) else ~np.isfinite(v)
-        good[at], branch[at], residual[at], reason[at] = ~broken, words.code(case["name"]), error, 0
+        code = words.code(case["name"])
+        if at.size == n:
+            value, log_value, residual, good = np.array(v, dtype=float), np.array(lv, dtype=float), error, ~broken
+            branch, reason = np.full(n, code, dtype=np.int16), np.zeros(n, dtype=np.int16)
+        else:
+            value[at], log_value[at] = v, lv
+            good[at], branch[at], residual[at], reason[at] = ~broken, code, error, 0
         if broken.any():
             lost = at[broken]
-            value[lost], log_value[lost], branch[lost] = np.nan, np.nan, none
             reason[lost] = words.code(f"the value on branch {case['name']} is not a finite number")
+    if left.size:
+        reason[left] = words.code("no branch of the quantity holds there")
+    if not good.all():
+        bad = ~good
+        value[bad], log_value[bad], residual[bad], branch[bad] = np.nan, np.nan, np.nan, words.code("none")
     for name, entry in problem["outputs"].items():
         done = np.flatnonzero(good)
         if done.size:
             outputs[name][done] = call(entry, taken(env, done, n), done.size)
     unknowns = {name: env["log_" + name if log else name] for name, log in logs.items()}
-    return {"value": value, "log_value": log_value, "residual": residual, "converged": good, "iterations": count,
-            "branch": branch, "reason": reason, "outputs": outputs, "unknowns": unknowns}
+    return {
+        "value": value,
+        "log_value": log_value,
+        "residual": residual,
+        "converged": good,
+        "iterations": count,
+        "branch": branch,
+        "reason": reason,
+        "outputs": outputs,
+        "unknowns": unknowns,
+    }
 
 
 def taken(env: dict[str, Array], at: Any, n: int) -> dict[str, Array]:
@@ -596,7 +694,7 @@ def stage_logs(stage: Mapping[str, Any]) -> dict[str, bool]:
 
 def first_reason(names: Sequence[str], stages: Mapping[str, dict[str, Any]], at: Any, otherwise: int) -> Any:
     """Why the first of these unknowns that has no value has none, point by point."""
-    codes = np.full(at.size, otherwise, dtype=np.int64)
+    codes = np.full(at.size, otherwise, dtype=np.int16)
     for name in reversed([name for name in names if name in stages]):
         bad = ~stages[name]["good"][at]
         codes[bad] = stages[name]["reason"][at][bad]
@@ -631,13 +729,17 @@ def read_parameters(
     for name, low, high, low_open, high_open, default, _ in table:
         if name not in known:
             if default is None:
-                raise InputError(f"missing parameter {name!r}; needed: {', '.join(r[0] for r in table if r[5] is None)}")
+                raise InputError(
+                    f"missing parameter {name!r}; needed: {', '.join(r[0] for r in table if r[5] is None)}"
+                )
             out[name] = np.asarray(default, dtype=float)
             continue
         array = np.asarray(known[name])
         if array.dtype.kind not in "iuf":
             try:
-                if array.dtype.kind != "O" or any(isinstance(v, bool | str | bytes | complex | None) for v in array.ravel()):
+                if array.dtype.kind != "O" or any(
+                    isinstance(v, bool | str | bytes | complex | None) for v in array.ravel()
+                ):
                     raise TypeError
                 array = array.astype(float)
             except (TypeError, ValueError):
@@ -655,10 +757,11 @@ def read_parameters(
     return out
 
 
-def run_problem(problem: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def run_problem(problem: Mapping[str, Any], given: Mapping[str, Any], unknowns: bool = False) -> dict[str, Any]:
     """Solve a problem for parameters that broadcast against one another.
 
-    Returns: value, log_value, residual, converged, iterations, branch, reason, outputs: arrays of the common shape.
+    Returns: value, log_value, residual, converged, iterations, branch, reason, outputs: arrays of the common shape;
+    with `unknowns` these too, in their logarithms where they are positive.
     Raises: InputError for parameters that are missing, unknown, not numbers, out of domain or do not broadcast.
     """
     parameters = read_parameters(problem["parameters"], given)
@@ -675,13 +778,16 @@ def run_problem(problem: Mapping[str, Any], given: Mapping[str, Any]) -> dict[st
             size = min(BLOCK, n - first)
             parts.append(run_block(problem, {k: a[first : first + size] for k, a in flat.items()}, size, words))
     out: dict[str, Any] = {
-        key: np.concatenate([p[key] for p in parts]).reshape(shape) for key in parts[0] if key not in ("outputs", "unknowns")
+        key: np.concatenate([p[key] for p in parts]).reshape(shape)
+        for key in parts[0]
+        if key not in ("outputs", "unknowns")
     }
     for key in ("branch", "reason"):
         used = np.flatnonzero(np.bincount(out[key].ravel(), minlength=len(words.texts)))
         place = np.zeros(len(words.texts), dtype=np.int64)
         place[used] = np.arange(used.size)
-        out[key] = np.array([words.texts[i] for i in used], dtype=str)[place[out[key]]]
-    for kind in ("outputs", "unknowns"):
+        texts = np.array([words.texts[i] for i in used], dtype=str)
+        out[key] = texts[place[out[key]]] if used.size != 1 else np.full(shape, texts[0])
+    for kind in ("outputs", "unknowns") if unknowns else ("outputs",):
         out[kind] = {key: np.concatenate([p[kind][key] for p in parts]).reshape(shape) for key in parts[0][kind]}
     return out

@@ -32,16 +32,27 @@ def onset() -> Problem:
 
 def gaussian_capacity() -> Problem:
     value = ell - ell**2 / 2
-    return Problem("capacity", Symbol("alpha_1", positive=True), (TEMPERATURE,),
-                   (Branch("unsaturated", value, ell >= lam), Branch("saturated", value)),
-                   (Stage(ell, 1 - ell, -1, S.Zero, lam, clip=True),), (("lambda_hat", ell),))
+    return Problem(
+        "capacity",
+        Symbol("alpha_1", positive=True),
+        (TEMPERATURE,),
+        (Branch("unsaturated", value, ell >= lam), Branch("saturated", value)),
+        (Stage(ell, 1 - ell, -1, S.Zero, lam, clip=True),),
+        (("lambda_hat", ell),),
+    )
 
 
 def binary_condensation() -> Problem:
     star = Symbol("lambda_star", positive=True)
     zeta = log_cosh(star)
-    stage = Stage(star, star * zeta.diff(star) - zeta - alpha, +1, S.Zero, exists=alpha < log(2),
-                  absent="no condensation: the load is at or above log 2")
+    stage = Stage(
+        star,
+        star * zeta.diff(star) - zeta - alpha,
+        +1,
+        S.Zero,
+        exists=alpha < log(2),
+        absent="no condensation: the load is at or above log 2",
+    )
     return Problem("condensation", star, (LOAD,), (Branch("condensed", star),), (stage,))
 
 
@@ -51,7 +62,9 @@ def full_capacity() -> Problem:
     value = log(1 + 2 * theta * g) / (2 * (1 + theta))
     inner = Stage(theta, 2 * g * (1 + theta) / (1 + 2 * theta * g) - log(1 + 2 * theta * g), -1, S.Zero)
     stage = Stage(ell, theta * (1 - ell) / (1 + 2 * theta * g), -1, S.Zero, Min(lam, 1), clip=True, inner=(inner,))
-    return Problem("full-capacity", Symbol("alpha_c", positive=True), (TEMPERATURE,), (Branch("noise", value),), (stage,))
+    return Problem(
+        "full-capacity", Symbol("alpha_c", positive=True), (TEMPERATURE,), (Branch("noise", value),), (stage,)
+    )
 
 
 def density_capacity(pdf: Expr | None = None, lower: Expr = S.Zero, upper: Expr = oo, rho: Expr = S.One) -> Problem:
@@ -63,8 +76,13 @@ def density_capacity(pdf: Expr | None = None, lower: Expr = S.Zero, upper: Expr 
     inner = LogAverageExp(ell * x * xi, xi, law)
     zeta = MeasureAverage(inner, x, law)
     slope = rho - MeasureAverage(TiltedAverage(x * xi, ell * x * xi, xi, law), x, law)
-    return Problem("density-capacity", Symbol("alpha_1", positive=True), (TEMPERATURE,),
-                   (Branch("capacity", ell * rho - zeta),), (Stage(ell, slope, -1, S.Zero, lam, clip=True),))
+    return Problem(
+        "density-capacity",
+        Symbol("alpha_1", positive=True),
+        (TEMPERATURE,),
+        (Branch("capacity", ell * rho - zeta),),
+        (Stage(ell, slope, -1, S.Zero, lam, clip=True),),
+    )
 
 
 HALF_NORMAL = sqrt(2 / pi) * exp(-(xi**2) / 2)

@@ -14,8 +14,17 @@ from derive.core import DeriveError, Problem
 from derive.solvers import ExportMeta, compile_numpy, export
 from derive.solvers.exporting import check_points
 
-META = ExportMeta("collapse-time", title="Collapse", equation="alpha = <log(1 + c/t)>/2", latex=r"\alpha = \frac{1}{2}\langle\log(1 + c/t)\rangle",
-                  citation="A2, section 4", domain="alpha > 0, alpha_D > 0", verdict="PROVED", source_hash="0123456789abcdef", units="variance")
+META = ExportMeta(
+    "collapse-time",
+    title="Collapse",
+    equation="alpha = <log(1 + c/t)>/2",
+    latex=r"\alpha = \frac{1}{2}\langle\log(1 + c/t)\rangle",
+    citation="A2, section 4",
+    domain="alpha > 0, alpha_D > 0",
+    verdict="PROVED",
+    source_hash="0123456789abcdef",
+    units="variance",
+)
 
 
 def python(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -25,7 +34,14 @@ def python(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     for name in ("derive", "sympy"):
         (blocked / f"{name}.py").write_text("raise ImportError('not here')\n")
     environment = {**os.environ, "PYTHONPATH": str(blocked), "PYTHONWARNINGS": "error"}
-    return subprocess.run([sys.executable, str(path), *arguments], capture_output=True, text=True, env=environment, timeout=100, cwd=path.parent)
+    return subprocess.run(
+        [sys.executable, str(path), *arguments],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=100,
+        cwd=path.parent,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +58,23 @@ def test_the_file_tests_itself(written: Path) -> None:
 
 def test_the_head(written: Path) -> None:
     head = written.read_text().split('"""')[1]
-    for part in (META.title, META.equation, META.latex, META.citation, META.domain, META.verdict, META.source_hash, META.units, "content: "):
+    for part in (
+        META.title,
+        META.equation,
+        META.latex,
+        META.citation,
+        META.domain,
+        META.verdict,
+        META.source_hash,
+        META.units,
+        "content: ",
+    ):
         assert part in head
 
 
-@pytest.mark.parametrize(("old", "new"), [("0.5 *", "0.50000001 *"), ("twice = 2.0 * ratio", "twice = 2.0000001 * ratio")])
+@pytest.mark.parametrize(
+    ("old", "new"), [("0.5 *", "0.50000001 *"), ("twice = 2.0 * ratio", "twice = 2.0000001 * ratio")]
+)
 def test_a_change_in_the_code_is_noticed(written: Path, tmp_path: Path, old: str, new: str) -> None:
     text = written.read_text()
     assert old in text
@@ -92,7 +120,10 @@ def test_the_mpmath_file(tmp_path: Path) -> None:
     done = python(path, "--selftest")
     assert (done.returncode, done.stderr) == (0, "")
     assert "checks passed to 30 digits" in done.stdout
-    assert "-993.78639256891194265888935655675409111731684081286" in python(path, "alpha=1", "alpha_D=1/500", "digits=50").stdout
+    assert (
+        "-993.78639256891194265888935655675409111731684081286"
+        in python(path, "alpha=1", "alpha_D=1/500", "digits=50").stdout
+    )
     assert python(path, "alpha=0", "alpha_D=1").returncode == 2
 
 
@@ -117,10 +148,15 @@ def test_nothing_is_left_half_written(tmp_path: Path, monkeypatch: pytest.Monkey
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize(("name", "target", "words"), [
-    ("a.py", "jax", "jax target is not offered"), ("a.py", "fortran", "no export target 'fortran'"), (".", "numpy", "is a directory"),
-    ("nowhere/a.py", "numpy", "there is no directory"),
-])
+@pytest.mark.parametrize(
+    ("name", "target", "words"),
+    [
+        ("a.py", "jax", "jax target is not offered"),
+        ("a.py", "fortran", "no export target 'fortran'"),
+        (".", "numpy", "is a directory"),
+        ("nowhere/a.py", "numpy", "there is no directory"),
+    ],
+)
 def test_wrong_targets_and_places(tmp_path: Path, name: str, target: str, words: str) -> None:
     with pytest.raises(DeriveError, match=words):
         export(problems.gaussian_capacity(), META, tmp_path / name, target=target)

@@ -47,14 +47,17 @@ def test_a_value_near_the_border_of_what_exists() -> None:
     assert (found.value < np.log(2)).all()
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (("alfa", 0.1, {"alpha_D": 1.0}), "no parameter 'alfa'"),
-    (("alpha", 0.1, {"alpha": 1.0, "alpha_D": 1.0}), "both asked for and given"),
-    (("alpha", -1.0, {"alpha_D": 1.0}), "not a positive number"),
-    (("alpha", "x", {"alpha_D": 1.0}), "is not a number"),
-    (("alpha", 0.1, {}), "missing parameter 'alpha_D'"),
-    (("alpha", [0.1, 0.2], {"alpha_D": [1.0, 2.0, 3.0]}), "do not broadcast"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("alfa", 0.1, {"alpha_D": 1.0}), "no parameter 'alfa'"),
+        (("alpha", 0.1, {"alpha": 1.0, "alpha_D": 1.0}), "both asked for and given"),
+        (("alpha", -1.0, {"alpha_D": 1.0}), "not a positive number"),
+        (("alpha", "x", {"alpha_D": 1.0}), "is not a number"),
+        (("alpha", 0.1, {}), "missing parameter 'alpha_D'"),
+        (("alpha", [0.1, 0.2], {"alpha_D": [1.0, 2.0, 3.0]}), "do not broadcast"),
+    ],
+)
 def test_wrong_input(arguments, words: str) -> None:
     problem = problems.collapse()
     name, value, others = arguments

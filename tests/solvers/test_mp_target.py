@@ -88,37 +88,49 @@ def test_nested_stages() -> None:
 def test_a_root_at_a_round_number() -> None:
     """A root of exactly one has the logarithm zero, of which no digits can be had."""
     u = Symbol("u", positive=True)
-    problem = Problem("one", u, (Parameter(Symbol("k", positive=True), Interval.open(0, oo)),), (Branch("x", u),),
-                      (Stage(u, exp(u) - exp(1) * Symbol("k", positive=True), 1, S.Zero),))
+    problem = Problem(
+        "one",
+        u,
+        (Parameter(Symbol("k", positive=True), Interval.open(0, oo)),),
+        (Branch("x", u),),
+        (Stage(u, exp(u) - exp(1) * Symbol("k", positive=True), 1, S.Zero),),
+    )
     found = compile_mp_solver(problem)(digits=25, k=1)
     assert mpf(str(found.value)) == 1
     assert mpf(str(found.log_value)) == 0
 
 
 def test_the_written_module_agrees_with_the_closures() -> None:
-    for make, given_ in ((problems.collapse, {"alpha": "0.7", "alpha_D": "1.5"}), (problems.full_capacity, {"lam": "0.4"}),
-                         (problems.binary_condensation, {"alpha": "1/7"}), (problems.gaussian_capacity, {"lam": "0.9"})):
+    for make, given_ in (
+        (problems.collapse, {"alpha": "0.7", "alpha_D": "1.5"}),
+        (problems.full_capacity, {"lam": "0.4"}),
+        (problems.binary_condensation, {"alpha": "1/7"}),
+        (problems.gaussian_capacity, {"lam": "0.9"}),
+    ):
         module = types.ModuleType("written")
         exec(mp_source(make()), module.__dict__)
         found = compile_mp_solver(make())(digits=45, **given_)
         assert module.solve(digits=45, **given_)["value"] == str(found.value)
 
 
-@pytest.mark.parametrize(("given_", "words"), [
-    ({"alpha": "1"}, "missing parameter 'alpha_D'"),
-    ({"alpha": "1", "alpha_d": "1"}, "did you mean 'alpha_D'?"),
-    ({"alpha": "0", "alpha_D": "1"}, "out of its domain (0, inf)"),
-    ({"alpha": "nan", "alpha_D": "1"}, "is not a number"),
-    ({"alpha": "inf", "alpha_D": "1"}, "is not a number"),
-    ({"alpha": "1e999999999", "alpha_D": "1"}, "is not a number"),
-    ({"alpha": "__import__('os')", "alpha_D": "1"}, "is not a number"),
-    ({"alpha": float("nan"), "alpha_D": "1"}, "is not a number"),
-    ({"alpha": "1/0", "alpha_D": "1"}, "is not a number"),
-    ({"alpha": True, "alpha_D": "1"}, "is not a number"),
-    ({"alpha": "1", "alpha_D": "1", "digits": 0}, "digits = 0"),
-    ({"alpha": "1", "alpha_D": "1", "digits": "9"}, "digits = '9'"),
-    ({"alpha": ["1", "2"], "alpha_D": ["1", "2", "3"]}, "do not broadcast"),
-])
+@pytest.mark.parametrize(
+    ("given_", "words"),
+    [
+        ({"alpha": "1"}, "missing parameter 'alpha_D'"),
+        ({"alpha": "1", "alpha_d": "1"}, "did you mean 'alpha_D'?"),
+        ({"alpha": "0", "alpha_D": "1"}, "out of its domain (0, inf)"),
+        ({"alpha": "nan", "alpha_D": "1"}, "is not a number"),
+        ({"alpha": "inf", "alpha_D": "1"}, "is not a number"),
+        ({"alpha": "1e999999999", "alpha_D": "1"}, "is not a number"),
+        ({"alpha": "__import__('os')", "alpha_D": "1"}, "is not a number"),
+        ({"alpha": float("nan"), "alpha_D": "1"}, "is not a number"),
+        ({"alpha": "1/0", "alpha_D": "1"}, "is not a number"),
+        ({"alpha": True, "alpha_D": "1"}, "is not a number"),
+        ({"alpha": "1", "alpha_D": "1", "digits": 0}, "digits = 0"),
+        ({"alpha": "1", "alpha_D": "1", "digits": "9"}, "digits = '9'"),
+        ({"alpha": ["1", "2"], "alpha_D": ["1", "2", "3"]}, "do not broadcast"),
+    ],
+)
 def test_wrong_input_is_one_line(given_, words: str) -> None:
     with pytest.raises(DeriveError) as caught:
         compile_mp_solver(problems.collapse())(**given_)

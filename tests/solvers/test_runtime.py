@@ -31,7 +31,7 @@ def response(log_b: float, ratio: float) -> tuple[mpmath.mpf, mpmath.mpf, mpmath
 @given(logarithms, ratios)
 def test_response_of_the_spectrum(log_b: float, ratio: float) -> None:
     with mp.workdps(700), np.errstate(all="ignore"):
-        b, V, gain, fall = response(log_b, ratio)
+        _, V, gain, fall = response(log_b, ratio)
         got = [float(x[0]) for x in runtime.mp_response(np.array([log_b]), np.array([ratio]))]
         expected = [mpmath.log(V), 1 - V, mpmath.log(gain), fall, mpmath.log1p(gain), gain / (1 + gain)]
         for value, exact, absolute in zip(got, expected, (True, False, True, False, False, False), strict=True):
@@ -60,13 +60,20 @@ def test_response_far_out(log_b: float, ratio: float) -> None:
         assert rest == pytest.approx(1 / ratio, rel=1e-14)
 
 
-@pytest.mark.parametrize(("function", "exact", "points"), [
-    (runtime.softplus, lambda x: mpmath.log1p(mpmath.exp(x)), [-700.0, -40.0, -1e-3, 0.0, 3.0, 800.0]),
-    (runtime.log_softplus, lambda x: mpmath.log(mpmath.log1p(mpmath.exp(x))), [-1e5, -700.0, -37.5, -36.5, -1.0, 5.0, 900.0]),
-    (runtime.log1mexp, lambda x: mpmath.log(-mpmath.expm1(-x)), [1e-300, 1e-9, 0.5, 0.7, 30.0, 800.0]),
-    (runtime.log_cosh, lambda x: mpmath.log(mpmath.cosh(x)), [1e-8, -1e-3, 0.999, 1.001, -30.0, 2000.0]),
-    (runtime.log_erfc, lambda x: mpmath.log(mpmath.erfc(x)), [-30.0, -1.0, -1e-9, 1e-9, 0.3, 5.0, 1000.0]),
-])
+@pytest.mark.parametrize(
+    ("function", "exact", "points"),
+    [
+        (runtime.softplus, lambda x: mpmath.log1p(mpmath.exp(x)), [-700.0, -40.0, -1e-3, 0.0, 3.0, 800.0]),
+        (
+            runtime.log_softplus,
+            lambda x: mpmath.log(mpmath.log1p(mpmath.exp(x))),
+            [-1e5, -700.0, -37.5, -36.5, -1.0, 5.0, 900.0],
+        ),
+        (runtime.log1mexp, lambda x: mpmath.log(-mpmath.expm1(-x)), [1e-300, 1e-9, 0.5, 0.7, 30.0, 800.0]),
+        (runtime.log_cosh, lambda x: mpmath.log(mpmath.cosh(x)), [1e-8, -1e-3, 0.999, 1.001, -30.0, 2000.0]),
+        (runtime.log_erfc, lambda x: mpmath.log(mpmath.erfc(x)), [-30.0, -1.0, -1e-9, 1e-9, 0.3, 5.0, 1000.0]),
+    ],
+)
 def test_safe_functions(function, exact, points: list[float]) -> None:
     with mp.workdps(900):
         expected = np.array([float(exact(mpmath.mpf(x))) for x in points])
@@ -75,8 +82,11 @@ def test_safe_functions(function, exact, points: list[float]) -> None:
 
 
 def test_difference_of_exponentials() -> None:
-    assert_allclose(runtime.log_subtract(np.array([-1e5, 0.0]), np.array([-1e5 - 1.0, -800.0])),
-                    [-1e5 + math.log(-math.expm1(-1.0)), 0.0], rtol=1e-15)
+    assert_allclose(
+        runtime.log_subtract(np.array([-1e5, 0.0]), np.array([-1e5 - 1.0, -800.0])),
+        [-1e5 + math.log(-math.expm1(-1.0)), 0.0],
+        rtol=1e-15,
+    )
 
 
 def test_pieces_are_evaluated_only_where_they_hold() -> None:
@@ -97,7 +107,7 @@ def search(function, lower, upper, direction, limit=runtime.LOG_LIMIT):
 
 @given(st.floats(-1e6, 1e6), st.sampled_from([-1, 1]))
 def test_search_on_the_whole_line(root: float, direction: int) -> None:
-    x, f, state, _, _ = search(lambda x: direction * np.arctan(x - root), -np.inf, np.inf, direction)
+    x, _, state, _, _ = search(lambda x: direction * np.arctan(x - root), -np.inf, np.inf, direction)
     assert state[0] == 0
     assert abs(x[0] - root) <= 2 * EPS * max(1.0, abs(root))
 

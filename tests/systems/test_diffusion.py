@@ -13,6 +13,7 @@ from derive import Binary, DeriveError, Gaussian, HiddenManifold, ProductMeasure
 
 X = Symbol("x", real=True)
 EPS = np.finfo(float).eps
+UNIFORM = ProductMeasure(density=Rational(1, 2), variable=X, support=(-1, 1))
 
 
 def solve(name, ensemble=None, **parameters):
@@ -65,7 +66,7 @@ def test_order_of_the_times(log_alpha, log_ratio):
 
 @pytest.mark.parametrize(
     "ensemble",
-    [HiddenManifold(), Gaussian(), Binary(), ProductMeasure(density=Rational(1, 2), variable=X, support=(-1, 1))],
+    [HiddenManifold(), Gaussian(), Binary(), pytest.param(UNIFORM, marks=pytest.mark.slow)],
     ids=lambda e: e.name,
 )
 def test_basin_is_continuous_at_the_collapse_and_constant_below(ensemble):
