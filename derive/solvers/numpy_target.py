@@ -296,7 +296,7 @@ class NumpySolver:
         """
         found = self._solve(parameters, False)
         outputs = dict(found["outputs"])
-        stability = outputs.pop("stability", np.full(found["value"].shape, np.nan))
+        stability = outputs.pop("stability", np.broadcast_to(np.nan, found["value"].shape))
         return Solution(
             found["value"],
             found["log_value"],

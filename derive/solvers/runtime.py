@@ -481,7 +481,7 @@ def solve_stage(stage: Mapping[str, Any], env: dict[str, Array], n: int, words: 
     good = exists & proper
     index = np.flatnonzero(good)
     inner: dict[str, Array] = {}
-    if index.size < n:
+    if index.size < n or n == 0:
         value, log_value, residual = (np.full(n, np.nan) for _ in range(3))
         count = np.zeros(n, dtype=np.int64)
     if index.size:
@@ -744,16 +744,18 @@ def read_parameters(
                 array = array.astype(float)
             except (TypeError, ValueError):
                 raise InputError(f"parameter {name!r} is not a number: {known[name]!r}"[:200]) from None
-        array = array.astype(float)
+        array = np.asarray(array, dtype=float)
+        inside = (array > low if low_open else array >= low) & (array < high if high_open else array <= high)
+        out[name] = array
+        if inside.all() and (high < math.inf or high_open):
+            continue
         domain = f"{'(' if low_open else '['}{low:g}, {high:g}{')' if high_open or high == math.inf else ']'}"
         if np.isnan(array).any():
             raise InputError(f"parameter {name!r} is nan; allowed: a number in {domain}")
-        inside = (array > low if low_open else array >= low) & (array < high if high_open else array <= high)
         inside &= np.isfinite(array)
         if not inside.all():
             bad = np.ravel(array)[np.argmin(np.ravel(inside))]
             raise InputError(f"parameter {name!r} = {bad:.17g} is out of its domain {domain}")
-        out[name] = array
     return out
 
 
@@ -787,7 +789,7 @@ def run_problem(problem: Mapping[str, Any], given: Mapping[str, Any], unknowns: 
         place = np.zeros(len(words.texts), dtype=np.int64)
         place[used] = np.arange(used.size)
         texts = np.array([words.texts[i] for i in used], dtype=str)
-        out[key] = texts[place[out[key]]] if used.size != 1 else np.full(shape, texts[0])
+        out[key] = texts[place[out[key]]] if used.size != 1 else np.broadcast_to(texts[0], shape)
     for kind in ("outputs", "unknowns") if unknowns else ("outputs",):
         out[kind] = {key: np.concatenate([p[kind][key] for p in parts]).reshape(shape) for key in parts[0][kind]}
     return out

@@ -175,6 +175,9 @@ def test_identifiers_are_safe(name: str) -> None:
 def test_equal_parts_are_computed_once() -> None:
     V = MPResponse(1 / T, A)
     _, source = run(log(1 + V / T) - A * log(V) - A * (1 - V), log_t=0.0, a=2.0)
+    assert source.count("mp_information(") == 1
+    assert "mp_response" not in source
+    _, source = run(A * log(V) + V / (1 + V) + log(V) * V, log_t=0.0, a=2.0)
     assert source.count("mp_response(") == 1
 
 
