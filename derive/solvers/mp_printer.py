@@ -150,6 +150,13 @@ class MpText:
 
     def other(self, e: Any) -> str:
         """The text of a node with bound variables."""
+        if hasattr(e, "bound_symbols"):
+            raise DeriveError(
+                f"an mpmath file with a numerical average ({type(e).__name__}) is not offered",
+                given=type(e).__name__,
+                allowed="the numpy target, or solver('mpmath') for digits",
+                nearest="numpy",
+            )
         raise self.refusal(e)
 
     @staticmethod

@@ -223,7 +223,7 @@ def bent_step(value: Array, slope: Array, offset: Array, plain: Array, sharp: bo
     size, target = np.abs(part), np.abs(offset)
     rho = np.abs(part / slope)
     fits = (part * offset < 0.0) & (rho > 0.999) & (rho < 600.0)
-    bends = rho > 1.000001
+    bends = rho > 1.000001 + 1e-13 * (target / size)  # beyond what rounding makes of a pure exponential
     # softplus(z)/logistic(z) = rho: a good guess, then a step of Newton's method
     z = np.log(2.0 * np.expm1(np.where(bends & fits, rho, 2.0) - 1.0))
     if sharp:

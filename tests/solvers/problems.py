@@ -87,3 +87,13 @@ def density_capacity(pdf: Expr | None = None, lower: Expr = S.Zero, upper: Expr 
 
 HALF_NORMAL = sqrt(2 / pi) * exp(-(xi**2) / 2)
 UNIFORM = Rational(1, 2)
+
+
+def noisy_signs() -> Problem:
+    """alpha = b - E log cosh(b + sqrt(b) x): the information of a sign seen in Gaussian noise of variance 1/b."""
+    from derive.nodes import GaussianAverage
+    from derive.symbols import b, x
+
+    residual = b - GaussianAverage(log_cosh(b + sqrt(b) * x), x) - alpha
+    stage = Stage(b, residual, +1, S.Zero, exists=alpha < log(2), absent="a sign has no more than log 2")
+    return Problem("noisy-signs", b, (LOAD,), (Branch("information", b),), (stage,))
