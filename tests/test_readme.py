@@ -30,9 +30,9 @@ def run(command: str) -> tuple[int, str]:
     """Exit status and output of a command of the tour: `derive ...` or `python FILE ...`."""
     program, *arguments = shlex.split(command)
     if program == "derive":
-        from derive.cli import main
+        from derive.cli import cli
 
-        result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+        result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
         return result.exit_code, result.output
     assert program == "python", f"the tour runs derive and python only: {command}"
     done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)

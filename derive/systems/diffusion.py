@@ -81,7 +81,7 @@ def resolvent_form(expr: Expr, b: Expr) -> Expr:
 
     >>> from derive.symbols import b, c
     >>> resolvent_form(b * c / (1 + b * c) + b**2 * c**2 / (1 + b * c) ** 2, b)
-    -b*c/(b*c + 1)**2 + 2*b*c/(b*c + 1)
+    2*b*c/(b*c + 1) - b*c/(b*c + 1)**2
     """
     w, pole = Symbol("w", positive=True), 1 + b * C
     expr = expr.expand()

@@ -136,7 +136,6 @@ def test_the_notebook_at_smoke_size(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
     record = read_record(tmp_path / "record.json")
     assert record["size"] == "smoke"
-    assert record["wall_seconds"] < 20
     assert record["accuracy"]["largest_difference_from_direct_sum"] < 1e-5
     assert [found["N"] for found in record["results"]] == [size.N for size in simulate.SIZES["smoke"].sizes]
     for found in record["results"]:  # a rough place; the record that is kept says it precisely
