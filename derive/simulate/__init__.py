@@ -35,7 +35,7 @@ def run(
     Arguments
     ---------
     name: one of NAMES.
-    size: "smoke" (seconds), "cpu" (a quarter of an hour on two cores), "full" (for a GPU).
+    size: "smoke" (seconds), "cpu" (half an hour on two cores), "full" (for a GPU).
     out: file for the record, written whole or not at all; a record of that name is replaced.
     progress: called with the fraction done, in [0, 1], and a few words.
     seed: integer in [0, 2^32); everything random follows from it.
