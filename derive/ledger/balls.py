@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from flint import acb, arb, ctx, fmpq
-from sympy import Basic, Expr, Rational, S, Symbol, oo
+from sympy import Basic, Expr, Poly, Rational, S, Symbol, exp, expand_mul, oo, pi, sqrt
 from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import And, BooleanFalse, BooleanTrue, Not, Or
 
@@ -25,7 +25,7 @@ from derive.nodes.laws import Atoms, Density, Law, MarchenkoPastur, Noisy, Norma
 __all__ = ["NotEnclosed", "enclose", "precision"]
 
 Ball = Any  # arb or acb
-_MAX_EVALS = 40_000  # values of integrands in one enclosure
+_MAX_EVALS = 120_000  # values of integrands in one enclosure
 
 
 class NotEnclosed(Exception):
@@ -302,15 +302,11 @@ class _Evaluator:
         return self.average(e.body, e.var, e.law)
 
     def _on_LogAverageExp(self, e: LogAverageExp) -> Ball:
-        from sympy import exp
-
         if isinstance(e.law, Atoms):
             return self._log_atoms(e.g, e.var, e.law)
-        return self.log(self.average(exp(e.g), e.var, e.law))
+        return self.log(self.tilted(S.One, e.g, e.var, e.law))
 
     def _on_TiltedAverage(self, e: TiltedAverage) -> Ball:
-        from sympy import exp
-
         if isinstance(e.law, Atoms):
             total = self._log_atoms(e.g, e.var, e.law)
             result = arb(0)
@@ -318,7 +314,17 @@ class _Evaluator:
                 value, tilt = (self(h.xreplace({e.var: point})) for h in (e.f, e.g))
                 result = result + self(weight) * value * (tilt - total).exp()
             return result
-        return self.average(e.f * exp(e.g), e.var, e.law) / self.average(exp(e.g), e.var, e.law)
+        return self.tilted(e.f, e.g, e.var, e.law) / self.tilted(S.One, e.g, e.var, e.law)
+
+    def tilted(self, f: Expr, g: Expr, var: Symbol, law: Law) -> Ball:
+        """E[f exp(g)]; over a normal law with polynomials f and g of degree two, along the line through the saddle point.
+
+        The integrand is entire there and falls off along every parallel to the real axis, so that the line may be moved.
+        """
+        moved = _through_saddle(f, g, var) if isinstance(law, Normal) else None
+        if moved is None:
+            return self.average(f * exp(g), var, law)
+        return self.integral(*moved, -oo, oo)
 
     def _log_atoms(self, g: Expr, var: Symbol, law: Atoms) -> Ball:
         terms = [self(g.xreplace({var: p})) for p in law.points]
@@ -387,7 +393,7 @@ class _Evaluator:
         goal = arb(2) ** (-ctx.prec)
         with _alarm_held():
             value = acb.integral(
-                checked, _complex(low), _complex(high), rel_tol=goal, abs_tol=goal, eval_limit=_MAX_EVALS // 4)
+                checked, _complex(low), _complex(high), rel_tol=goal, abs_tol=goal, eval_limit=_MAX_EVALS // 10)
         if refusals:
             raise refusals[0]
         return value.real if value.imag.contains(0) else value
@@ -428,6 +434,23 @@ def _integrand(body: Expr, var: Symbol, law: Law) -> tuple[Expr, Symbol]:
     while variable in body.free_symbols or variable in law.free_symbols:
         variable = Symbol(f"_{variable.name}", real=True)
     return law.density(variable) * body.xreplace({var: variable}), variable
+
+
+@lru_cache(maxsize=1024)
+def _through_saddle(f: Expr, g: Expr, var: Symbol) -> tuple[Expr, Symbol] | None:
+    """Integrand of E[f exp(g)] over a normal variable in u = var - saddle, and u; None where f, g are no such polynomials."""
+    if not (f.is_polynomial(var) and g.is_polynomial(var)):
+        return None
+    poly = Poly(g, var)
+    if poly.degree() > 2 or poly.coeff_monomial(var**2) != 0:
+        return None
+    u = Symbol(f"_{var.name}", real=True)
+    while u in f.free_symbols | g.free_symbols:
+        u = Symbol(f"_{u.name}", real=True)
+    saddle = poly.coeff_monomial(var)
+    at = u + saddle
+    exponent = expand_mul(poly.coeff_monomial(1) + saddle**2 / 2) - u**2 / 2
+    return f.xreplace({var: at}) * exp(exponent) / sqrt(2 * pi), u
 
 
 @lru_cache(maxsize=4096)

@@ -413,7 +413,7 @@ class _Rule:
     """A Gauss-Legendre rule: nodes, and rows of fixed-point numbers (units of 2**-bits).
 
     The first row are the weights, the others weights times Legendre polynomials, by which the decay of the
-    coefficients is read: two of middle degree and two of the highest.
+    coefficients is read: two of middle degree and four of the highest.
     """
 
     nodes: list[mpf]
@@ -434,7 +434,7 @@ def _gauss(order: int, prec: int) -> _Rule:
     finally:
         ctx.prec = saved
     with mpmath.workprec(bits):
-        degrees = (order // 2, order // 2 + 1, order - 2, order - 1)
+        degrees = (order // 2, order // 2 + 1, order - 4, order - 3, order - 2, order - 1)
         found = {0: weights}
         older, old = [mpf(1)] * order, list(nodes)
         for k in range(1, order):
@@ -492,9 +492,11 @@ def _cell_rule(f: Callable[[mpf], Values], cell: _Cell, order: int) -> _Result:
         integral, *sizes = _dots(column, rule)
         sums.append(half * integral)
         moduli.append(half * mpmath.fsum(map(abs, column)) * 2 / order)
-        upper, last = max(map(abs, sizes[:2])), max(map(abs, sizes[2:]))
-        ratio = min(mpf(1), last / upper) if upper else mpf(0 if not last else 1)
-        errors.append(2 * half * last * ratio**2)
+        middle, older, last = (max(map(abs, sizes[i:i + 2])) for i in (0, 2, 4))
+        last = max(last, older)
+        far = min(mpf(1), last / middle) if middle else mpf(0 if not last else 1)
+        near = min(mpf(1), max(map(abs, sizes[4:])) / older) if older else mpf(0 if not last else 1)
+        errors.append(2 * half * last * max(far**2, near ** (order // 4)))
     return _Result(sums, moduli, errors)
 
 

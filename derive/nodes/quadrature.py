@@ -47,24 +47,37 @@ _WINDOW = np.array([-40.0, -14.0, -9.0, -4.5, 0.0, 4.5, 9.0, 14.0, 40.0])
 
 
 @lru_cache(maxsize=1)
-def _rule() -> tuple[Array, Array, Array]:
-    """Nodes, weights, and the matrix from values to the Legendre coefficients 5..8 and 12..15."""
+def _rule() -> tuple[Array, Array, Array, Array]:
+    """Nodes and two points next to the ends; weights; maps from values to Legendre coefficients and to the ends.
+
+    The coefficients are those of degrees 5..8 and 12..15.
+    """
     nodes, weights = np.polynomial.legendre.leggauss(_ORDER)
-    degrees = np.r_[5:9, 12:16]
-    matrix = weights[:, None] * np.polynomial.legendre.legvander(nodes, _ORDER - 1)[:, degrees] * (degrees + 0.5)
-    return nodes, weights, matrix
+    ends = np.array([-1 + 1e-6, 1 - 1e-6])
+    every = weights[:, None] * np.polynomial.legendre.legvander(nodes, _ORDER - 1) * (np.arange(_ORDER) + 0.5)
+    outward = every @ np.polynomial.legendre.legvander(ends, _ORDER - 1).T
+    return np.concatenate([nodes, ends]), weights, every[:, np.r_[5:9, 12:16]], outward
 
 
 def _decay(values: Array) -> tuple[Array, Array]:
-    """Error of the Gauss rule on [-1, 1] and size of the last coefficients, for each row of values (M, K).
+    """Error of the Gauss rule on [-1, 1] and size of the last coefficients, for rows of values (M, K + 2).
 
     The last coefficients are extrapolated to the degree at which the rule fails, by their decay over the upper half
-    of the degrees: sharp for analytic integrands, and still right in size for kinks, where they decay slowly.
+    of the degrees and by that among themselves: sharp for analytic integrands, and still right in size for kinks,
+    where they decay slowly, weak ones below a smooth part included.  A jump
+    or kink between the last node and the end of the cell is invisible to them, but not to the value at the end.
     """
-    c = np.abs(values @ _rule()[2])
+    _, _, coefficients, outward = _rule()
+    inside, ends = values[:, :_ORDER], values[:, _ORDER:]
+    c = np.abs(inside @ coefficients)
     middle, last = c[:, :4].max(1), c[:, 4:].max(1)
-    ratio = np.minimum(1.0, last / np.where(middle > 0, middle, 1.0))
-    return 2 * last * ratio**2, last
+    older, newest = c[:, 4:6].max(1), c[:, 6:].max(1)
+    far = np.minimum(1.0, last / np.where(middle > 0, middle, 1.0))
+    near = np.minimum(1.0, newest / np.where(older > 0, older, 1.0))
+    ratio = np.maximum(far**2, near**6)
+    missed = np.abs(ends - inside @ outward).max(1)
+    hidden = missed > 50 * last + 1e-10 * np.abs(inside).max(1)
+    return 2 * last * ratio + np.where(hidden, 0.0053 * missed, 0.0), last
 
 
 @dataclass(frozen=True)
@@ -320,6 +333,7 @@ class _Job:
         self.points = np.array([s.point for s in self.segments])
         self.signs = np.array([s.sign for s in self.segments])
         self.powers = np.array([s.power for s in self.segments])
+        self.sharp = np.array([0.0 if s.model is None else s.reach for s in self.segments])
         self.inner = np.nextafter(self.points, self.points + self.signs * np.inf)
         self.prune = self._smooth_below()
 
@@ -346,8 +360,8 @@ class _Job:
     # evaluation
 
     def evaluate(self, row: Array, segment: Array, offset: Array, eta: Array | None, central: Array) -> tuple[
-            Array, list[Array], Array]:
-        """log weight + g, the values of fs, and the size of the terms of the exponent, at offsets (M, K)."""
+            Array, list[Array], Array, Array]:
+        """At offsets (M, K): log weight + g, the values of fs, the size of the exponent's terms, log weight."""
         point, sign = self.points[segment][:, None], self.signs[segment][:, None]
         node = point + sign * offset
         rows = [a[row][:, None] for a in self.rows]
@@ -362,10 +376,10 @@ class _Job:
         if self.window is None:
             u = seen
         if self.g is None:
-            return log_weight, [_call(f, seen, [u, *args]) for f in self.fs], np.abs(log_weight)
+            return log_weight, [_call(f, seen, [u, *args]) for f in self.fs], np.abs(log_weight), log_weight
         exponent = _call(self.g, seen, [u, *args])
         return log_weight + exponent, [_call(f, seen, [u, *args]) for f in self.fs], (
-            np.abs(log_weight) + np.abs(exponent))
+            np.abs(log_weight) + np.abs(exponent)), log_weight
 
     # layout
 
@@ -406,10 +420,10 @@ class _Job:
             off = None if eta is None else eta + (sample - delta)
             central = np.zeros(which.size, bool)
             if eta is None or off is None:
-                h, values, _ = self.evaluate(which, np.full(which.size, k), sample, None, central)
+                h, values, *_ = self.evaluate(which, np.full(which.size, k), sample, None, central)
             else:
                 near = np.abs(eta) < delta
-                h, values, _ = self._mixed(which, k, sample, off, near)
+                h, values = self._mixed(which, k, sample, off, near)
             score = h + _log_abs(values[0]) if self.g is None else h
             if stage:
                 h, score = _fill(h), _fill(score)
@@ -445,18 +459,21 @@ class _Job:
                                   np.full(int(good.sum()), np.inf), np.zeros(int(good.sum()), int)))
         return _merge(panels), ends
 
-    def _mixed(self, which: Array, k: int, delta: Array, eta: Array, near: Array) -> tuple[Array, list[Array], Array]:
+    def _mixed(self, which: Array, k: int, delta: Array, eta: Array, near: Array) -> tuple[Array, list[Array]]:
         """Evaluation at cell edges, whose positions count from the centre where that is nearer."""
         count = delta.shape[1]
-        h, values, size = self.evaluate(np.repeat(which, count), np.full(delta.size, k), delta.reshape(-1, 1),
-                                        eta.reshape(-1, 1), near.ravel())
-        return h.reshape(delta.shape), [v.reshape(delta.shape) for v in values], size.reshape(delta.shape)
+        h, values, *_ = self.evaluate(np.repeat(which, count), np.full(delta.size, k), delta.reshape(-1, 1),
+                                      eta.reshape(-1, 1), near.ravel())
+        return h.reshape(delta.shape), [v.reshape(delta.shape) for v in values]
 
     # refinement
 
-    def _panel(self, p: _Panels) -> tuple[Array, Array, Array, Array, Array, Array]:
-        """Of each cell: peak, integrals, integrals of the modulus, errors (all times exp(-peak)), noise, roughness."""
-        nodes, weights, _ = _rule()
+    def _panel(self, p: _Panels) -> tuple[Array, ...]:
+        """Of each cell: peak, integrals, moduli, errors (these times exp(-peak)), noise, roughness, blur.
+
+        The blur is the relative noise of the density that comes from the rounding of its argument.
+        """
+        nodes, weights, *_ = _rule()
         z = 0.5 * (1 + nodes)
         length = (p.high - p.low)[:, None]
         power = np.where((p.low == 0) & ~p.central, self.powers[p.segment], 0.0)[:, None]
@@ -464,26 +481,32 @@ class _Job:
         local = np.where(power != 0, offset, p.low[:, None] + length * z)
         jacobian = np.where(power != 0, first, 0.0) + np.log(length)
         if self.window is None:
-            h, values, size = self.evaluate(p.row, p.segment, local, None, p.central)
+            h, values, size, density = self.evaluate(p.row, p.segment, local, None, p.central)
         else:
             at = (self.signs[p.segment] * (self.window[0][p.row] - self.points[p.segment]))[:, None]
             offset = np.where(p.central[:, None], at + local, local)
             eta = np.where(p.central[:, None], local, local - at)
-            h, values, size = self.evaluate(p.row, p.segment, offset, eta, p.central)
+            h, values, size, density = self.evaluate(p.row, p.segment, offset, eta, p.central)
+            local = offset
         h = h + jacobian
-        peak = h.max(1)
+        peak = h[:, :_ORDER].max(1)
         e = np.exp(h - np.where(np.isfinite(peak), peak, 0.0)[:, None])
         columns = [e, *(np.where(e > 0, e * v, 0.0) for v in values)]
-        integrals = np.stack([0.5 * c @ weights for c in columns], 1)
-        moduli = np.stack([0.5 * np.abs(c) @ weights for c in columns], 1)
+        integrals = np.stack([0.5 * c[:, :_ORDER] @ weights for c in columns], 1)
+        moduli = np.stack([0.5 * np.abs(c[:, :_ORDER]) @ weights for c in columns], 1)
         decays = [_decay(c) for c in columns]
         errors = np.stack([0.5 * d[0] for d in decays], 1)
+        known = np.where(density > -np.inf, density, density.max(1)[:, None])
+        slope = np.ptp(known[:, :_ORDER], axis=1) / length[:, 0]
+        reach = np.abs(self.points[p.segment]) + np.abs(local).max(1)
+        sharp = np.abs(local).max(1) <= self.sharp[p.segment]  # there the density knows the offset, not the argument
+        blur = np.where(np.isfinite(slope) & ~sharp, 1e-16 * slope * reach, 0.0)
         rough = np.stack([d[1] / np.maximum(np.abs(c).max(1), 1e-300) for d, c in zip(decays, columns, strict=True)], 1)
-        noise = np.take_along_axis(size, h.argmax(1)[:, None], 1)[:, 0]
-        return peak, integrals, moduli, errors, noise, rough.max(1)
+        noise = np.take_along_axis(size, h[:, :_ORDER].argmax(1)[:, None], 1)[:, 0]
+        return peak, integrals, moduli, errors, noise, rough.max(1), blur
 
     def _chunks(self, p: _Panels) -> list[Array]:
-        step = max(1, _BLOCK // _ORDER)
+        step = max(1, _BLOCK // (_ORDER + 2))
         parts = [self._panel(p.pick(slice(i, i + step))) for i in range(0, p.row.size, step)]
         return [np.concatenate(c) for c in zip(*parts, strict=True)]
 
@@ -497,7 +520,7 @@ class _Job:
         for depth in range(_DEPTH + 1):
             if not active.row.size:
                 break
-            top, value, modulus, error, size, rough = self._chunks(active)
+            top, value, modulus, error, size, rough, blur = self._chunks(active)
             spent += active.row.size
             new = peak.copy()
             np.fmax.at(new, active.row, top)
@@ -510,7 +533,7 @@ class _Job:
             value, modulus, error = value * scale, modulus * scale, error * scale
             total = moduli + _sum_rows(active.row, modulus, self.size)
             allowed = np.maximum(_TOLERANCE, 4e-16 * noise)[:, None] * total
-            excess = error / np.maximum(allowed[active.row], 1e-300)
+            excess = error / np.maximum(allowed[active.row] + blur[:, None] * modulus, 1e-300)
             worst = (excess if self.g is not None else excess[:, 1:]).max(1)
             stalled = active.stalled
             if depth:
@@ -525,7 +548,7 @@ class _Job:
             errors += _sum_rows(active.row[done], error[done], self.size)
             active.worst, active.stalled = worst, stalled
             active = active.pick(split).halves()
-        return peak, sums, errors + 1e-15 * (2 + noise[:, None]) * moduli
+        return peak, sums, 64 * errors + 1e-15 * (2 + noise[:, None]) * moduli
 
 
 def _sum_rows(row: Array, values: Array, size: int) -> Array:

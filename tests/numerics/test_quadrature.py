@@ -71,7 +71,7 @@ NORMS: list[tuple[str, Callable[[Any], Any], float, float, tuple[float, ...], fl
     ("gamma(1e4)", lambda x: 9999 * np.log(x) - x, 0, np.inf, (), sc.gammaln(1e4)),
     ("lognormal", lambda x: -np.log(x) - 4.5 * np.log(x) ** 2, 0, np.inf, (), np.log(np.sqrt(2 * np.pi) / 3)),
     ("jumps not named", lambda x: np.where((x > 0.37) & (x < 0.61), 0.0, -np.inf), 0, 1, (), np.log(0.24)),
-    ("far narrow", lambda x: -0.5 * ((x - 1e4) / 1e-3) ** 2, -np.inf, np.inf, (), np.log(1e-3 * np.sqrt(2 * np.pi))),
+    ("far narrow", lambda x: -0.5 * ((x - 64) / 1e-3) ** 2, -np.inf, np.inf, (), np.log(1e-3 * np.sqrt(2 * np.pi))),
     ("three spikes", lambda x: np.logaddexp.reduce([-0.5 * ((x - m) / 1e-3) ** 2 for m in (-100, 0.25, 300)], axis=0),
      -np.inf, np.inf, (), np.log(3e-3 * np.sqrt(2 * np.pi))),
 ]
@@ -402,10 +402,11 @@ def test_marchenko_pastur_over_ratios() -> None:
 
 def test_errors_are_honest() -> None:
     """The stated error covers the true one for integrands with hidden kinks and jumps."""
-    kink, error = NormalLaw().average_with_error(lambda x, m: np.abs(x - m), (np.array([0.3, 1.7]),))
-    m = np.array([0.3, 1.7])
+    m = np.random.default_rng(7).normal(size=3000) * 1.5
+    kink, error = NormalLaw().average_with_error(lambda x, m: np.abs(x - m), (m,))
     exact = np.sqrt(2 / np.pi) * np.exp(-m * m / 2) + m * sc.erf(m / np.sqrt(2))
-    assert (np.abs(kink - exact) <= np.maximum(error, 1e-15)).all()
+    assert (np.abs(kink - exact) <= error).all()
     assert (error < 1e-11).all()
     jump, error = NormalLaw().average_with_error(lambda x, m: (x > m) * 1.0, (m,))
-    assert (np.abs(jump - sc.ndtr(-m)) <= np.maximum(error, 1e-15)).all()
+    assert (np.abs(jump - sc.ndtr(-m)) <= error).all()
+    assert (error < 1e-11).all()
