@@ -127,7 +127,7 @@ def noise_cumulant(ensemble: Ensemble, amplitude: Expr = S.One, variance: Expr =
                       "or xi takes one value only.", "theorem", (), "Hoelder",
                       source="Hoelder's inequality")
     else:
-        convex = step("cumulant-convex", Gt(diff(closed, L, 2), 0), "positivity", (),
+        convex = step("cumulant-convex", Gt(diff(closed, L, 2), 0, evaluate=False), "positivity", (),
                       "the cumulant of this ensemble is strictly convex")
     steps.append(convex)
     return Cumulant(closed, diff(closed, L), tuple(steps), statement, "cumulant-convex")
@@ -239,7 +239,7 @@ def _rem_condensation(ensemble: Ensemble) -> Result:
     curvature = LAM_STAR * diff(zeta.slope, L).subs(L, LAM_STAR)
     equation = Eq(ALPHA, rate)
     monotone = [] if isinstance(ensemble, ProductMeasure) else [
-        step("condensation-monotone", Gt(curvature, 0), "positivity", (zeta.convexity,),
+        step("condensation-monotone", Gt(curvature, 0, evaluate=False), "positivity", (zeta.convexity,),
              "strictly: at most one condensation point")]
     steps = (
         *_rem_steps("rem-routes"),
@@ -334,7 +334,7 @@ def _retrieval_capacity(ensemble: Ensemble) -> Result:
     value = zeta.below(ensemble.rho)
     slope = ensemble.rho - zeta.slope
     concave = [] if isinstance(ensemble, ProductMeasure) else [
-        step("capacity-concave", Lt(diff(slope, L), 0), "positivity", (zeta.convexity,),
+        step("capacity-concave", Lt(diff(slope, L), 0, evaluate=False), "positivity", (zeta.convexity,),
              "the capacity is concave in l: at most one saturation point, and it is a maximum")]
     steps = (
         *_rem_steps("rem-frozen", "rem-annealed"),
