@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from flint import acb, arb, ctx, fmpq
-from sympy import Basic, Expr, Poly, Rational, S, Symbol, exp, expand_mul, oo, pi, sqrt
+from sympy import Basic, Expr, Poly, Rational, S, Symbol, exp, oo, pi, sqrt
 from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import And, BooleanFalse, BooleanTrue, Not, Or
 
@@ -320,7 +320,7 @@ class _Evaluator:
     def tilted(self, f: Expr, g: Expr, var: Symbol, law: Law) -> tuple[Expr, Ball]:
         """c, which depends on g alone, and E[f exp(g - c)]; over a normal law along the line through the saddle point.
 
-        With polynomials f and g = a + k var the integrand is entire and falls off along every parallel to the real axis, so
+        With polynomials f and g, g of degree two at most, the integrand is entire and falls off along every parallel to the real axis, so
         that the line may be moved.
         """
         moved = _through_saddle(f, g, var) if isinstance(law, Normal) else None
@@ -445,14 +445,15 @@ def _through_saddle(f: Expr, g: Expr, var: Symbol) -> tuple[Expr, Expr, Symbol] 
     if not (f.is_polynomial(var) and g.is_polynomial(var)):
         return None
     poly = Poly(g, var)
-    if poly.degree() > 1:
+    if poly.degree() > 2:
         return None
     u = Symbol(f"_{var.name}", real=True)
     while u in f.free_symbols | g.free_symbols:
         u = Symbol(f"_{u.name}", real=True)
-    saddle = poly.coeff_monomial(var)
-    factor = expand_mul(poly.coeff_monomial(1) + saddle**2 / 2)
-    return factor, f.xreplace({var: u + saddle}) * exp(-(u**2) / 2) / sqrt(2 * pi), u
+    flat, slope, bend = (poly.coeff_monomial(var**k) for k in range(3))
+    narrowed = 1 - 2 * bend
+    saddle = slope / narrowed
+    return flat + slope * saddle / 2, f.xreplace({var: u + saddle}) * exp(-narrowed * u**2 / 2) / sqrt(2 * pi), u
 
 
 @lru_cache(maxsize=4096)
