@@ -10,22 +10,20 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
 
 from flint import acb, arb, ctx, fmpq
-from sympy import Basic, Expr, Poly, Rational, S, Symbol, exp, oo, pi, sqrt
+from sympy import Basic, Expr, Rational, S, Symbol, oo
 from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import And, BooleanFalse, BooleanTrue, Not, Or
 
 from derive.nodes.averages import GaussianAverage, LogAverageExp, MeasureAverage, SpectralAverage, TiltedAverage
-from derive.nodes.binders import Binder, BoundSymbol
 from derive.nodes.laws import Atoms, Density, Law, MarchenkoPastur, Noisy, Normal
 
 __all__ = ["NotEnclosed", "enclose", "precision"]
 
 Ball = Any  # arb or acb
-_MAX_EVALS = 120_000  # values of integrands in one enclosure
+_MAX_EVALS = 60_000
 
 
 class NotEnclosed(Exception):
@@ -103,7 +101,6 @@ class _Evaluator:
         self.scope = dict(scope)
         self.analytic = analytic
         self.memo: dict[Basic, Ball] = {}
-        self.budget = [_MAX_EVALS]
 
     def __call__(self, e: Basic) -> Ball:
         found = self.memo.get(e)
@@ -111,21 +108,11 @@ class _Evaluator:
             found = self.memo[e] = self._evaluate(e)
         return found
 
-    def function(self, body: Basic, symbol: Symbol) -> Callable[[Ball, bool], Ball]:
-        """The body as a function of one more symbol (and of whether analyticity is asked); the rest is evaluated once."""
-        known = {k: v for k, v in self.memo.items() if symbol not in k.free_symbols}
-        for part in _constant_parts(body, symbol):
-            known[part] = self(part)
-
-        def value(z: Ball, analytic: bool) -> Ball:
-            inner = _Evaluator.__new__(_Evaluator)
-            inner.scope = {**self.scope, symbol: z}
-            inner.analytic = analytic or self.analytic
-            inner.memo = dict(known)
-            inner.budget = self.budget
-            return inner(body)
-
-        return value
+    def inside(self, symbol: Symbol, value: Ball, analytic: bool) -> _Evaluator:
+        """An evaluator in which one more symbol has a value; what does not contain it is not done again."""
+        inner = _Evaluator({**self.scope, symbol: value}, analytic or self.analytic)
+        inner.memo = {k: v for k, v in self.memo.items() if symbol not in k.free_symbols}
+        return inner
 
     def _evaluate(self, e: Basic) -> Ball:
         if e.is_Symbol:
@@ -302,12 +289,15 @@ class _Evaluator:
         return self.average(e.body, e.var, e.law)
 
     def _on_LogAverageExp(self, e: LogAverageExp) -> Ball:
+        from sympy import exp
+
         if isinstance(e.law, Atoms):
             return self._log_atoms(e.g, e.var, e.law)
-        factor, value = self.tilted(S.One, e.g, e.var, e.law)
-        return self(factor) + self.log(value)
+        return self.log(self.average(exp(e.g), e.var, e.law))
 
     def _on_TiltedAverage(self, e: TiltedAverage) -> Ball:
+        from sympy import exp
+
         if isinstance(e.law, Atoms):
             total = self._log_atoms(e.g, e.var, e.law)
             result = arb(0)
@@ -315,19 +305,7 @@ class _Evaluator:
                 value, tilt = (self(h.xreplace({e.var: point})) for h in (e.f, e.g))
                 result = result + self(weight) * value * (tilt - total).exp()
             return result
-        return self.tilted(e.f, e.g, e.var, e.law)[1] / self.tilted(S.One, e.g, e.var, e.law)[1]
-
-    def tilted(self, f: Expr, g: Expr, var: Symbol, law: Law) -> tuple[Expr, Ball]:
-        """c, which depends on g alone, and E[f exp(g - c)]; over a normal law along the line through the saddle point.
-
-        With polynomials f and g, g of degree two at most, the integrand is entire and falls off along every parallel to the real axis, so
-        that the line may be moved.
-        """
-        moved = _through_saddle(f, g, var) if isinstance(law, Normal) else None
-        if moved is None:
-            return S.Zero, self.average(f * exp(g), var, law)
-        factor, integrand, u = moved
-        return factor, self.integral(integrand, u, -oo, oo)
+        return self.average(e.f * exp(e.g), e.var, e.law) / self.average(exp(e.g), e.var, e.law)
 
     def _log_atoms(self, g: Expr, var: Symbol, law: Atoms) -> Ball:
         terms = [self(g.xreplace({var: p})) for p in law.points]
@@ -349,7 +327,11 @@ class _Evaluator:
 
             return self(noise_split(body, var, law))
         if isinstance(law, Normal | Density):
-            return self.integral(*_integrand(body, var, law), law.lower, law.upper)
+            variable = Symbol(f"_{var.name}", real=True)
+            while variable in body.free_symbols:
+                variable = Symbol(f"_{variable.name}", real=True)
+            integrand = law.density(variable) * body.xreplace({var: variable})
+            return self.integral(integrand, variable, law.lower, law.upper)
         if isinstance(law, MarchenkoPastur):
             return self._over_marchenko_pastur(body, var, law)
         raise NotEnclosed(f"no enclosure over {type(law).__name__}")
@@ -358,7 +340,7 @@ class _Evaluator:
         """A proven enclosure of an integral over a possibly infinite interval."""
         low, tail_low = self._end(integrand, x, lower, -1)
         high, tail_high = self._end(integrand, x, upper, 1)
-        value = self._finite_integral(self.function(integrand, x), low, high)
+        value = self._finite_integral(lambda z, analytic: self.inside(x, z, analytic)(integrand), low, high)
         tail = tail_low + tail_high
         return value + arb(0, tail) if isinstance(value, arb) else value + acb(arb(0, tail), arb(0, tail))
 
@@ -384,9 +366,6 @@ class _Evaluator:
         def checked(z: acb, analytic: bool) -> acb:
             if not refusals and not _alarm_waits():
                 try:
-                    self.budget[0] -= 1
-                    if self.budget[0] < 0:
-                        raise NotEnclosed(f"integrals that need more than {_MAX_EVALS} values")
                     return _complex(f(z, analytic))
                 except BaseException as refusal:
                     refusals.append(refusal)
@@ -396,7 +375,7 @@ class _Evaluator:
         goal = arb(2) ** (-ctx.prec)
         with _alarm_held():
             value = acb.integral(
-                checked, _complex(low), _complex(high), rel_tol=goal, abs_tol=goal, eval_limit=_MAX_EVALS // 10)
+                checked, _complex(low), _complex(high), rel_tol=goal, abs_tol=goal, eval_limit=_MAX_EVALS)
         if refusals:
             raise refusals[0]
         return value.real if value.imag.contains(0) else value
@@ -409,8 +388,6 @@ class _Evaluator:
         touching = ratio == 1
         span = 4 / root
 
-        integrand = self.function(body, var)
-
         def weighted(z: acb, analytic: bool) -> acb:
             half = z / 2
             if touching:
@@ -419,7 +396,7 @@ class _Evaluator:
             else:
                 c = low + span * half.sin() ** 2
                 weight = ratio * (span / 2) ** 2 * z.sin() ** 2 / (2 * acb.pi() * c)
-            value: acb = weight * integrand(c, analytic)
+            value: acb = weight * self.inside(var, c, analytic)(body)
             return value
 
         bulk = self._finite_integral(weighted, arb(0), arb.pi())
@@ -428,50 +405,6 @@ class _Evaluator:
         if not ratio < 1:
             raise NotEnclosed("whether the Marchenko-Pastur law has an atom")
         return bulk + (1 - ratio) * self(body.xreplace({var: S.Zero}))
-
-
-@lru_cache(maxsize=1024)
-def _integrand(body: Expr, var: Symbol, law: Law) -> tuple[Expr, Symbol]:
-    """Density times body in a real variable of its own, and that variable."""
-    variable = Symbol(f"_{var.name}", real=True)
-    while variable in body.free_symbols or variable in law.free_symbols:
-        variable = Symbol(f"_{variable.name}", real=True)
-    return law.density(variable) * body.xreplace({var: variable}), variable
-
-
-@lru_cache(maxsize=1024)
-def _through_saddle(f: Expr, g: Expr, var: Symbol) -> tuple[Expr, Expr, Symbol] | None:
-    """c, the integrand of E[f exp(g - c)] over a normal variable in u = var - saddle, and u; None for other f and g."""
-    if not (f.is_polynomial(var) and g.is_polynomial(var)):
-        return None
-    poly = Poly(g, var)
-    if poly.degree() > 2:
-        return None
-    u = Symbol(f"_{var.name}", real=True)
-    while u in f.free_symbols | g.free_symbols:
-        u = Symbol(f"_{u.name}", real=True)
-    flat, slope, bend = (poly.coeff_monomial(var**k) for k in range(3))
-    narrowed = 1 - 2 * bend
-    saddle = slope / narrowed
-    return flat + slope * saddle / 2, f.xreplace({var: u + saddle}) * exp(-narrowed * u**2 / 2) / sqrt(2 * pi), u
-
-
-@lru_cache(maxsize=4096)
-def _constant_parts(body: Basic, symbol: Symbol) -> tuple[Basic, ...]:
-    """The largest parts of an expression that do not contain a symbol, numbers apart; nothing inside other averages."""
-    found: list[Basic] = []
-
-    def walk(e: Basic) -> None:
-        if symbol not in e.free_symbols:
-            if e.args and isinstance(e, Expr) and not any(isinstance(s, BoundSymbol) for s in e.free_symbols):
-                found.append(e)
-            return
-        if not isinstance(e, Binder):
-            for a in e.args:
-                walk(a)
-
-    walk(body)
-    return tuple(dict.fromkeys(found))
 
 
 def _near_zero(z: arb) -> bool:

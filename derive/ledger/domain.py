@@ -190,20 +190,9 @@ def _scale(rng: random.Random, spread: float) -> Rational:
 
 
 def _holds(condition: Boolean, point: Mapping[Symbol, Rational]) -> bool:
-    """Whether a condition holds at a point for certain."""
-    from derive.ledger.balls import NotEnclosed, enclose
-
-    if condition == true:
+    at = condition.xreplace(dict(point))
+    if at == true:
         return True
-    if not isinstance(condition, Relational) or condition.free_symbols - set(point):
-        return False
-    try:
-        d = enclose(condition.lhs - condition.rhs, point, 96)
-    except (NotEnclosed, ValueError, ZeroDivisionError):
-        return False
-    if not d.is_finite() or not hasattr(d, "mid") or getattr(d, "imag", 0) != 0:
-        return False
-    relation = condition.rel_op
-    if relation in ("==", "!="):
-        return bool(d.is_zero()) if relation == "==" else not d.contains(0)
-    return bool({">": d > 0, ">=": d >= 0, "<": d < 0, "<=": d <= 0}[relation])
+    if isinstance(at, Relational) and not at.free_symbols:
+        return bool(at.doit() == True)  # noqa: E712 - a SymPy Boolean
+    return False

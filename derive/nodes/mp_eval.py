@@ -496,7 +496,7 @@ def _cell_rule(f: Callable[[mpf], Values], cell: _Cell, order: int) -> _Result:
         last = max(last, older)
         far = min(mpf(1), last / middle) if middle else mpf(0 if not last else 1)
         near = min(mpf(1), max(map(abs, sizes[4:])) / older) if older else mpf(0 if not last else 1)
-        errors.append(2 * half * last * max(far**2, near ** (2 * order // 5)))
+        errors.append(2 * half * last * max(far**2, near ** (order // 4)))
     return _Result(sums, moduli, errors)
 
 
