@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import multiprocessing
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -269,7 +270,8 @@ def check_many(
 def _run(tasks: Mapping[Any, tuple[Derivation, str]], workers: int) -> Iterator[tuple[Any, Evidence]]:
     global _TASKS
     keys = list(tasks)
-    if workers <= 1 or len(keys) < 2 or "fork" not in multiprocessing.get_all_start_methods():
+    threaded = "jax" in sys.modules  # its threads do not survive a fork
+    if workers <= 1 or len(keys) < 2 or threaded or "fork" not in multiprocessing.get_all_start_methods():
         for key in keys:
             yield key, check_step(*tasks[key])
         return
