@@ -6,6 +6,7 @@ terminal.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -71,10 +72,16 @@ def claim_latex(claim: Basic) -> str:
     """A claim in LaTeX; an equation whose sides are both long is broken before the sign."""
     if isinstance(claim, Eq):
         left, right = latex(claim.lhs), latex(claim.rhs)
-        if len(left) > 60 and len(right) > 40:
+        if _glyphs(left) + _glyphs(right) > 60 and _glyphs(right) > 15:
             return f"\\begin{{aligned}}\n& {left} \\\\\n& \\quad = {right}\n\\end{{aligned}}"
         return f"{left} = {right}"
     return str(latex(claim))
+
+
+def _glyphs(tex: str) -> int:
+    """About how many signs a reader sees: a command counts as one, sizes, spaces and braces as none."""
+    visible = re.sub(r"\\(left|right|limits|quad|[,;!])(?![a-zA-Z])", "", tex)
+    return len(re.sub(r"[{}_^\s]", "", re.sub(r"\\[a-zA-Z]+", "x", visible)))
 
 
 def equation(quantity: Quantity) -> Page:

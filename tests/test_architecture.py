@@ -29,7 +29,7 @@ FLOORS: dict[str, set[str]] = {
 }
 BELOW_THE_FACES = set(FLOORS)
 FLOORS |= {"show": BELOW_THE_FACES - {"parse", "simulate"}, "plot": BELOW_THE_FACES - {"parse", "simulate"}}
-FLOORS |= {"cli": set(FLOORS)}
+FLOORS |= {"cli": set(FLOORS), "__main__": {"cli"}}
 FLOORS |= {"derive": set(FLOORS)}  # the package's own __init__, which is lazy
 
 # The one name that stands above those who use it: the error type, which is data and needs nothing.

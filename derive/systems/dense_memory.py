@@ -364,7 +364,7 @@ def _retrieval_capacity(ensemble: Ensemble) -> Result:
     stage = Stage(L, slope, -1, S.Zero, LAM, clip=True)
     branches = (Branch("unsaturated", value, L >= LAM), Branch("saturated", value))
     problem = Problem(
-        "retrieval-capacity", ALPHA_1, (_TEMPERATURE, *ensemble.parameters), branches, (stage,), (("lambda_hat", L),)
+        "retrieval-capacity", ALPHA_1, (_TEMPERATURE, *ensemble.parameters), branches, (stage,), (("lambda_noise", L),)
     )
     return Result(
         Derivation(f"retrieval-capacity/{ensemble}", f"Capacity for a typical pattern, {ensemble.title}", steps),
