@@ -561,28 +561,42 @@ def _algebra(difference: Expr, domain: Domain) -> Proof | None:
 
 
 def _calculus(difference: Expr, domain: Domain, depth: int) -> Proof | None:
+    """A function that is continuous on an interval, with slope zero inside it, is constant there."""
+    from derive.ledger.positivity import _Prover
+
     for symbol in sorted((s for s in difference.free_symbols if isinstance(s, Symbol)), key=lambda s: s.name):
         if symbol.is_integer or not symbol.is_real:
+            continue
+        whole = _freed(symbol, domain)
+        if whole is None or not _Prover(whole).continuous(difference, symbol):
             continue
         try:
             slope = carried_out(difference.diff(symbol))
         except (ValueError, NotImplementedError):
             continue
-        proof = _first(partial(exactly_zero, slope, domain), partial(_closed_forms, slope, domain),
-                       partial(_merged_averages, slope, domain, depth - 1))
+        proof = _first(partial(exactly_zero, slope, whole), partial(_closed_forms, slope, whole),
+                       partial(_merged_averages, slope, whole, depth - 1))
         if proof is None:
             continue
-        for point in _exact_points(symbol, domain):
+        for point in _exact_points(symbol, whole):
             at = carried_out(difference.subs(symbol, point))
             if at.has(S.NaN, S.ComplexInfinity, S.Infinity):
                 continue
             value = S.Zero if at == 0 else None
-            there = Proof("") if value == 0 else vanishes(at, domain, depth=depth - 1)
+            there = Proof("") if value == 0 else vanishes(at, whole, depth=depth - 1)
             if there is not None:
                 opened = tuple(dict.fromkeys((*proof.open, *there.open)))
                 return Proof(f"the derivative in {symbol.name} vanishes ({proof.how}) and the sides agree at "
                              f"{symbol.name} = {point}", opened, tuple(dict.fromkeys((*proof.named, *there.named))))
     return None
+
+
+def _freed(symbol: Symbol, domain: Domain) -> Domain | None:
+    """The domain without the relations that bind a symbol, which then ranges over an interval; None where others'
+    intervals depend on it."""
+    if any(symbol in i.free_symbols for s, i in domain.intervals if s != symbol):
+        return None
+    return Domain(domain.intervals, tuple(c for c in domain.constraints if symbol not in c.free_symbols))
 
 
 def _first(*rungs: Callable[[], Proof | None]) -> Proof | None:

@@ -17,7 +17,7 @@ Strict and weak are kept apart: a weak inequality never yields a strict one with
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sympy import (
@@ -664,6 +664,10 @@ class _Prover:
         value = _at(e, x, end)
         return None if value.has(S.NaN, S.ComplexInfinity, oo, -oo) else value
 
+    def continuous(self, e: Expr, x: Symbol) -> bool:
+        """Whether e is continuous in x, judged from its parts, all over the interval of x."""
+        return self._continuous(e, x, x)
+
     def _continuous(self, e: Basic, x: Symbol, end: Expr) -> bool:
         """Whether e is continuous at x = end (from inside), judged from its parts."""
         if x not in e.free_symbols:
@@ -677,7 +681,8 @@ class _Prover:
             if e.exp.is_Integer and e.exp > 0:
                 return True
             if e.exp.is_Rational and e.exp > 0:
-                return bool(base.is_nonnegative)
+                return bool(base.is_nonnegative) or bool(
+                    base.is_number is False and self.positive(base, False, 0))
             return bool(base.is_positive) or bool(e.exp.is_Integer and base.is_nonzero) or bool(
                 base.is_number is False and self.positive(base, True, 0))
         name = type(e).__name__
@@ -691,15 +696,34 @@ class _Prover:
                 e.args[0].subs(x, end).is_nonnegative and e.args[1].subs(x, end).is_positive)
         if isinstance(e, Average):
             law = Normal() if isinstance(e, GaussianAverage) else e.law
-            bounded = isinstance(law, Atoms | MarchenkoPastur) or (
+            bounded = end == x or isinstance(law, Atoms | MarchenkoPastur) or (
                 isinstance(law, Density) and law.lower.is_finite and law.upper.is_finite)
             return bounded and all(self._continuous(s, x, end) for s in e.scoped) and x not in law.free_symbols
+        if name in _CONTINUOUS_WHERE:
+            if not all(self._continuous(a, x, end) for a in e.args):
+                return False
+            conditions = _CONTINUOUS_WHERE[name](*(_at(a, x, end) for a in e.args))
+            return all(bool(c.is_positive) or self.positive(c, True, 0) for c in conditions)
         if e.is_Add or e.is_Mul or name in (
-            "exp", "sin", "cos", "tanh", "cosh", "sinh", "erf", "erfc", "erfcx", "atan", "log_cosh", "log_erfc",
+            "asinh", "erfi", "exp", "sin", "cos", "tanh", "cosh", "sinh", "erf", "erfc", "erfcx", "atan", "log_cosh", "log_erfc",
             "softplus", "log_sum_exp", "Abs", "Max", "Min",
         ):
             return all(self._continuous(a, x, end) for a in e.args)
         return False
+
+
+#: functions that are continuous where these of their arguments are positive
+_CONTINUOUS_WHERE: dict[str, Callable[..., tuple[Expr, ...]]] = {
+    "LambertW": lambda z, *k: (z,) if not k else (S.NegativeOne,),
+    "acos": lambda z: (1 - z, 1 + z),
+    "acosh": lambda z: (z - 1,),
+    "asin": lambda z: (1 - z, 1 + z),
+    "atanh": lambda z: (1 - z, 1 + z),
+    "gamma": lambda z: (z,),
+    "loggamma": lambda z: (z,),
+    "polygamma": lambda n, z: (n + 1, z),
+    "polylog": lambda s, z: (1 - z,),
+}
 
 
 def _at(e: Basic, x: Symbol, end: Expr) -> Basic:
