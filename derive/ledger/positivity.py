@@ -705,7 +705,8 @@ class _Prover:
             conditions = _CONTINUOUS_WHERE[name](*(_at(a, x, end) for a in e.args))
             return all(bool(c.is_positive) or self.positive(c, True, 0) for c in conditions)
         if e.is_Add or e.is_Mul or name in (
-            "asinh", "erfi", "exp", "sin", "cos", "tanh", "cosh", "sinh", "erf", "erfc", "erfcx", "atan", "log_cosh", "log_erfc",
+            "asinh", "erfi", "exp",
+            "sin", "cos", "tanh", "cosh", "sinh", "erf", "erfc", "erfcx", "atan", "log_cosh", "log_erfc",
             "softplus", "log_sum_exp", "Abs", "Max", "Min",
         ):
             return all(self._continuous(a, x, end) for a in e.args)
