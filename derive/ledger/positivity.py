@@ -695,7 +695,9 @@ class _Prover:
             return all(self._continuous(a, x, end) for a in e.args) and bool(
                 e.args[0].subs(x, end).is_nonnegative and e.args[1].subs(x, end).is_positive)
         if isinstance(e, Average):
-            law = Normal() if isinstance(e, GaussianAverage) else e.law
+            law = Normal() if isinstance(e, GaussianAverage) else getattr(e, "law", None)
+            if law is None:
+                return False
             bounded = end == x or isinstance(law, Atoms | MarchenkoPastur) or (
                 isinstance(law, Density) and law.lower.is_finite and law.upper.is_finite)
             return bounded and all(self._continuous(s, x, end) for s in e.scoped) and x not in law.free_symbols

@@ -1,0 +1,488 @@
+"""Mutations: wrong formulas made on purpose, and how many of them the checks catch.
+
+Every step that a rule checks is copied with one small error in its claim; the rule is asked about the copy, with the
+premises as they were. All mutants are made before any of them is checked, from a fixed list of operators (OPERATORS).
+Four outcomes: KILLED (REFUTED with a witness at the mutated step itself), EQUIVALENT (the mutant was proved to say the
+same as the original, or to be true as well), SURVIVED (the check was content with it), UNDECIDED. Only KILLED counts:
+the kill rate is killed / (generated - equivalent). Steps that are ASSUMED cannot be caught and are left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+from sympy import (
+    Add,
+    Basic,
+    Eq,
+    Expr,
+    Ge,
+    Gt,
+    Integer,
+    Interval,
+    Le,
+    Lt,
+    Max,
+    Min,
+    Mul,
+    Pow,
+    Rational,
+    Rel,
+    S,
+    Symbol,
+    Tuple,
+    erf,
+    erfc,
+    exp,
+    log,
+)
+from sympy.core.function import AppliedUndef
+
+from derive.core import DeriveError, Evidence, Step, UniqueRoot, Verdict
+from derive.ledger.derivation import Derivation, _content, check_step
+from derive.nodes.extremum import Extremum
+from derive.nodes.timebox import TimedOut, timebox
+
+__all__ = ["OPERATORS", "Mutant", "MutationReport", "Outcome", "Trial", "mutants_of", "mutate"]
+
+_DEPTH = 7
+_SECONDS = 40.0
+
+
+class Outcome(Enum):
+    """What became of a mutant."""
+
+    KILLED = "killed"
+    EQUIVALENT = "equivalent"
+    SURVIVED = "survived"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A step with one error: the derivation and the step's label, the operator, and the wrong claim."""
+
+    derivation: str
+    label: str
+    operator: str
+    claim: Basic
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A mutant and what its check found."""
+
+    mutant: Mutant
+    outcome: Outcome
+    detail: str
+    witness: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class MutationReport:
+    """What became of all mutants.
+
+    Attributes: trials (in the order of generation), steps (mutated), assumed (steps left out because nothing checks
+    them), seed, share (of the mutants, drawn by the seed).
+    """
+
+    trials: tuple[Trial, ...]
+    steps: int
+    assumed: int
+    seed: int
+    share: float
+
+    def count(self, outcome: Outcome, operator: str | None = None) -> int:
+        """How many mutants had an outcome, by one operator or by all."""
+        return sum(t.outcome is outcome and operator in (None, t.mutant.operator) for t in self.trials)
+
+    @property
+    def generated(self) -> int:
+        """How many mutants were tried."""
+        return len(self.trials)
+
+    @property
+    def kill_rate(self) -> float:
+        """killed / (generated - equivalent); nan where there is nothing to kill."""
+        refutable = self.generated - self.count(Outcome.EQUIVALENT)
+        return self.count(Outcome.KILLED) / refutable if refutable else float("nan")
+
+    @property
+    def left(self) -> tuple[Trial, ...]:
+        """The mutants that were neither killed nor equivalent; all of them."""
+        return tuple(t for t in self.trials if t.outcome in (Outcome.SURVIVED, Outcome.UNDECIDED))
+
+    def by_operator(self) -> dict[str, dict[str, int]]:
+        """operator -> outcome -> count, operators in their fixed order."""
+        names = [name for name in OPERATORS if any(t.mutant.operator == name for t in self.trials)]
+        return {name: {o.value: self.count(o, name) for o in Outcome} for name in names}
+
+    def by_step(self) -> dict[tuple[str, str], dict[str, int]]:
+        """(derivation, label) -> outcome -> count."""
+        found: dict[tuple[str, str], Counter[str]] = {}
+        for t in self.trials:
+            found.setdefault((t.mutant.derivation, t.mutant.label), Counter())[t.outcome.value] += 1
+        return {key: {o.value: counter[o.value] for o in Outcome} for key, counter in found.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; the mutants that are left are listed one by one."""
+        return {
+            "generated": self.generated,
+            **{o.value: self.count(o) for o in Outcome},
+            "kill_rate": self.kill_rate if self.generated > self.count(Outcome.EQUIVALENT) else None,
+            "steps": self.steps,
+            "assumed": self.assumed,
+            "seed": self.seed,
+            "share": self.share,
+            "operators": self.by_operator(),
+            "left": [
+                {"derivation": t.mutant.derivation, "label": t.mutant.label, "operator": t.mutant.operator,
+                 "claim": str(t.mutant.claim), "outcome": t.outcome.value, "detail": t.detail}
+                for t in self.left
+            ],
+        }
+
+
+# ---- operators: each yields what may stand in the place of one part of a claim
+
+
+def _sign(e: Basic) -> Iterator[Basic]:
+    if isinstance(e, Add):
+        for at in range(len(e.args)):
+            yield Add(*(-a if k == at else a for k, a in enumerate(e.args)))
+    elif isinstance(e, Mul | Pow | AppliedUndef | Symbol):
+        yield -e
+
+
+def _coefficient(e: Basic) -> Iterator[Basic]:
+    if isinstance(e, Rational) and e not in (S.Zero, S.One, S.NegativeOne):
+        yield e * Rational(3, 2)
+    elif isinstance(e, Add):
+        for at in range(len(e.args)):
+            yield Add(*(2 * a if k == at else a for k, a in enumerate(e.args)))
+    elif isinstance(e, Mul | Pow | AppliedUndef):
+        yield 2 * e
+        yield e * (1 + Rational(1, 10**12))
+
+
+def _exponent(e: Basic) -> Iterator[Basic]:
+    if isinstance(e, Pow) and e.base is not S.Exp1 and isinstance(e.exp, Rational):
+        yield e.base ** (e.exp + 1)
+        yield e.base ** (e.exp * Rational(3, 2))
+    elif isinstance(e, exp):
+        yield exp(2 * e.args[0])
+
+
+def _dropped(e: Basic) -> Iterator[Basic]:
+    if isinstance(e, Add | Mul):
+        for at, a in enumerate(e.args):
+            if not (isinstance(e, Mul) and a.is_Rational and abs(a) == 1):
+                yield e.func(*(b for k, b in enumerate(e.args) if k != at))
+
+
+def _off_by_one(e: Basic) -> Iterator[Basic]:
+    if isinstance(e, Integer) and abs(int(e)) >= 1:
+        yield e + 1
+        yield e - 1
+
+
+def _branch(e: Basic) -> Iterator[Basic]:
+    if isinstance(e, Pow) and isinstance(e.exp, Rational) and e.exp.q == 2:
+        yield -e
+    elif isinstance(e, Max):
+        yield Min(*e.args)
+    elif isinstance(e, Min):
+        yield Max(*e.args)
+    elif isinstance(e, erfc | erf):
+        yield e.func(-e.args[0])
+    elif isinstance(e, log):
+        yield log(1 / e.args[0]) if e.args[0].is_Symbol else -e
+    elif isinstance(e, Extremum):
+        other = "min" if str(e.args[-1]) == "max" else "max"
+        yield e.func(*e.args[:-1], type(e.args[-1])(other))
+
+
+def _side(e: Basic) -> Iterator[Basic]:
+    flipped: dict[type, type] = {Gt: Lt, Lt: Gt, Ge: Le, Le: Ge}
+    if type(e) in flipped:
+        yield flipped[type(e)](*e.args, evaluate=False)
+    elif isinstance(e, UniqueRoot):
+        yield UniqueRoot(e.residual, e.unknown, e.interval, -e.direction)
+
+
+#: the operators, by name, in the order of the report; "swapped symbol" is made from the symbols of the whole claim
+OPERATORS: Mapping[str, Callable[[Basic], Iterator[Basic]] | None] = {
+    "sign": _sign,
+    "coefficient": _coefficient,
+    "exponent": _exponent,
+    "swapped symbol": None,
+    "dropped term": _dropped,
+    "off by one": _off_by_one,
+    "wrong branch": _branch,
+    "wrong side": _side,
+}
+
+
+def _parts(e: Basic, depth: int = _DEPTH) -> Iterator[tuple[tuple[int, ...], Basic]]:
+    """The parts of a claim that may be wrong, with their paths; ranges and names of functions are not among them."""
+    yield (), e
+    if depth == 0 or isinstance(e, Symbol | Tuple | Interval):
+        return
+    last = 1 if isinstance(e, UniqueRoot) else len(e.args)
+    for at, a in enumerate(e.args[:last]):
+        if isinstance(a, Tuple | Interval) or not isinstance(a, Expr | Rel):
+            continue
+        for path, part in _parts(a, depth - 1):
+            yield (at, *path), part
+
+
+def _put(e: Basic, path: Sequence[int], part: Basic) -> Basic:
+    if not path:
+        return part
+    args = list(e.args)
+    args[path[0]] = _put(args[path[0]], path[1:], part)
+    return e.func(*args, evaluate=False) if isinstance(e, Rel) else e.func(*args)
+
+
+def _swaps(claim: Basic) -> Iterator[Basic]:
+    symbols = sorted((s for s in claim.free_symbols if isinstance(s, Symbol)), key=str)
+    for at, a in enumerate(symbols):
+        for b in symbols[at + 1:]:
+            if a.is_positive == b.is_positive:
+                yield claim.xreplace({a: b, b: a})
+                yield _first_only(claim, a, b)
+
+
+def _first_only(claim: Basic, a: Symbol, b: Symbol) -> Basic:
+    """b in the place of one a, the last in the order of reading."""
+    paths = [path for path, part in _parts(claim, 12) if part == a]
+    return _put(claim, paths[-1], b) if paths else claim
+
+
+def mutants_of(step: Step) -> tuple[tuple[str, Basic], ...]:
+    """All mutants of a step's claim: (operator, wrong claim), without doubles and without the claim itself.
+
+    >>> x = Symbol("x")
+    >>> [str(claim) for name, claim in mutants_of(Step("s", Eq(x, 2), "identity")) if name == "off by one"]
+    ['Eq(x, 3)', 'Eq(x, 1)']
+    """
+    claim = step.claim
+    if isinstance(claim, str):
+        return ()
+    seen = {_key(claim)}
+    found: list[tuple[str, Basic]] = []
+    parts = list(_parts(claim))
+    for name, operator in OPERATORS.items():
+        candidates = _swaps(claim) if operator is None else (
+            _rebuilt(claim, path, other) for path, part in parts for other in operator(part))
+        for candidate in candidates:
+            if candidate is None or not isinstance(candidate, type(claim)) or candidate.has(S.NaN, S.ComplexInfinity):
+                continue
+            key = _key(candidate)
+            if key not in seen:
+                seen.add(key)
+                found.append((name, candidate))
+    return tuple(found)
+
+
+def _rebuilt(claim: Basic, path: Sequence[int], other: Basic) -> Basic | None:
+    try:
+        return _put(claim, path, other)
+    except (DeriveError, TypeError, ValueError, AttributeError, IndexError):
+        return None  # what cannot be written down cannot be claimed
+
+
+def _key(claim: Basic) -> Any:
+    """What makes two claims the same at sight: the two sides of an equation may be exchanged or both negated."""
+    if isinstance(claim, Eq):
+        difference = claim.lhs - claim.rhs
+        return ("Eq", frozenset((difference, -difference)))
+    return claim
+
+
+# ---- trials
+
+Progress = Callable[[int, int, Trial], None]
+
+
+def mutate(
+    derivations: Iterable[Derivation], *, seed: int = 0, share: float = 1.0, per_step: int = 12, workers: int = 1,
+    progress: Progress | None = None,
+) -> MutationReport:
+    """Make mutants of every checked step and ask the rules about them.
+
+    Args:
+        derivations: a step that several share is mutated once.
+        seed: draws which mutants are tried where there are more than `per_step`, and the share.
+        share: of all mutants, in (0, 1].
+        per_step: at most so many mutants of one step, spread over the operators.
+        workers: processes.
+        progress: called with how many are done, how many there are, and the last trial.
+    Raises: DeriveError for a share outside (0, 1].
+    """
+    if not 0 < share <= 1:
+        raise DeriveError(f"share = {share} of the mutants", given=str(share), allowed="a number in (0, 1]")
+    mutants: list[tuple[Derivation, Mutant]] = []
+    seen: set[Any] = set()
+    assumed = steps = 0
+    for derivation in derivations:
+        for step in derivation:
+            key = _content(derivation, step)
+            if key in seen:
+                continue
+            seen.add(key)
+            if step.rule in ("definition", "assumption", "theorem"):
+                assumed += 1
+                continue
+            chosen = _drawn(step, seed, share, per_step)
+            steps += bool(chosen)
+            mutants += [(derivation, Mutant(derivation.name, step.label, name, claim)) for name, claim in chosen]
+    trials: list[Trial | None] = [None] * len(mutants)
+    for done, (index, trial) in enumerate(_tried(mutants, workers)):
+        trials[index] = trial
+        if progress is not None:
+            progress(done + 1, len(mutants), trial)
+    return MutationReport(tuple(t for t in trials if t is not None), steps, assumed, seed, share)
+
+
+def _drawn(step: Step, seed: int, share: float, per_step: int) -> list[tuple[str, Basic]]:
+    """Some mutants of a step, drawn by the seed, by turns from each operator."""
+    queues: dict[str, list[tuple[float, str, Basic]]] = {}
+    for name, claim in mutants_of(step):
+        text = f"{seed}|{step.label}|{step.claim}|{name}|{claim}".encode()
+        weight = int.from_bytes(hashlib.sha256(text).digest()[:8], "big") / 2**64
+        queues.setdefault(name, []).append((weight, name, claim))
+    for queue in queues.values():
+        queue.sort(key=lambda item: item[0], reverse=True)
+    chosen: list[tuple[float, str, Basic]] = []
+    while len(chosen) < per_step and any(queues.values()):
+        for queue in queues.values():
+            if queue and len(chosen) < per_step:
+                chosen.append(queue.pop())
+    kept = [item for item in chosen if share >= 1 or _uniform(f"{seed}/{item[1]}/{item[2]}/{step.label}") < share]
+    return [(name, claim) for _, name, claim in kept]
+
+
+def _uniform(text: str) -> float:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[8:16], "big") / 2**64
+
+
+def _tried(mutants: Sequence[tuple[Derivation, Mutant]], workers: int) -> Iterator[tuple[int, Trial]]:
+    global _MUTANTS
+    forks = "fork" in multiprocessing.get_all_start_methods() and "jax" not in sys.modules
+    if workers <= 1 or len(mutants) < 2 or not forks:
+        for index, (derivation, mutant) in enumerate(mutants):
+            yield index, try_mutant(derivation, mutant)
+        return
+    from derive.ledger import rules  # noqa: F401 - imported once, before the processes part
+
+    _MUTANTS = list(mutants)
+    try:
+        with multiprocessing.get_context("fork").Pool(workers, maxtasksperchild=400) as pool:
+            yield from pool.imap_unordered(_work, range(len(mutants)))
+    finally:
+        _MUTANTS = []
+
+
+#: what the worker processes inherit
+_MUTANTS: list[tuple[Derivation, Mutant]] = []
+
+
+def _work(index: int) -> tuple[int, Trial]:
+    return index, try_mutant(*_MUTANTS[index])
+
+
+def try_mutant(derivation: Derivation, mutant: Mutant) -> Trial:
+    """Ask the rule of a step about a mutant of it."""
+    wrong = Derivation(derivation.name, derivation.title, tuple(
+        replace(s, claim=mutant.claim) if s.label == mutant.label else s for s in derivation.up_to(mutant.label)))
+    try:
+        found = timebox(_SECONDS, check_step, wrong, mutant.label)
+    except TimedOut:
+        found = Evidence(Verdict.UNDECIDED, f"the check was stopped after {_SECONDS:g} s")
+    if found.verdict is Verdict.REFUTED:
+        return Trial(mutant, Outcome.KILLED, found.detail, found.witness)
+    try:
+        same = timebox(_SECONDS, _equivalent, derivation, mutant, found)
+    except TimedOut:
+        same = None
+    if same is not None:
+        return Trial(mutant, Outcome.EQUIVALENT, same)
+    outcome = Outcome.UNDECIDED if found.verdict is Verdict.UNDECIDED else Outcome.SURVIVED
+    return Trial(mutant, outcome, f"{found.verdict.name}: {found.detail}", found.witness)
+
+
+def _equivalent(derivation: Derivation, mutant: Mutant, found: Evidence) -> str | None:
+    """Why a mutant says the same as the original on the domain of the step, or is true as well; None if not known."""
+    from derive.ledger.context import context
+    from derive.ledger.ladder import prove_identity
+    from derive.ledger.rules_algebra import same_zeros
+
+    step = derivation[mutant.label]
+    claim, other = step.claim, mutant.claim
+    premises = {name: derivation[name] for name in step.premises}
+    bare = context(replace(step, premises=()), {})
+    given = context(step, premises)
+    if isinstance(claim, Eq) and isinstance(other, Eq):
+        for where, said in ((bare, ""), (given, ", given the premises")):
+            for sign in (1, -1):
+                alike = prove_identity(
+                    claim.lhs - claim.rhs, sign * (other.lhs - other.rhs), where.domain, where.facts, seconds=4.0)
+                if alike.verdict is Verdict.PROVED:
+                    return f"the same equation{said}: {alike.detail}"
+        if same_zeros(other, claim, bare).verdict is Verdict.PROVED:
+            return "the same equation up to a factor that does not vanish"
+        return None
+    if isinstance(claim, UniqueRoot) and isinstance(other, UniqueRoot):
+        return _same_root(claim, other, bare)
+    if isinstance(claim, Rel) and isinstance(other, Rel) and found.verdict is Verdict.PROVED:
+        points = _no_violation(other, given)
+        return f"true as well: {found.detail}; {points} random points agree" if points else None
+    return None
+
+
+def _same_root(claim: UniqueRoot, other: UniqueRoot, where: Any) -> str | None:
+    from derive.ledger.rules_algebra import same_zeros
+
+    if claim.direction != other.direction or claim.interval != other.interval:
+        return None
+    zero = Integer(0)
+    alike = same_zeros(Eq(other.residual, zero, evaluate=False), Eq(claim.residual, zero, evaluate=False), where)
+    return f"the same root: {alike.detail}" if alike.verdict is Verdict.PROVED else None
+
+
+def _no_violation(relation: Rel, where: Any) -> int:
+    """At how many random points of the domain a relation was seen to hold in balls; 0 where it fails at one."""
+    from flint import acb
+
+    from derive.core import Domain
+    from derive.ledger.balls import NotEnclosed, enclose
+    from derive.ledger.domain import points, seed_of
+    from derive.ledger.rewriting import rewrite
+    from derive.ledger.sampling import function_instances, instantiated
+
+    pair, _ = rewrite(Basic(relation.lhs, relation.rhs), where.equations)
+    low, high = pair.args if relation.rel_op in ("<", "<=") else pair.args[::-1]
+    seed = seed_of(low, high)
+    difference = instantiated(high - low, function_instances((high - low,), seed))
+    domain = Domain(where.domain.intervals, (*where.domain.constraints, *where.relations))
+    symbols = [s for s in difference.free_symbols if isinstance(s, Symbol)]
+    agreed = 0
+    for point in points(symbols, domain, seed, 40):
+        try:
+            value = enclose(difference, point, 128)
+        except (NotEnclosed, ValueError, ZeroDivisionError, OverflowError):
+            continue
+        if isinstance(value, acb) or not value.is_finite():
+            continue
+        if value < 0:
+            return 0
+        agreed += bool(value > 0) or (value.contains(0) and relation.rel_op in ("<=", ">="))
+    return agreed if agreed >= 10 else 0
