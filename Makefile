@@ -7,13 +7,14 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 WORKERS ?= 2
 
-.PHONY: help book test test-slow lint bench env lock clean
+.PHONY: help book test test-slow lint mutants bench env lock clean
 
 help:
 	@echo "make book       derive, check and build the book: book/_build/html/index.html"
 	@echo "make test       run the tests"
 	@echo "make test-slow  run the tests that the default run leaves out"
 	@echo "make lint       ruff and mypy"
+	@echo "make mutants    plant errors in every checked step; how many are caught"
 	@echo "make bench      speed against peers, and import time"
 	@echo "make lock       resolve requirements.lock anew"
 	@echo "make clean      remove what was built (the environment stays)"
@@ -32,6 +33,9 @@ lint: $(STAMP)
 	@status=0; for linter in "ruff check ." mypy; do \
 	  echo "$$linter"; $(BIN)/$$linter || status=1; \
 	done; exit $$status
+
+mutants: $(STAMP)
+	$(BIN)/derive check --mutate
 
 bench: $(STAMP)
 	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python $$script; done

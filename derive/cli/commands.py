@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -199,15 +199,27 @@ def cite(ctx: click.Context, /, name: str, as_json: bool) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @_ensemble_options
 @click.option("--steps", is_flag=True, help="Every step, also where several quantities are checked.")
+@click.option("--mutate", is_flag=True, help="Plant errors in every checked step; report how many the rules catch.")
+@click.option("--share", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="With --mutate: of the mutants.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="With --mutate: which mutants are drawn.")
 @click.option("-j", "--jobs", type=click.IntRange(1, 64), default=None, help="Processes; as many as there are cores.")
 @_JSON
 @click.pass_context
 def check(
-    ctx: click.Context, /, names: tuple[str, ...], steps: bool, jobs: int | None, as_json: bool, **options: Any
+    ctx: click.Context,
+    /,
+    names: tuple[str, ...],
+    steps: bool,
+    mutate: bool,
+    share: float,
+    seed: int,
+    jobs: int | None,
+    as_json: bool,
+    **options: Any,
 ) -> int:
     """Check derivations step by step; all of them without a name.
 
-    Exit status 1 where a step is REFUTED or UNDECIDED.
+    Exit status 1 where a step is REFUTED or UNDECIDED; with --mutate, where a planted error was not caught.
     """
     from derive.core import Verdict
     from derive.ledger.derivation import check_many
@@ -218,6 +230,8 @@ def check(
         for i, quantity in enumerate(wanted):
             report(i, quantity.name)
             derivations.append(quantity.derivation)
+    if mutate:
+        return _mutations(derivations, share, seed, jobs or _cores(), as_json)
     done = 0
     with progress_bar("checking", sum(len(k) for k in derivations)) as report:
 
@@ -279,6 +293,41 @@ def check(
             words = " ".join(evidence.detail.split()) + (f" at {witness}" if witness else "")
             click.echo(f"{quantity.name}, step {label}: {evidence.verdict.name}: {words}")
     return status
+
+
+def _mutations(derivations: Sequence[Any], share: float, seed: int, jobs: int, as_json: bool) -> int:
+    """Plant errors, show what became of them; 1 where one was not caught."""
+    from derive.ledger.mutants import Outcome
+    from derive.ledger.mutants import mutate as plant
+
+    with progress_bar("mutants", None) as report:
+        found = plant(
+            derivations,
+            seed=seed,
+            share=share,
+            workers=jobs,
+            progress=lambda done, total, trial: report(done, f"of {total}: {trial.mutant.label}"),
+        )
+    data = found.to_dict()
+    if as_json:
+        click.echo(json.dumps({"schema": SCHEMA, **data}, indent=2))
+        return 1 if found.left else 0
+    outcomes = [o.value for o in Outcome]
+    rows = [(name, *(str(counts[o]) for o in outcomes)) for name, counts in found.by_operator().items()]
+    rows.append(("all", *(str(found.count(o)) for o in Outcome)))
+    table(("operator", *outcomes), rows, [False, *(True for _ in outcomes)])
+    for item in data["left"]:
+        words = " ".join(item["detail"].split())
+        where = f"{item['derivation']}, step {item['label']}, {item['operator']}"
+        click.echo(f"{item['outcome']}: {where}: {item['claim']}")
+        click.echo(f"  {words}")
+    refutable = found.generated > found.count(Outcome.EQUIVALENT)
+    rate = f"{100 * found.kill_rate:.1f} %" if refutable else "no refutable mutant"
+    click.echo(
+        f"\n{found.generated} mutants of {found.steps} checked steps (seed {seed}, share {share:g});"
+        f" {found.assumed} assumed steps left out; killed of those not equivalent: {rate}"
+    )
+    return 1 if found.left else 0
 
 
 def _cores() -> int:

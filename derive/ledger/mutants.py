@@ -283,7 +283,9 @@ def mutants_of(step: Step) -> tuple[tuple[str, Basic], ...]:
         candidates = _swaps(claim) if operator is None else (
             _rebuilt(claim, path, other) for path, part in parts for other in operator(part))
         for candidate in candidates:
-            if candidate is None or not isinstance(candidate, type(claim)) or candidate.has(S.NaN, S.ComplexInfinity):
+            if candidate is None or candidate.has(S.NaN, S.ComplexInfinity):
+                continue
+            if not (isinstance(candidate, type(claim)) or (isinstance(claim, Rel) and isinstance(candidate, Rel))):
                 continue
             key = _key(candidate)
             if key not in seen:
@@ -411,8 +413,8 @@ def try_mutant(derivation: Derivation, mutant: Mutant) -> Trial:
         return Trial(mutant, Outcome.KILLED, found.detail, found.witness)
     try:
         same = timebox(_SECONDS, _equivalent, derivation, mutant, found)
-    except TimedOut:
-        same = None
+    except (TimedOut, ArithmeticError, LookupError, NotImplementedError, RecursionError, TypeError, ValueError):
+        same = None  # not shown to be equivalent, so it counts against the check
     if same is not None:
         return Trial(mutant, Outcome.EQUIVALENT, same)
     outcome = Outcome.UNDECIDED if found.verdict is Verdict.UNDECIDED else Outcome.SURVIVED
