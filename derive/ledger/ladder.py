@@ -18,12 +18,14 @@ Where no rung proves it, at least twenty rational points of the domain are compa
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from sympy import (
     Basic,
+    Derivative,
     Dummy,
     Eq,
     Expr,
@@ -31,6 +33,7 @@ from sympy import (
     Pow,
     Rational,
     S,
+    Subs,
     Symbol,
     expand_func,
     expand_trig,
@@ -39,11 +42,12 @@ from sympy import (
     sympify,
     together,
 )
+from sympy.core.function import AppliedUndef
 
 from derive.core import Domain, Evidence, Verdict
 from derive.ledger.domain import declared, seed_of, sharpened
 from derive.ledger.field import Field, Fraction, Full, Generator, Unsupported
-from derive.ledger.rewriting import carried_out, rewrite
+from derive.ledger.rewriting import carried_out, defines, rewrite
 from derive.ledger.sampling import Tally, probe
 from derive.nodes.averages import Average, DivergentAverage
 from derive.nodes.binders import Binder
@@ -113,12 +117,15 @@ def prove_identity(
     relations = [e for e in rewriting if not isinstance(e, Eq) and getattr(e, "is_Relational", False)]
     pair, left = rewrite(_Pair(carried_out(lhs), carried_out(rhs)), given)
     left_side, right_side = pair.args
-    facts = Domain(domain.intervals, (*domain.constraints, *relations))
+    facts = Domain(domain.intervals, (*domain.constraints, *relations, *_ranges(given, domain)))
     sides, names = _sharp((left_side, right_side, *(e for eq in left for e in eq.args)), facts)
     a, b = sides[0], sides[1]
     left = tuple(Eq(sides[2 + 2 * i], sides[3 + 2 * i], evaluate=False) for i in range(len(left)))
     sharp_domain = _sharp_domain(facts, names)
-    evidence = _decide(a, b, sharp_domain, left, seconds, {v: k for k, v in names.items()})
+    back = {v: k for k, v in names.items()}
+    evidence = _decide(a, b, sharp_domain, left, seconds, back)
+    if evidence.verdict is Verdict.UNDECIDED:
+        evidence = refuted_by_values(a, b, sharp_domain, left, back) or evidence
     return Evidence(evidence.verdict, evidence.detail, evidence.witness, time.perf_counter() - start)
 
 
@@ -177,6 +184,74 @@ def _decide(
         return _refutation(rest, names)
     spent = time.perf_counter() - start
     return _unproved(proof, attempts, rest, spent)
+
+
+def refuted_by_values(
+    a: Expr, b: Expr, domain: Domain, given: Sequence[Eq], names: dict[Symbol, Symbol] | None = None
+) -> Evidence | None:
+    """A point that obeys the premises and not a = b, where functions that nothing is known of take what values they
+    must; None where none was found.
+
+    Sound because some smooth function takes any given values, with any derivatives, at finitely many distinct points.
+    Where a premise or the domain says more of a function (convexity, say) nothing is concluded.
+    """
+    exprs = (a, b, *(side for eq in given for side in eq.args))
+    if any(c.has(AppliedUndef) for c in domain.constraints):
+        return None
+    values: dict[Basic, Dummy] = {}
+    freed = [_valued(e, values) for e in exprs]
+    if any(e is None for e in freed) or not values:
+        return None
+    sides = [e for e in freed if e is not None]
+    equations = tuple(Eq(u, v, evaluate=False) for u, v in zip(sides[2::2], sides[3::2], strict=True))
+    used, narrowed = _eliminations(equations, domain, sides[:2])[0]
+    if len(used) < len(equations):
+        return None
+    left, right = (_eliminate(side, used) for side in sides[:2])
+    tally = _points(left, right, narrowed, (), seed_of(left, right), _FIRST, 1, 0, 4.0)
+    if not tally.refuted or not _apart(values, tally.witness):
+        return None
+    found = _refutation(tally, names or {})
+    free = ", ".join(str(v) for v in values)
+    return Evidence(found.verdict, f"{found.detail}, with {free} as the premises want them", found.witness)
+
+
+def _valued(e: Basic, values: dict[Basic, Dummy]) -> Basic | None:
+    """The expression with a symbol for each value or derivative of an undefined function; None where that cannot be."""
+    if isinstance(e, Subs | Derivative) and not isinstance(e.args[0], AppliedUndef | Derivative):
+        return None
+    if isinstance(e, AppliedUndef | Subs | Derivative):
+        return values.setdefault(e, Dummy(f"value of {e}", real=True))
+    if not e.has(AppliedUndef):
+        return e
+    if isinstance(e, Binder):
+        return None
+    parts = [_valued(x, values) for x in e.args]
+    return None if any(x is None for x in parts) else e.func(*parts)
+
+
+def _apart(values: Mapping[Basic, Dummy], witness: Sequence[tuple[str, str]]) -> bool:
+    """Whether the places at which one function is asked for its values differ at a point."""
+    point = {k.lstrip("_"): v for k, v in witness}
+    places: dict[Any, list[tuple[Any, ...]]] = {}
+    for node in values:
+        if isinstance(node, Subs):
+            inner, where = node.args[0], dict(zip(node.args[1], node.args[2], strict=True))
+        else:
+            inner, where = node, {}
+        order = tuple(inner.args[1:]) if isinstance(inner, Derivative) else ()
+        applied = inner.args[0] if isinstance(inner, Derivative) else inner
+        at = []
+        for argument in applied.args:
+            value = argument.subs(where)
+            value = value.subs({s: Rational(point[_bare(s)]) for s in value.free_symbols if _bare(s) in point})
+            at.append(value)
+        places.setdefault((applied.func, len(order), str(order)), []).append(tuple(at))
+    return all(len(set(found)) == len(found) for found in places.values())
+
+
+def _bare(s: Basic) -> str:
+    return str(s).lstrip("_")
 
 
 def _unproved(proof: Proof | None, attempts: _Attempts, rest: Tally, spent: float) -> Evidence:
@@ -277,6 +352,17 @@ def _eliminations(given: Sequence[Eq], domain: Domain, sides: Sequence[Expr]) ->
     sampled = Domain(domain.intervals, (*(c for c in (*rest, *constraints) if c != True),))  # noqa: E712
     ways: list[tuple[_Solved, Domain]] = [(found, sampled)]
     return ways
+
+
+def _ranges(given: Sequence[Eq], domain: Domain) -> Iterator[Basic]:
+    """That the value a premise gives to a symbol lies where the symbol does."""
+    for premise in given:
+        if premise.lhs.is_Symbol and defines(premise):
+            value, _ = rewrite(premise.rhs, [g for g in given if g is not premise])
+            if not value.has(AppliedUndef, Binder) and premise.lhs not in value.free_symbols:
+                for condition in _membership(premise.lhs, value, domain):
+                    if getattr(condition, "is_Relational", False):
+                        yield condition
 
 
 def _membership(symbol: Symbol, value: Expr, domain: Domain) -> Iterator[Basic]:

@@ -270,8 +270,8 @@ def mutants_of(step: Step) -> tuple[tuple[str, Basic], ...]:
     """All mutants of a step's claim: (operator, wrong claim), without doubles and without the claim itself.
 
     >>> x = Symbol("x")
-    >>> [str(claim) for name, claim in mutants_of(Step("s", Eq(x, 2), "identity")) if name == "off by one"]
-    ['Eq(x, 3)', 'Eq(x, 1)']
+    >>> [str(claim) for name, claim in mutants_of(Step("s", Eq(x, 5), "identity")) if name == "off by one"]
+    ['Eq(x, 6)', 'Eq(x, 4)']
     """
     claim = step.claim
     if isinstance(claim, str):

@@ -25,10 +25,11 @@ def rewrite(expr: Basic, premises: Sequence[Eq]) -> tuple[Basic, tuple[Eq, ...]]
     """The expression with the left sides of premises replaced by their right sides, and the premises not used.
 
     A premise f(x, ...) = rhs with symbols as arguments replaces f everywhere, at any argument and below derivatives; a
-    premise symbol = rhs replaces the symbol; any other left side is replaced where it stands as it is.  A premise may
-    bring in what another one defines.
+    premise symbol = rhs replaces the symbol; any other left side is replaced where it stands as it is, and its premise
+    stays among those not used, for it says more than that.  A premise may bring in what another one defines.
     """
     unused = list(premises)
+    implicit: list[Eq] = []
     for _ in range(len(unused) + 1):
         changed = False
         for functions in (True, False):  # derivatives are taken before symbols get values, functions before that
@@ -40,10 +41,12 @@ def rewrite(expr: Basic, premises: Sequence[Eq]) -> tuple[Basic, tuple[Eq, ...]]
                     if new != expr:
                         expr, changed = new, True
                         unused.remove(premise)
+                        if not defines(premise):
+                            implicit.append(premise)
         if not changed:
             break
     left = []
-    for premise in unused:  # what stays is written in the same terms
+    for premise in (*unused, *implicit):  # what stays is written in the same terms
         plain = premise
         for other in premises:
             if other is not premise and defines(other):
@@ -61,7 +64,7 @@ def _apply(expr: Basic, premise: Eq) -> Basic:
         if isinstance(lhs, AppliedUndef):
             return _replace_function(expr, lhs.func, lhs.args, rhs)
         return carried_out(_replace_symbol(expr, lhs, rhs)) if lhs in expr.free_symbols else expr
-    if lhs.is_Number:
+    if lhs.is_Number or rhs.has(lhs):
         return expr
     return expr.xreplace({lhs: rhs})
 

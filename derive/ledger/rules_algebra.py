@@ -15,7 +15,17 @@ from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.context import Context, context, parts_of, undecided, weakened
 from derive.ledger.domain import declared, points, seed_of
 from derive.ledger.field import Field, Full, Unsupported
-from derive.ledger.ladder import ENOUGH, Proof, _parametrised, _sharp, _sharp_domain, _show, prove_identity, with_field
+from derive.ledger.ladder import (
+    ENOUGH,
+    Proof,
+    _parametrised,
+    _sharp,
+    _sharp_domain,
+    _show,
+    prove_identity,
+    refuted_by_values,
+    with_field,
+)
 from derive.ledger.rewriting import _replace_function, carried_out, rewrite
 from derive.ledger.sampling import function_instances, instantiated, shown_point
 from derive.nodes.averages import DivergentAverage
@@ -279,6 +289,13 @@ def same_zeros(claim: Eq, premise: Eq, ctx: Context) -> Evidence:
     counter = _only_one_holds(sharp[0], sharp[1], inside)
     if counter is not None:
         return counter
+    given = (Eq(sharp[1], S.Zero, evaluate=False),)
+    try:
+        valued = timebox(8.0, refuted_by_values, sharp[0], S.Zero, inside, given)
+    except (TimedOut, Unsupported, Full):
+        valued = None
+    if valued is not None:
+        return valued
     why = f"; {how.text}" if how is not None else ""
     return undecided(f"no factor between the two equations was found that certainly does not vanish{why}")
 

@@ -192,3 +192,25 @@ def test_an_expression_equals_its_expansion_and_nothing_else(e: Expr, shift: Rat
     other = (e**2).expand()
     assert prove_identity(e * e, other).verdict in (Verdict.PROVED, Verdict.CORROBORATED)
     assert prove_identity(e * e, other + shift).verdict is Verdict.REFUTED
+
+
+def test_a_claim_about_unknown_functions_is_refuted_by_values_they_may_take() -> None:
+    """From lam = alpha + zeta(lam) does not follow lam = lam + zeta(lam): zeta is free there."""
+    from sympy import Derivative, Eq, Function
+
+    zeta, lam, alpha = Function("zeta"), Symbol("lambda", positive=True), Symbol("alpha", positive=True)
+    premise = Eq(lam, alpha + zeta(lam), evaluate=False)
+    wrong = prove_identity(lam, lam + zeta(lam), None, [premise])
+    assert wrong.verdict is Verdict.REFUTED, wrong.detail
+    assert prove_identity(zeta(lam), lam - alpha, None, [premise]).verdict is Verdict.PROVED
+    slope = Eq(lam * Derivative(zeta(lam), lam), lam, evaluate=False)
+    assert prove_identity(2 * Derivative(zeta(lam), lam), 1, None, [slope]).verdict is Verdict.REFUTED
+    assert prove_identity(Derivative(zeta(lam), lam), 1, None, [slope]).verdict is Verdict.PROVED
+
+
+def test_nothing_is_concluded_about_functions_that_a_relation_binds() -> None:
+    from sympy import Eq, Function
+
+    zeta, lam, alpha = Function("zeta"), Symbol("lambda", positive=True), Symbol("alpha", positive=True)
+    given = [Eq(lam, alpha + zeta(lam), evaluate=False), zeta(lam) > lam]
+    assert prove_identity(lam, lam + zeta(lam), None, given).verdict is not Verdict.PROVED
