@@ -22,7 +22,7 @@ import keyword
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NoReturn
 
@@ -33,6 +33,7 @@ from sympy import Expr, Rational
 from derive.core import DeriveError
 
 __all__ = ["Range", "nearest_name", "parse_atoms", "parse_constant", "parse_expression", "parse_number", "parse_range",
+           "parse_relation",
            "parse_support", "shorten"]
 
 MAX_LENGTH = 2000
@@ -186,12 +187,18 @@ class _Parser:
     tokens: list[_Token]
     index: int = 0
     count: int = 0
+    further: Mapping[str, _Function] = field(default_factory=dict)
+
+    @property
+    def functions(self) -> Mapping[str, _Function]:
+        return {**_functions(), **self.further} if self.further else _functions()
 
     # errors
 
     def allowed(self) -> str:
         names = ", ".join((*self.variables, *_CONSTANTS))
-        return f"numbers, {names}, + - * / ** ^ ( ) and the functions {', '.join(sorted((*_functions(), 'Piecewise')))}"
+        functions = ", ".join(sorted((*self.functions, "Piecewise")))
+        return f"numbers, {names}, + - * / ** ^ ( ) and the functions {functions}"
 
     def fail(self, reason: str, at: int, *, given: str | None = None, allowed: str | None = None,
              nearest: str | None = None) -> NoReturn:
@@ -302,7 +309,7 @@ class _Parser:
 
     def named(self, token: _Token, depth: int) -> _Node:
         name, called = token.text, self.now.text == "(" and self.now.kind == "op"
-        functions = _functions()
+        functions = self.functions
         if called and name == "Piecewise":
             return self.piecewise(token, self.deeper(depth))
         if called and name in functions:
@@ -495,7 +502,7 @@ class _Parser:
 
     def called(self, node: _Node) -> _Value:
         mp = _context()
-        function, arguments = _functions()[node.text], [self.build(k) for k in node.args]
+        function, arguments = self.functions[node.text], [self.build(k) for k in node.args]
         if node.text == "exp":
             return self.raised(_Value(sp.E, mp.e), arguments[0], node)
         if node.text == "sqrt":
@@ -612,6 +619,49 @@ def parse_expression(text: str, variables: Mapping[str, Expr] | None = None, *, 
     parser = _Parser(text, what, dict(variables or {}), [])
     parser.tokens = _tokenize(parser)
     return parser.build(parser.whole()).expr
+
+
+def parse_relation(
+    text: str, variables: Mapping[str, Expr] | None = None, functions: Mapping[str, int] | None = None, *,
+    what: str = "claim",
+) -> sp.Rel:
+    """The relation that a text stands for: two expressions around one of = < <= > >=.
+
+    Args: text; variables (allowed name -> symbol); functions (undefined functions: name -> number of arguments); what.
+    Beside what `parse_expression` reads: mean(f, z), the average of f over a standard normal z (several: mean(f, z,
+    w)), and diff(f, x), the derivative, which stays unperformed. Nothing is simplified.
+    Raises: DeriveError, one line.
+
+    >>> q, z = sp.symbols("q z", real=True)
+    >>> parse_relation("F(q) = mean(exp(q*z), z)", {"q": q, "z": z}, {"F": 1}).lhs
+    F(q)
+    """
+    signs = {"=": sp.Eq, "<": sp.Lt, "<=": sp.Le, ">": sp.Gt, ">=": sp.Ge}
+    found = list(re.finditer(r"<=|>=|==|<|>|=", text))
+    if len(found) != 1 or found[0].group() not in signs:
+        raise DeriveError(
+            f"{what}: {len(found)} relation signs in {shorten(text)}; allowed: exactly one of =, <, <=, >, >=",
+            given=text, allowed="exactly one of =, <, <=, >, >=")
+    sign = found[0]
+    sides = []
+    for part, words in ((text[:sign.start()], "left side"), (text[sign.end():], "right side")):
+        parser = _Parser(part, f"{what}, {words}", dict(variables or {}), [], further=_further(functions or {}))
+        parser.tokens = _tokenize(parser)
+        sides.append(parser.build(parser.whole()).expr)
+    return signs[sign.group()](*sides, evaluate=False)
+
+
+def _further(functions: Mapping[str, int]) -> dict[str, _Function]:
+    """The undefined functions that a text declares, the Gaussian average and the derivative."""
+    from derive.nodes import GaussianAverage
+
+    def unknown(*values: Any) -> Any:
+        return None
+
+    table = {name: _Function(sp.Function(name, real=True), unknown, n, n) for name, n in functions.items()}
+    table["mean"] = _Function(GaussianAverage, unknown, 2, 4)
+    table["diff"] = _Function(lambda f, *xs: sp.Derivative(f, *xs, evaluate=False), unknown, 2, 3)
+    return table
 
 
 def parse_constant(text: str, *, what: str = "number") -> Expr:

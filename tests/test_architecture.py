@@ -25,6 +25,7 @@ FLOORS: dict[str, set[str]] = {
     "systems": GROUND | {"ledger", "methods", "solvers", "quantity", "ensembles"},
     "catalogue": GROUND | {"ledger", "methods", "solvers", "quantity", "ensembles", "systems"},
     "parse": {"symbols", "nodes"},
+    "reader": GROUND | {"ledger", "parse"},
     "simulate": set(),
 }
 BELOW_THE_FACES = set(FLOORS)

@@ -195,9 +195,10 @@ def cite(ctx: click.Context, /, name: str, as_json: bool) -> None:
     click.echo(quantity.cite())
 
 
-@cli.command(epilog="Example: derive check collapse-time onset-time")
+@cli.command(epilog="Examples: derive check collapse-time onset-time; derive check --file my_notes.md")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @_ensemble_options
+@click.option("--file", "page", metavar="PAGE", help="A Markdown page with a derivation of yours; never executed.")
 @click.option("--steps", is_flag=True, help="Every step, also where several quantities are checked.")
 @click.option("--mutate", is_flag=True, help="Plant errors in every checked step; report how many the rules catch.")
 @click.option("--share", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="With --mutate: of the mutants.")
@@ -209,6 +210,7 @@ def check(
     ctx: click.Context,
     /,
     names: tuple[str, ...],
+    page: str | None,
     steps: bool,
     mutate: bool,
     share: float,
@@ -224,6 +226,10 @@ def check(
     from derive.core import Verdict
     from derive.ledger.derivation import check_many
 
+    if page is not None:
+        if names or any(options.values()):
+            mistake("--file checks a page, without names or ensembles", given=" ".join(names), allowed="one of them")
+        return _page(page, mutate, share, seed, jobs or _cores(), as_json)
     wanted = [chosen(ctx, name, options) for name in dict.fromkeys(names or atlas_of(ctx))]
     derivations = []
     with progress_bar("deriving", len(wanted)) as report:
@@ -293,6 +299,37 @@ def check(
             words = " ".join(evidence.detail.split()) + (f" at {witness}" if witness else "")
             click.echo(f"{quantity.name}, step {label}: {evidence.verdict.name}: {words}")
     return status
+
+
+def _page(path: str, mutate: bool, share: float, seed: int, jobs: int, as_json: bool) -> int:
+    """Check a reader's own page; 1 where a step is REFUTED or UNDECIDED."""
+    from derive.reader import read_page
+
+    read = read_page(Path(path))
+    if mutate:
+        return _mutations([read.derivation], share, seed, jobs, as_json)
+    with progress_bar("checking", len(read.derivation)) as report:
+        done = iter(range(1, len(read.derivation) + 1))
+        ledger = read.derivation.check(lambda name, step, evidence: report(next(done), step.label), workers=jobs)
+    if as_json:
+        data = ledger.to_dict()
+        claims = [{**claim, "line": read.lines[claim["label"]]} for claim in data["claims"]]
+        click.echo(json.dumps({**data, "file": path, "claims": claims}, indent=2))
+        return 0 if ledger.sound else 1
+    click.echo(f"{path}: {ledger.derivation.title}")
+    table(
+        ("line", "step", "rule", "verdict", "what was found"),
+        [
+            (str(read.lines[r["label"]]), r["label"], r["rule"], r["verdict"], " ".join(r["detail"].split()))
+            for r in ledger.rows()
+        ],
+        [True, False, False, False, False],
+    )
+    click.echo(f"\n{ledger.verdict.name}: {', '.join(f'{n} {v}' for v, n in ledger.counts.items() if n)}")
+    for label, evidence in ledger.exceptions.items():
+        words = " ".join(evidence.detail.split())
+        click.echo(f"{path}:{read.lines[label]}: step {label}: {evidence.verdict.name}: {words}")
+    return 0 if ledger.sound else 1
 
 
 def _mutations(derivations: Sequence[Any], share: float, seed: int, jobs: int, as_json: bool) -> int:
