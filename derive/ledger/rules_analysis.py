@@ -215,12 +215,17 @@ def monotone_root(step: Step, premises: Premises) -> Evidence:
     continuous and has opposite signs at two places, proved either at points, or by its value at an end where it is
     continuous, or by its growth: a residual f with a derivative of one sign whose sign far out is proved as an
     inequality there.
-    Limits computed by SymPy alone are named as such and prove nothing.
+    Limits computed by SymPy alone are named as such and prove nothing.  Hint "equation": the label of a premise, an
+    equation which the residual is then to have the same zeros as, so that the root is that of the derivation.
     """
     claim = step.claim
     if not isinstance(claim, UniqueRoot):
         return undecided("the claim is to be a UniqueRoot")
-    ctx = context(step, premises)
+    label = hints_of(step).get("equation")
+    tied = _tied(claim, label, context(step, premises, tuple(n for n in step.premises if n != label)), premises)
+    if tied is not None and not tied.verdict.sound:
+        return tied
+    ctx = context(step, premises, tuple(n for n in step.premises if n != label))
     x, direction = claim.unknown, int(claim.direction)
     domain = Domain(
         (*((s, i) for s, i in ctx.domain.intervals if s != x), (x, claim.interval)), ctx.domain.constraints)
@@ -239,8 +244,21 @@ def monotone_root(step: Step, premises: Premises) -> Evidence:
         if end.verdict is Verdict.REFUTED:
             return end
     detail = f"monotone: {monotone.detail}; lower end: {low.detail}; upper end: {high.detail}"
-    verdict = Verdict.weakest((monotone.verdict, low.verdict, high.verdict))
-    return weakened(Evidence(verdict, detail), ctx.open)
+    verdicts = [monotone.verdict, low.verdict, high.verdict]
+    if tied is not None:
+        detail += f"; the residual: {tied.detail}"
+        verdicts.append(tied.verdict)
+    return weakened(Evidence(Verdict.weakest(verdicts), detail), ctx.open)
+
+
+def _tied(claim: UniqueRoot, label: Any, ctx: Context, premises: Premises) -> Evidence | None:
+    """Whether the residual vanishes where the named premise holds, and nowhere else; None where none is named."""
+    if label is None:
+        return None
+    premise = premises.get(str(label))
+    if premise is None or not isinstance(premise.claim, Eq):
+        return undecided(f"the premise {label!r} is no equation")
+    return same_zeros(Eq(claim.residual, 0, evaluate=False), premise.claim, ctx)
 
 
 def _end_sign(f: Expr, x: Symbol, domain: Domain, ctx: Context, end: Expr) -> Evidence:

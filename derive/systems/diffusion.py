@@ -279,7 +279,7 @@ def _onset(distances: Distances) -> tuple[tuple[Step, ...], Expr]:
 
 def _onset_time(distances: Distances) -> Result:
     steps, right = _onset(distances)
-    unique = _uniqueness("onset", distances, -distances.psi_closed(1 / T, S.Zero), ALPHA)
+    unique = _uniqueness("onset", distances, -distances.psi_closed(1 / T, S.Zero), ALPHA, "onset-value")
     stage = Stage(T_O, (right - ALPHA).subs(T, T_O), -1, S.Zero, **_exists(distances, "onset"))
     problem = Problem("onset-time", T_O, (_LOAD, *distances.ensemble.parameters), (Branch("onset", T_O),), (stage,))
     derivation = Derivation(
@@ -290,7 +290,7 @@ def _onset_time(distances: Distances) -> Result:
     return Result(derivation, Eq(ALPHA, right.subs(T, T_O)), problem)
 
 
-def _uniqueness(name: str, distances: Distances, right: Expr, load: Expr) -> tuple[Step, ...]:
+def _uniqueness(name: str, distances: Distances, right: Expr, load: Expr, equation: str) -> tuple[Step, ...]:
     """That load = right(t) has one root in t, where the site averages are done in closed form."""
     step = distances.step
     if not distances.gaussian:
@@ -303,8 +303,9 @@ def _uniqueness(name: str, distances: Distances, right: Expr, load: Expr) -> tup
     slope = diff(right, T)
     return (
         step(f"{name}-falls", Lt(slope, 0), "positivity", (), "the right-hand side falls strictly with t"),
-        step(f"{name}-unique", UniqueRoot(right - load, T, _POSITIVE, -1), "monotone-root", (f"{name}-falls",),
-             "from infinity at t = 0 to 0 at infinity: exactly one root"),
+        step(f"{name}-unique", UniqueRoot(right - load, T, _POSITIVE, -1), "monotone-root",
+             (f"{name}-falls", equation), "from infinity at t = 0 to 0 at infinity: exactly one root",
+             hints=(("equation", equation),)),
     )
 
 
@@ -424,7 +425,7 @@ def _claim(steps: tuple[Step, ...], label: str) -> Eq:
 def _collapse_time(distances: Distances) -> Result:
     steps, right = _collapse(distances)
     before = _claim(steps, "routes").rhs
-    unique = _uniqueness("collapse", distances, before, ALPHA)
+    unique = _uniqueness("collapse", distances, before, ALPHA, "routes")
     stage = Stage(T_C, (right - ALPHA).subs(T, T_C), -1, S.Zero, **_exists(distances, "collapse"))
     problem = Problem(
         "collapse-time", T_C, (_LOAD, *distances.ensemble.parameters), (Branch("collapse", T_C),), (stage,)
