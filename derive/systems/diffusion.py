@@ -466,11 +466,12 @@ def _fresh(distances: Distances) -> tuple[tuple[Step, ...], Expr, Expr]:
              "no data point is closer on average: the rate reaches the load at b_*")
     ]
     if distances.gaussian:
-        slope = diff(raw_rate, B)
+        at_star = raw_rate.subs(B, B_STAR)
         steps += [
-            step("fresh-rises", Gt(slope, 0), "positivity", (), "the rate rises strictly with b"),
-            step("fresh-unique", UniqueRoot(raw_rate - ALPHA, B, _POSITIVE, +1), "monotone-root", ("fresh-rises",),
-                 "from 0 to infinity: exactly one condensation point"),
+            step("fresh-rises", Gt(diff(at_star, B_STAR), 0), "positivity", (), "the rate rises strictly with b"),
+            step("fresh-unique", UniqueRoot(at_star - ALPHA, B_STAR, _POSITIVE, +1), "monotone-root",
+                 ("fresh-rises", "fresh-condensation"), "from 0 to infinity: exactly one condensation point",
+                 hints=(("equation", "fresh-condensation"),)),
         ]
     return tuple(steps), rate, distance
 
