@@ -26,6 +26,7 @@ FLOORS: dict[str, set[str]] = {
     "catalogue": GROUND | {"ledger", "methods", "solvers", "quantity", "ensembles", "systems"},
     "parse": {"symbols", "nodes"},
     "reader": GROUND | {"ledger", "parse"},
+    "certify": GROUND | {"ledger", "solvers", "quantity"},
     "simulate": set(),
 }
 BELOW_THE_FACES = set(FLOORS)

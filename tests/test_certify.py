@@ -1,0 +1,119 @@
+"""Proven digits: enclosures hold the values of an independent route, and what cannot be proven is said."""
+
+import json
+import random
+import subprocess
+import sys
+from fractions import Fraction
+from typing import Any
+
+import mpmath
+import pytest
+from sympy import Rational, Symbol
+
+from derive import Binary, Gaussian, HiddenManifold, ProductMeasure, Spherical, atlas
+from derive.certify import certify
+from derive.core import DeriveError, Stage, Verdict
+
+SEED = 20261124
+
+
+def drawn(count: int) -> list[tuple[str, Any, dict[str, str]]]:
+    """Thresholds at random points, one after the other."""
+    rng = random.Random(SEED)
+    kinds = [
+        ("collapse-time", HiddenManifold(), {"alpha": (0.05, 3), "alpha_D": (0.05, 5)}),
+        ("onset-time", HiddenManifold(), {"alpha": (0.05, 3), "alpha_D": (0.05, 5)}),
+        ("generalization-time", HiddenManifold(), {"alpha": (0.05, 3), "alpha_D": (0.05, 5)}),
+        ("collapse-time", Gaussian(), {"alpha": (0.05, 3)}),
+        ("rem-condensation", Spherical(), {"alpha": (0.05, 3)}),
+        ("rem-condensation", Binary(), {"alpha": (0.05, 0.6)}),
+        ("retrieval-capacity", Binary(), {"lam": (0.1, 3)}),
+        ("retrieval-capacity", Spherical(), {"lam": (0.1, 9)}),
+        ("retrieval-capacity", HiddenManifold(), {"lam": (0.1, 4), "alpha_D": (0.1, 3)}),
+        ("full-capacity", Binary(), {"lam": (0.1, 3)}),
+    ]
+    cases = []
+    for name, ensemble, ranges in kinds[:count]:
+        cases.append((name, ensemble, {k: f"{rng.uniform(*ends):.4g}" for k, ends in ranges.items()}))
+    return cases
+
+
+@pytest.mark.parametrize("case", drawn(10), ids=lambda case: f"{case[0]}/{case[1]}")
+def test_thirty_digits_at_ten_drawn_points(case: tuple[str, Any, dict[str, str]]) -> None:
+    name, ensemble, parameters = case
+    quantity = atlas[name].with_(ensemble=ensemble)
+    found = certify(quantity, 30, **parameters)
+    assert found.verdict is Verdict.CERTIFIED, found.obstacle
+    assert found.digits == 30
+    other = quantity.solver("mpmath")(digits=45, **parameters)
+    with mpmath.workdps(60):
+        low, value, high = (mpmath.mpf(str(x)) for x in (found.lower, other.value[()], found.upper))
+        slack = abs(value) * mpmath.mpf(10) ** -38  # the ends are shown rounded
+        assert low - slack <= value <= high + slack
+        assert abs(mpmath.mpf(found.value) - value) < abs(value) * mpmath.mpf(10) ** -29
+
+
+def test_a_value_below_the_smallest_double() -> None:
+    found = certify(atlas["collapse-time"], 30, alpha="1", alpha_D="1/500")
+    assert found.verdict is Verdict.CERTIFIED
+    assert found.log_value.startswith("-993.78639256891194265888935655")
+    assert found.value.endswith("e-432")
+
+
+def test_at_the_joint_the_branch_is_not_claimed() -> None:
+    """Where two branches meet no ball is on one side: the value is given, without a proof."""
+    capacity = atlas["retrieval-capacity"].with_(ensemble=Gaussian())
+    found = certify(capacity, 20, lam=1)
+    assert found.verdict is Verdict.CORROBORATED
+    assert "do not decide" in found.obstacle
+    near = certify(capacity, 20, lam=Fraction(10**12 + 1, 10**12))
+    assert near.verdict is Verdict.CERTIFIED
+    assert near.branch == "saturated"
+
+
+def test_no_root_is_no_certificate() -> None:
+    found = certify(atlas["collapse-time"].with_(ensemble=Binary()), 20, alpha="0.8")
+    assert found.verdict is Verdict.UNDECIDED
+    assert found.value == "nan"
+    assert "entropy" in found.obstacle
+
+
+@pytest.mark.parametrize("power", [2, 3])
+def test_a_multiple_root_cannot_be_certified(power: int) -> None:
+    x = Symbol("t_c", positive=True)
+    stage = Stage(x, (x - Rational(1, 3)) ** power, 1, Rational(0))
+    from derive.certify import _Obstacle, _Work
+
+    work = _Work(atlas["collapse-time"], {}, 20)
+    with pytest.raises(_Obstacle, match="derivative"):
+        work.newton(stage, {}, -1.0986122886681098, 128, True)
+
+
+def test_atoms_of_ones_own() -> None:
+    sparse = ProductMeasure(atoms={-1: Rational(1, 8), 0: Rational(3, 4), 1: Rational(1, 8)})
+    found = certify(atlas["rem-condensation"].with_(ensemble=sparse), 25, alpha="0.1")
+    assert found.verdict is Verdict.CERTIFIED
+    assert found.digits == 25
+
+
+@pytest.mark.parametrize("digits", [0, -3, 10**6, True])
+def test_digits_out_of_range(digits: Any) -> None:
+    with pytest.raises(DeriveError, match="digits"):
+        certify(atlas["collapse-time"], digits, alpha="1", alpha_D="1")
+
+
+def test_on_the_command_line() -> None:
+    def derive(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "derive", "solve", "collapse-time", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    found = derive("alpha=0.5", "alpha_D=0.5", "--certify", "--digits", "40", "--json")
+    assert found.returncode == 0, found.stderr
+    data = json.loads(found.stdout)
+    assert data["verdict"] == "CERTIFIED"
+    assert data["digits"] == 40
+    assert data["value"].startswith("0.24379198010997848")
+    many = derive("alpha=0.5:1:3", "alpha_D=0.5", "--certify")
+    assert many.returncode == 2
+    assert "one value" in many.stderr
