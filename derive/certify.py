@@ -187,14 +187,15 @@ class _Work:
                 at = enclose(stage.residual, {**known, stage.unknown: _ball(end, known, bits)}, bits)
                 if not isinstance(at, acb) and stage.direction * side * at < 0:
                     known[stage.unknown] = end.xreplace({s: v for s, v in known.items() if isinstance(v, Basic)})
-                    said.append(f"{name} = {end}, the end: the residual, monotone by the ledger, keeps its sign to there")
+                    said.append(f"{name} = {end}: the residual, monotone by the ledger, keeps its sign up to that end")
                     return
         if guess is None:
             raise _Obstacle(f"there is no first guess for {name}")
         log = bool(stage.unknown.is_positive)
         known[stage.unknown], bracket = self.newton(stage, known, guess, bits, log)
         with _precision(64):
-            brackets[f"log {name}" if log else name] = (_decimal(bracket.lower(), 15, 1), _decimal(bracket.upper(), 15, -1))
+            ends = _decimal(bracket.lower(), 15, 1), _decimal(bracket.upper(), 15, -1)  # inward: unique there too
+            brackets[f"log {name}" if log else name] = ends
 
     def newton(self, stage: Stage, known: Mapping[Symbol, Any], guess: float, bits: int, log: bool) -> tuple[Any, Any]:
         """The ball of the unknown, and the bracket in which its root is the only one."""
