@@ -32,6 +32,7 @@ through the allow-list of derive.parse. Blocks of other kinds, code cells among 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -43,8 +44,9 @@ from sympy import Dummy, Eq, Expr, Interval, Rel, Symbol, oo
 from derive.core import DeriveError, Domain, Step
 from derive.ledger import Derivation
 from derive.parse import nearest_name, parse_constant, parse_relation
+from derive.saved import load
 
-__all__ = ["Page", "read_page"]
+__all__ = ["Page", "read_file", "read_page"]
 
 MAX_BYTES = 1_000_000
 KINDS = ("symbols", "definition", "assumption", "theorem", "step")
@@ -123,6 +125,21 @@ def read_page(source: str | Path, name: str | None = None) -> Page:
                 _fail(lines[step.label], f"step {step.label!r} stands on {premise!r}, which is {what}",
                       premise, "earlier steps")
     return Page(Derivation(title, _heading(text) or title, tuple(steps)), lines)
+
+
+def read_file(path: str | Path) -> Page:
+    """The derivation of a file: a saved one where the name ends in .json, else a page.
+
+    Raises: DeriveError of one line, as `read_page` and derive.saved.load do.
+    """
+    place = Path(path)
+    if place.suffix.lower() != ".json":
+        return read_page(place)
+    derivation = load(place)
+    written = place.read_text("utf-8").splitlines()
+    marks = {label: f'"label": {json.dumps(label)}' for label in derivation.labels}
+    return Page(derivation, {label: next((k for k, line in enumerate(written, 1) if mark in line), 1)
+                             for label, mark in marks.items()})
 
 
 def _text(source: str | Path) -> tuple[str, str]:

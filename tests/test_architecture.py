@@ -25,7 +25,8 @@ FLOORS: dict[str, set[str]] = {
     "systems": GROUND | {"ledger", "methods", "solvers", "quantity", "ensembles"},
     "catalogue": GROUND | {"ledger", "methods", "solvers", "quantity", "ensembles", "systems"},
     "parse": {"symbols", "nodes"},
-    "reader": GROUND | {"ledger", "parse"},
+    "saved": GROUND | {"ledger", "parse"},
+    "reader": GROUND | {"ledger", "parse", "saved"},
     "certify": GROUND | {"ledger", "solvers", "quantity"},
     "simulate": set(),
 }

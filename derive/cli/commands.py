@@ -198,7 +198,7 @@ def cite(ctx: click.Context, /, name: str, as_json: bool) -> None:
 @cli.command(epilog="Examples: derive check collapse-time onset-time; derive check --file my_notes.md")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @_ensemble_options
-@click.option("--file", "page", metavar="PAGE", help="A Markdown page with a derivation of yours; never executed.")
+@click.option("--file", "page", metavar="PAGE", help="A page or a JSON file with a derivation; never executed.")
 @click.option("--steps", is_flag=True, help="Every step, also where several quantities are checked.")
 @click.option("--mutate", is_flag=True, help="Plant errors in every checked step; report how many the rules catch.")
 @click.option("--share", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="With --mutate: of the mutants.")
@@ -303,9 +303,9 @@ def check(
 
 def _page(path: str, mutate: bool, share: float, seed: int, jobs: int, as_json: bool) -> int:
     """Check a reader's own page; 1 where a step is REFUTED or UNDECIDED."""
-    from derive.reader import read_page
+    from derive.reader import read_file
 
-    read = read_page(Path(path))
+    read = read_file(path)
     if mutate:
         return _mutations([read.derivation], share, seed, jobs, as_json)
     with progress_bar("checking", len(read.derivation)) as report:
@@ -459,8 +459,11 @@ def _target_file(path: str, force: bool) -> Path:
 
 @cli.command(epilog="Example: derive export collapse-time --target numpy -o collapse_time.py")
 @click.argument("name")
-@click.option("-o", "--output", required=True, metavar="FILE", help="The Python file to write.")
-@click.option("--target", metavar="TARGET", default="numpy", show_default=True, help="numpy or mpmath.")
+@click.option("-o", "--output", required=True, metavar="FILE", help="The file to write.")
+@click.option(
+    "--target", metavar="TARGET", default="numpy", show_default=True,
+    help="numpy or mpmath; json: the derivation, for check --file.",
+)
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @_ensemble_options
 @_JSON
@@ -468,23 +471,29 @@ def _target_file(path: str, force: bool) -> Path:
 def export(
     ctx: click.Context, /, name: str, output: str, target: str, force: bool, as_json: bool, **options: Any
 ) -> None:
-    """Write a solver as one plain Python file.
+    """Write a solver as one plain Python file, or a derivation as JSON.
 
-    The file needs only NumPy and SciPy (or mpmath) and has a self-test.
+    The Python file needs only NumPy and SciPy (or mpmath) and has a self-test.
     """
+    from derive.saved import save as save_derivation
+
     quantity = chosen(ctx, name, options)
-    targets = ("numpy", "mpmath")
+    targets = ("numpy", "mpmath", "json")
     if target not in targets:
         mistake(
             f"no target is named {target!r}", given=target, allowed=", ".join(targets), nearest=nearest(target, targets)
         )
     place = _target_file(output, force)
     with progress_bar(f"checking and writing {name}", None):
-        written = quantity.export(place, target=target, force=force)
+        if target == "json":
+            written = save_derivation(quantity.derivation, place, force=force)
+        else:
+            written = quantity.export(place, target=target, force=force)
     if as_json:
         click.echo(json.dumps({"schema": SCHEMA, "quantity": name, "target": target, "file": str(written)}))
         return
-    click.echo(f"{written}: {quantity.title}, {target}; python {written} --selftest checks it")
+    checked = f"derive check --file {written}" if target == "json" else f"python {written} --selftest"
+    click.echo(f"{written}: {quantity.title}, {target}; {checked} checks it")
 
 
 @cli.command(epilog="Example: derive plot collapse-time alpha=log:0.05:5:80 alpha_D=0.25:1:4 -o collapse.png")
