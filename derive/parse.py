@@ -32,9 +32,8 @@ from sympy import Expr, Rational
 
 from derive.core import DeriveError
 
-__all__ = ["Range", "nearest_name", "parse_atoms", "parse_constant", "parse_expression", "parse_number", "parse_range",
-           "parse_relation",
-           "parse_support", "shorten"]
+__all__ = ["Range", "nearest_name", "parse_activation", "parse_atoms", "parse_constant", "parse_expression",
+           "parse_number", "parse_range", "parse_relation", "parse_support", "shorten"]
 
 MAX_LENGTH = 2000
 """Characters of one expression."""
@@ -161,6 +160,8 @@ def _functions() -> dict[str, _Function]:
         "erf": (sp.erf, mp.erf), "erfc": (sp.erfc, mp.erfc),
         "abs": (sp.Abs, mp.fabs), "Abs": (sp.Abs, mp.fabs), "sign": (sp.sign, mp.sign),
         "Heaviside": (sp.Heaviside, step),
+        "relu": (lambda z: sp.Max(0, z), lambda z: max(mp.mpf(0), z)), "step": (sp.Heaviside, step),
+        "sigmoid": (lambda z: 1 / (1 + sp.exp(-z)), lambda z: 1 / (1 + mp.exp(-z))),
         "gamma": (sp.gamma, mp.gamma), "loggamma": (sp.loggamma, mp.loggamma),
     }
     own = {
@@ -619,6 +620,37 @@ def parse_expression(text: str, variables: Mapping[str, Expr] | None = None, *, 
     parser = _Parser(text, what, dict(variables or {}), [])
     parser.tokens = _tokenize(parser)
     return parser.build(parser.whole()).expr
+
+
+_ACTIVATIONS = {"linear": "h", "identity": "h", "gelu": "h*(1 + erf(h/sqrt(2)))/2", "silu": "h*sigmoid(h)",
+                "hardtanh": "Max(-1, Min(1, h))", "softsign": "h/(1 + abs(h))"}
+
+
+def parse_activation(text: str, *, what: str = "--activation") -> Expr:
+    """The activation that a text stands for: an expression in h ("h**3/3 - h"), or the bare name of a function.
+
+    Bare names are those of the functions of one argument ("tanh", "relu", "sign", "erf", "softplus") and linear, gelu,
+    silu, hardtanh, softsign.  The result is an expression in the real symbol h; whether it can be an activation is
+    not decided here.
+
+    >>> parse_activation("tanh"), parse_activation("max(0, h) - 1/2")
+    (tanh(h), Max(0, h) - 1/2)
+    """
+    h = sp.Symbol("h", real=True)
+    bare = text.strip() if isinstance(text, str) else text
+    if isinstance(bare, str) and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", bare, re.ASCII) and bare != "h":
+        single = sorted(k for k, f in _functions().items() if f.fewest == 1)
+        name = next((k for k in (*single, *_ACTIVATIONS) if k == bare), None) or next(
+            (k for k in (*single, *_ACTIVATIONS) if k.lower() == bare.lower()), None)
+        if name is None and bare not in _CONSTANTS:
+            near = nearest_name(bare, [*single, *_ACTIVATIONS])
+            hint = f"; did you mean {near!r}?" if near else ""
+            names = ", ".join((*single, *_ACTIVATIONS))
+            raise DeriveError(f"{what}: no activation is named {shorten(bare)}{hint}; allowed: an expression in h, or "
+                              f"one of {names}", given=bare, allowed=f"an expression in h, or one of {names}",
+                              nearest=near)
+        text = bare if name is None else _ACTIVATIONS.get(name, f"{name}(h)")
+    return parse_expression(text, {"h": h}, what=what)
 
 
 def parse_relation(

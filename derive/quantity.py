@@ -26,6 +26,10 @@ class Named(Protocol):
     @property
     def title(self) -> str: ...
 
+    def manifold(self, activation: object) -> Named: ...
+
+    def activated(self, activation: object) -> Named: ...
+
 
 @dataclass(frozen=True)
 class Result:
@@ -124,12 +128,18 @@ class Quantity:
                 return variant
         return self
 
-    def with_(self, *, ensemble: Named) -> Quantity:
+    def with_(self, *, ensemble: Named | None = None, activation: object = None) -> Quantity:
         """The same quantity for another law of patterns.
 
-        Raises: DeriveError ("not derived for this ensemble") where the system does not cover it.
+        Args: ensemble; activation of a hidden manifold (a SymPy function, a Lambda, a callable on a symbol or an
+        expression in one symbol), which is implied where no ensemble is named.
+
+        Raises: DeriveError where the system does not cover the ensemble ("not derived for this ensemble"), where the
+        ensemble takes no activation, or where the activation is none.
         """
-        return self.remake(ensemble)
+        if activation is not None:
+            ensemble = self.ensemble.manifold(activation) if ensemble is None else ensemble.activated(activation)
+        return self if ensemble is None else self.remake(ensemble)
 
     def solver(self, target: str = "numpy") -> Callable[..., Any]:
         """A solver generated from the equation.

@@ -44,6 +44,9 @@ def _ensemble_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--density", metavar="EXPR", help="Independent entries with this density in x; normalised for you."
         ),
+        click.option(
+            "--activation", metavar="EXPR", help="Hidden manifold with this activation: tanh, relu, 'h**3/3 - h', ..."
+        ),
         click.option("--atoms", metavar="X:W,...", help="Independent entries with these values and weights."),
         click.option("--ensemble", metavar="NAME", help="gaussian, spherical, binary or manifold."),
     ):

@@ -45,6 +45,7 @@ def find(ctx: click.Context, name: str) -> Quantity:
 def read_ensemble(options: Mapping[str, Any]) -> Any:
     """The ensemble that the options describe, or None where they describe none."""
     named, atoms, density, support = (options[k] for k in ("ensemble", "atoms", "density", "support"))
+    activation = options.get("activation")
     given = [f"--{k}" for k in ("ensemble", "atoms", "density") if options[k] is not None]
     if len(given) > 1:
         mistake(
@@ -56,10 +57,21 @@ def read_ensemble(options: Mapping[str, Any]) -> Any:
         mistake(
             "--support needs --density", given="--support", allowed="--density EXPR --support a:b", nearest="--density"
         )
-    if not given:
+    if (activation is not None and named not in (None, "manifold")) or (activation is not None and (atoms or density)):
+        mistake(
+            f"--activation belongs to the hidden manifold, not to {given[0]}{f' {named}' if named else ''}",
+            given=f"{given[0]} {named or ''}".strip(),
+            allowed="--ensemble manifold, or no ensemble",
+            nearest="--ensemble manifold",
+        )
+    if not given and activation is None:
         return None
     from derive import ensembles
 
+    if activation is not None:
+        from derive.parse import parse_activation
+
+        return ensembles.HiddenManifold(parse_activation(activation))
     if named is not None:
         table: dict[str, Callable[[], Any]] = {
             "gaussian": ensembles.Gaussian,

@@ -194,7 +194,7 @@ def _quantity(
         (*parameters, *ensemble.parameters),
         make,
         remake,
-        (("ensemble", str(ensemble)),),
+        ensemble.options,
         **more,
     )
 

@@ -224,7 +224,7 @@ def _quantity(
         (*parameters, *ensemble.parameters),
         partial(make, distances),
         remake,
-        (("ensemble", str(ensemble)),),
+        ensemble.options,
     )
 
 
