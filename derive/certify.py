@@ -17,7 +17,7 @@ from flint import acb, arb, ctx, fmpq
 from sympy import Basic, Expr, Rational, Rel, Symbol, oo
 from sympy.logic.boolalg import And, BooleanFalse, BooleanTrue, Not, Or
 
-from derive.core import DeriveError, Stage, Verdict
+from derive.core import DeriveError, SaddleStage, Stage, Verdict
 from derive.ledger.balls import NotEnclosed, enclose
 from derive.nodes.timebox import TimedOut, timebox
 
@@ -134,6 +134,8 @@ class _Work:
             brackets.clear()
             said.clear()
             for stage in problem.stages:
+                if isinstance(stage, SaddleStage):
+                    raise _Obstacle(f"{stage.value.name} is a saddle point of averages, which are not enclosed here")
                 self.settle(stage, known, guesses.get(names[stage.unknown]), bits, brackets, said)
             branch = self.branch(known, bits)
             ball = enclose(branch.value, known, bits)

@@ -19,6 +19,8 @@ __all__ = [
     "Evidence",
     "Parameter",
     "Problem",
+    "SaddleStage",
+    "Site",
     "Solution",
     "Stage",
     "Step",
@@ -179,7 +181,79 @@ class Stage:
     clip: bool = False
     exists: Boolean = true
     absent: str = ""
-    inner: tuple[Stage, ...] = ()
+    inner: tuple[Stage | SaddleStage, ...] = ()
+
+
+@dataclass(frozen=True)
+class Site:
+    """One site of patterns xi = activation(h) seen by a query x, with the exponent that weighs a pattern.
+
+    Attributes
+    ----------
+    exponent: g, an expression in `x`, `xi`, parameters and outer unknowns (lam x xi; -b (x - xi)^2/2).
+    activation: sigma, an expression in `field` alone.
+    query: x, an expression in `planted` (the field of the pattern that the query was made from, a standard normal
+        variable), `noise` (a standard normal variable of its own) and parameters: sigma(u), sigma(u) + sqrt(s) w.
+    x, xi, field, planted, noise: the symbols in which these are written; all real.
+    """
+
+    exponent: Expr
+    activation: Expr
+    query: Expr
+    x: Symbol
+    xi: Symbol
+    field: Symbol
+    planted: Symbol
+    noise: Symbol
+
+
+@dataclass(frozen=True)
+class SaddleStage:
+    """The extremum of a replica-symmetric free entropy over the overlaps (m, q, r) with a planted pattern.
+
+    The free entropy is ratio/2 [log(r - q) + (q - m^2)/(r - q) + 1 - r] + E log int Dw exp g(x, sigma(m u + sqrt(q -
+    m^2) v + sqrt(r - q) w)) on the open set m^2 < q < r.  Where several extrema exist the one of largest free entropy
+    is taken and all are reported.
+
+    Attributes
+    ----------
+    value: the name of the free entropy at the extremum, for residuals, branches and outputs.
+    unknowns: (m, q, r).
+    ratio: weight of the latent entropy, D/N.
+    site: the single-site structure of the average.
+    free_entropy: the whole expression in nodes, as it was derived; a solver refuses a stage whose `free_entropy` is
+        not the one above for its `ratio` and `site`.
+    stability: the replicon expression, positive where the extremum is stable; None where it is not wanted in words
+        (its number is computed all the same).
+    averages: pairs (name, f), f an expression in site.x, site.xi and parameters: the average of f over patterns tilted
+        by the exponent, at the extremum.  With f the derivative of the exponent in a parameter this is the total
+        derivative of the extremal free entropy in it (envelope theorem).
+    starts: pairs (name, (m, q, r)) of expressions in the parameters: points worth starting from, besides those that
+        the solver tries of itself.
+
+    The outputs "stability", "quadrature_error", the overlaps under the names of `unknowns`, and the branches found
+    ("branch_count", "branch_values", "branch_overlaps", "branch_stability") come with every problem that has such a
+    stage.
+    """
+
+    value: Symbol
+    unknowns: tuple[Symbol, Symbol, Symbol]
+    ratio: Expr
+    site: Site
+    free_entropy: Expr
+    stability: Expr | None = None
+    averages: tuple[tuple[Symbol, Expr], ...] = ()
+    starts: tuple[tuple[str, tuple[Expr, Expr, Expr]], ...] = ()
+
+    @property
+    def unknown(self) -> Symbol:
+        """The name of the value: what the stage adds for others to use, besides overlaps and averages."""
+        return self.value
+
+    @property
+    def names(self) -> tuple[Symbol, ...]:
+        """Everything the stage makes known: value, overlaps, averages."""
+        return (self.value, *self.unknowns, *(name for name, _ in self.averages))
 
 
 @dataclass(frozen=True)
@@ -207,7 +281,7 @@ class Problem:
     symbol: Symbol
     parameters: tuple[Parameter, ...]
     branches: tuple[Branch, ...]
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[Stage | SaddleStage, ...] = ()
     outputs: tuple[tuple[str, Expr], ...] = ()
     positive: bool = True
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from sympy import Eq, Symbol, latex, srepr
 
-from derive.core import Citation, DeriveError, Parameter, Problem, Verdict
+from derive.core import Citation, DeriveError, Parameter, Problem, SaddleStage, Stage, Verdict
 from derive.ledger import Derivation, Ledger
 
 __all__ = ["Quantity", "Result"]
@@ -97,11 +97,14 @@ class Quantity:
 
     @property
     def kind(self) -> str:
-        """Formula (explicit), Root (one implicit unknown) or Composite (branches with inner roots)."""
+        """Formula (explicit), Root (one implicit unknown), Saddle (over overlaps) or Composite (inner roots)."""
         stages, branches = self.problem.stages, [k for k in self.problem.branches if k.value is not None]
         if not stages:
             return "Formula"
-        if len(stages) == 1 and not stages[0].inner and len(branches) == 1 and branches[0].value == stages[0].unknown:
+        if any(isinstance(k, SaddleStage) for k in stages):
+            return "Saddle"
+        only = stages[0] if len(stages) == 1 and len(branches) == 1 else None
+        if isinstance(only, Stage) and not only.inner and branches[0].value == only.unknown:
             return "Root"
         return "Composite"
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import sympy as sp
 
-from derive.core import DeriveError, Parameter, Problem
+from derive.core import DeriveError, Parameter, Problem, Stage
 from derive.solvers.mp_target import compile_mp_solver, mp_module_text
-from derive.solvers.numpy_target import compile_numpy, content_hash, has_average, module_text, names_of
+from derive.solvers.numpy_target import all_stages, compile_numpy, content_hash, has_average, module_text, names_of
 
 __all__ = ["ExportMeta", "export", "export_text"]
 
@@ -271,7 +271,7 @@ def export_text(problem: Problem, meta: ExportMeta, target: str = "numpy") -> st
         raise DeriveError("the jax target is not offered yet", given="jax", allowed="numpy, mpmath", nearest="numpy")
     if target not in ("numpy", "mpmath"):
         raise DeriveError(f"no export target {target!r}", given=target, allowed="numpy, mpmath", nearest="numpy")
-    staged = [e for s in problem.stages for e in (s.residual, *(i.residual for i in s.inner))]
+    staged = [s.residual for s in all_stages(problem.stages) if isinstance(s, Stage)]
     averages = has_average(*staged, *(b.value for b in problem.branches))
     imports, text = module_text(problem) if target == "numpy" else mp_module_text(problem)
     imports += "" if "import sys" in imports else "\nimport sys"

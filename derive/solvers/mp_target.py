@@ -10,11 +10,11 @@ import numpy as np
 import sympy as sp
 from sympy import Expr, Symbol
 
-from derive.core import DeriveError, Problem, Solution, Stage
+from derive.core import DeriveError, Problem, SaddleStage, Solution, Stage
 from derive.solvers import mp_functions, mp_runtime
 from derive.solvers.bundle import bundle
 from derive.solvers.mp_printer import MpText
-from derive.solvers.numpy_target import _all_stages, compile_numpy, content_hash, in_logarithm, names_of
+from derive.solvers.numpy_target import all_stages, compile_numpy, content_hash, in_logarithm, names_of
 
 __all__ = ["MpSolver", "compile_mp_solver", "mp_source"]
 
@@ -61,8 +61,16 @@ class Table:
         sides = (e.rhs, e.lhs) if swap else (e.lhs, e.rhs)
         return (kind, *(self.entry(s) for s in sides))
 
-    def stage(self, stage: Stage) -> dict[str, Any]:
-        """The row of a stage."""
+    def stage(self, stage: Stage | SaddleStage) -> dict[str, Any]:
+        """The row of a stage; DeriveError for a saddle, of which there are doubles only."""
+        if isinstance(stage, SaddleStage):
+            raise DeriveError(
+                f"{self.problem.name} rests on a saddle point over averages in three variables, which is solved in "
+                "doubles only",
+                given="mpmath",
+                allowed="numpy",
+                nearest="numpy",
+            )
         return {
             "name": self.names[stage.unknown],
             "log": in_logarithm(stage),
@@ -78,7 +86,7 @@ class Table:
 
     def rows(self) -> dict[str, Any]:
         """The whole table, parameters apart."""
-        unknowns = [s.unknown for s in _all_stages(self.problem.stages)]
+        unknowns = [s.unknown for s in all_stages(self.problem.stages)]
 
         def needed(e: Any) -> list[str]:
             return [] if e is None else [self.names[u] for u in unknowns if u in e.free_symbols]

@@ -14,7 +14,7 @@ import numpy as np
 import sympy as sp
 from sympy import Expr, Symbol
 
-from derive.core import Branch, DeriveError, Parameter, Problem, Solution, Stage
+from derive.core import Branch, DeriveError, Parameter, Problem, SaddleStage, Solution, Stage
 from derive.solvers import runtime
 from derive.solvers.bundle import bundle
 from derive.solvers.lowering import Code, Lowering, NoSlope, identifier
@@ -24,12 +24,24 @@ __all__ = ["NumpySolver", "compile_numpy", "content_hash", "numpy_source"]
 _LAWS = ("NormalLaw", "AtomsLaw", "DensityLaw", "NoisyLaw", "MarchenkoPasturLaw")
 
 
-def _all_stages(stages: Iterable[Stage]) -> list[Stage]:
+def all_stages(stages: Iterable[Stage | SaddleStage]) -> list[Stage | SaddleStage]:
     """Stages with those inside them, each before what it contains."""
-    out = []
+    out: list[Stage | SaddleStage] = []
     for stage in stages:
-        out += [stage, *_all_stages(stage.inner)]
+        out.append(stage)
+        if isinstance(stage, Stage):
+            out += all_stages(stage.inner)
     return out
+
+
+def known_by(stage: Stage | SaddleStage) -> tuple[Symbol, ...]:
+    """The symbols that a stage makes known, those of its inner stages apart."""
+    return (stage.unknown,) if isinstance(stage, Stage) else stage.names
+
+
+def known_symbols(stages: Iterable[Stage | SaddleStage]) -> list[Symbol]:
+    """All symbols that stages make known, those of the inner ones included."""
+    return [symbol for stage in all_stages(stages) for symbol in known_by(stage)]
 
 
 def names_of(problem: Problem) -> dict[Symbol, str]:
@@ -40,7 +52,7 @@ def names_of(problem: Problem) -> dict[Symbol, str]:
     names: dict[Symbol, str] = {}
     for symbol, wish in [
         *((p.symbol, p.name) for p in problem.parameters),
-        *((s.unknown, s.unknown.name) for s in _all_stages(problem.stages)),
+        *((s, s.name) for s in known_symbols(problem.stages)),
     ]:
         if symbol not in names:
             names[symbol] = identifier(wish, names.values())
@@ -89,8 +101,10 @@ def _exists(code: Code, stage: Stage) -> str:
     return _entry(low, "exists", [low.condition(stage.exists)])
 
 
-def _stage(code: Code, stage: Stage, unknowns: Sequence[Symbol], depth: int = 1) -> str:
+def _stage(code: Code, stage: Stage | SaddleStage, unknowns: Sequence[Symbol], depth: int = 1) -> str:
     """The entry of a stage in the table of the generated module."""
+    if isinstance(stage, SaddleStage):
+        raise DeriveError("no solver is generated for a saddle yet", given=stage.value.name, allowed="roots")
     name = code.names[stage.unknown]
     pad = "    " * (depth + 1)
     log = in_logarithm(stage)
@@ -140,12 +154,14 @@ def _stage(code: Code, stage: Stage, unknowns: Sequence[Symbol], depth: int = 1)
     return "{" + "".join(f"\n{pad}{key!r}: {value}," for key, value in rows.items()) + f"\n{'    ' * depth}}}"
 
 
-def _symbols(stage: Stage) -> set[Symbol]:
+def _symbols(stage: Stage | SaddleStage) -> set[Symbol]:
     """Symbols that a stage rests on, those of its inner stages included, its own unknowns not."""
+    if isinstance(stage, SaddleStage):
+        return set(stage.free_entropy.free_symbols) - set(stage.names)
     free = set().union(*(e.free_symbols for e in (stage.residual, stage.lower, stage.upper, stage.exists)))
     for part in stage.inner:
         free |= _symbols(part)
-    return free - {s.unknown for s in _all_stages((stage,))}
+    return free - set(known_symbols((stage,)))
 
 
 def _branch(code: Code, branch: Branch, positive: bool, unknowns: Sequence[Symbol]) -> str:
@@ -181,13 +197,13 @@ def parameter_row(p: Parameter, name: str) -> str:
 def _body(problem: Problem) -> tuple[str, set[str]]:
     """The generated part of the module, and the run-time names it uses."""
     names = names_of(problem)
-    staged = _all_stages(problem.stages)
-    code = Code(names, frozenset(s.unknown for s in staged if in_logarithm(s)))
+    roots = [s for s in all_stages(problem.stages) if isinstance(s, Stage)]
+    code = Code(names, frozenset(s.unknown for s in roots if in_logarithm(s)))
     unknowns: list[Symbol] = []
     stages = []
     for stage in problem.stages:
         stages.append(_stage(code, stage, unknowns))
-        unknowns += [s.unknown for s in _all_stages((stage,))]
+        unknowns += known_symbols((stage,))
     branches = [_branch(code, b, problem.positive, unknowns) for b in problem.branches]
     outputs = [f"{key!r}: {_function(code, 'output', e)}" for key, e in problem.outputs]
     parameters = [parameter_row(p, names[p.symbol]) for p in problem.parameters]
