@@ -477,5 +477,6 @@ _FUNCTIONS: dict[str, Callable[..., Ball]] = {
     "log_cosh": _log_cosh, "softplus": _softplus, "log_sum_exp": _log_sum_exp, "MPResponse": _response,
     "erfcx": _erfcx,
     "log_erfc": lambda ev, x: ev.log(x.erfc()),
+    "log_erfc_drop": lambda ev, x, y: ev.log(x.erfc() - y.erfc()),
     "log1mexp": lambda ev, x: ev.log(-(-x).expm1()) if isinstance(x, arb) else ev.log(1 - (-x).exp()),
 }

@@ -36,6 +36,7 @@ from sympy import (
     Symbol,
     Tuple,
     cos,
+    erfc,
     exp,
     factorint,
     log,
@@ -871,8 +872,8 @@ def _response(f: Field, e: Expr) -> Fraction:
     return V
 
 
-def _rewritten(rewrite: Callable[[Expr], Expr]) -> Callable[[Field, Expr], Fraction]:
-    return lambda f, e: f.build(rewrite(e.args[0]))
+def _rewritten(rewrite: Callable[..., Expr]) -> Callable[[Field, Expr], Fraction]:
+    return lambda f, e: f.build(rewrite(*e.args))
 
 
 _HANDLERS: dict[str, Callable[[Field, Expr], Fraction]] = {
@@ -889,6 +890,7 @@ _HANDLERS: dict[str, Callable[[Field, Expr], Fraction]] = {
     "atanh": _rewritten(lambda x: log(1 + x) / 2 - log(1 - x) / 2),
     "log_cosh": lambda f, e: f.logarithm(_cosh(f, e)),
     "log_erfc": lambda f, e: f.logarithm(_erfc(f, e)),
+    "log_erfc_drop": _rewritten(lambda x, y: log(erfc(x) - erfc(y))),
     "erfcx": lambda f, e: f.mul(f.exponential(f.power(f.build(e.args[0]), 2)), _erfc(f, e)),
     "log1mexp": _rewritten(lambda x: log(1 - exp(-x))),
     "softplus": _rewritten(lambda x: log(1 + exp(x))),

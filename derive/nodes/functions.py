@@ -24,7 +24,7 @@ from sympy.core.function import ArgumentIndexError
 
 from derive.core import DeriveError
 
-__all__ = ["MPResponse", "erfcx", "log1mexp", "log_cosh", "log_erfc", "log_sum_exp", "softplus"]
+__all__ = ["MPResponse", "erfcx", "log1mexp", "log_cosh", "log_erfc", "log_erfc_drop", "log_sum_exp", "softplus"]
 
 _GUARD = 30  # bits kept beyond the asked precision
 
@@ -57,7 +57,7 @@ class _Safe(Function):  # type: ignore[misc]
         return self._elementary().rewrite(exp)
 
     def _eval_rewrite_as_erfc(self, *args: Expr, **hints: Any) -> Expr | None:
-        return self._elementary() if isinstance(self, (log_erfc, erfcx)) else None
+        return self._elementary() if isinstance(self, (log_erfc, log_erfc_drop, erfcx)) else None
 
     def _eval_rewrite_as_cosh(self, *args: Expr, **hints: Any) -> Expr | None:
         return self._elementary() if isinstance(self, log_cosh) else None
@@ -158,6 +158,55 @@ class log_erfc(_Safe):
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         return self._shown(printer, rf"\log \operatorname{{erfc}}\left({printer._print(self.args[0])}\right)", exp)
+
+
+class log_erfc_drop(_Safe):
+    """log(erfc x - erfc y) for x < y, without cancellation in either tail.
+
+    >>> log_erfc_drop(30, 31).evalf(20), log_erfc_drop(-31, -30).evalf(20)
+    (-903.97411711857106497, -903.97411711857106497)
+    """
+
+    nargs = 2
+
+    @classmethod
+    def eval(cls, x: Expr, y: Expr) -> Expr | None:
+        if (y - x).is_nonpositive:
+            raise DeriveError(f"log_erfc_drop is given {x}, {y}", given=f"{x}, {y}", allowed="x < y")
+        if y == oo:
+            return log_erfc(x)
+        return log_erfc(-y) if x == -oo else None
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        if argindex not in (1, 2):
+            raise ArgumentIndexError(self, argindex)
+        slope = 2 * exp(-(self.args[argindex - 1] ** 2) - self) / sqrt(pi)
+        return -slope if argindex == 1 else slope
+
+    @staticmethod
+    def _value(*xs: Any) -> Any:
+        x, y = xs
+        if not x < y:
+            shown = f"{mpmath.nstr(x, 8)}, {mpmath.nstr(y, 8)}"
+            raise DeriveError(f"log_erfc_drop is given {shown}", given=shown, allowed="x < y")
+        if x + y < 0:
+            x, y = -y, -x
+        with _raised(max(0, -mpmath.mag((y - x) / (1 + abs(x) + abs(y))))):
+            if x < 1:
+                return mpmath.log(mpmath.erf(y) - mpmath.erf(x))
+            top, low = log_erfc._value(x), log_erfc._value(y)
+            return top + mpmath.log(-mpmath.expm1(low - top))
+
+    def _elementary(self) -> Expr:
+        return log(erfc(self.args[0]) - erfc(self.args[1]))
+
+    def _eval_is_real(self) -> bool | None:
+        return True if (self.args[1] - self.args[0]).is_positive else None
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        x, y = map(printer._print, self.args)
+        text = rf"\log\left(\operatorname{{erfc}}\left({x}\right) - \operatorname{{erfc}}\left({y}\right)\right)"
+        return self._shown(printer, text, exp)
 
 
 def _erfcx(x: Any) -> Any:

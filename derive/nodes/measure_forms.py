@@ -33,6 +33,7 @@ from derive.nodes.averages import (
 )
 from derive.nodes.functions import log_cosh, log_sum_exp
 from derive.nodes.laws import Atoms, Density, Law, Noisy, Normal
+from derive.nodes.piece_forms import log_average_of_pieces
 from derive.nodes.timebox import TimedOut, timebox
 
 __all__ = ["log_average_closed_form", "measure_closed_form", "tilted_closed_form"]
@@ -162,7 +163,7 @@ def _split_constant(g: Expr, x: Symbol) -> tuple[Expr, Expr]:
 
 
 def log_average_closed_form(g: Expr, x: Symbol, law: Law) -> Closed:
-    """log E exp(g): completed square over a normal law, log-sum-exp over atoms; constants are taken out."""
+    """log E exp(g): completed squares over a normal law, log-sum-exp over atoms; constants are taken out."""
     if isinstance(law, Atoms):
         return _log_sum(g, x, law), true
     constant, rest = _split_constant(g, x)
@@ -172,6 +173,8 @@ def log_average_closed_form(g: Expr, x: Symbol, law: Law) -> Closed:
         if width.is_nonpositive:
             raise _divergence(f"log E exp({_named(g, x)})", width)
         return constant + g1**2 / (2 * width) - log(width) / 2, width > 0
+    if isinstance(law, Normal) and (found := log_average_of_pieces(g, x)) is not None:
+        return found
     if constant == 0:
         return None, true
     return constant + LogAverageExp(rest, x, law), true

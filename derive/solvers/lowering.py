@@ -122,6 +122,7 @@ _TEXT: dict[str, tuple[str, int]] = {
     "log1mexp": ("log1mexp({0})", 4),
     "log_cosh": ("log_cosh({0})", 4),
     "log_erfc": ("log_erfc({0})", 4),
+    "log_erfc_drop": ("log_erfc_drop({0}, {1})", 4),
     "mp_response": ("mp_response({0}, {1})", 4),
     "mp_information": ("mp_information({0}, {1})", 4),
     "less": ("less({0}, {1}, {2})", 4),
@@ -406,6 +407,8 @@ class Lowering:
             for other in others:
                 first = self.make("log_add", first, other)
             return first
+        if kind == "log_erfc_drop":
+            return self.make(kind, *(self.value(a) for a in e.args))
         if kind in _NODE_FUNCTIONS:
             return self.make(_NODE_FUNCTIONS[kind], self.value(e.args[0]))
         if kind in _AVERAGES:

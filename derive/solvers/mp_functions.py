@@ -52,6 +52,14 @@ def log_erfc(x: Any) -> Any:
         return mpmath.log1p(-mpmath.erf(x)) if x < 0.5 else mpmath.log(mpmath.erfc(x))
 
 
+def log_erfc_drop(x: Any, y: Any) -> Any:
+    """log(erfc x - erfc y) for x < y."""
+    if x + y < 0:
+        x, y = -y, -x
+    with more(size(x) + size(y) - size(y - x)):
+        return mpmath.log(mpmath.erf(y) - mpmath.erf(x)) if x < 1 else mpmath.log(mpmath.erfc(x) - mpmath.erfc(y))
+
+
 def mp_response(b: Any, ratio: Any) -> Any:
     """V in (0, 1) with ratio b V^2 + (b (1 - ratio) + ratio) V - ratio = 0."""
     linear = b * (1 - ratio) + ratio

@@ -48,6 +48,7 @@ _CALLS: dict[type, str] = {
 _NODES = {
     "log_cosh": "log_cosh",
     "log_erfc": "log_erfc",
+    "log_erfc_drop": "log_erfc_drop",
     "log1mexp": "log1mexp",
     "softplus": "softplus",
     "erfcx": "erfcx",

@@ -76,6 +76,16 @@ def log_erfc(x: Array) -> Array:
     return np.asarray(np.where(x > 0.5, np.log(special.erfcx(far)) - far * far, np.log1p(-special.erf(near))))
 
 
+def log_erfc_drop(x: Array, y: Array) -> Array:
+    """log(erfc x - erfc y) for x < y, without underflow."""
+    turned = x + y < 0.0
+    low, high = np.where(turned, -y, x), np.where(turned, -x, y)
+    tail = log_erfc(np.maximum(low, 0.5))
+    far = tail + log1mexp(tail - log_erfc(np.where(low > 0.5, high, 1.0)))
+    near = np.minimum(low, 0.5)
+    return np.asarray(np.where(low > 0.5, far, np.log(special.erf(np.maximum(high, near)) - special.erf(near))))
+
+
 def log_gamma(x: Array) -> Array:
     """log Gamma(x) for x > 0."""
     return np.asarray(special.gammaln(x))
