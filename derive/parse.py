@@ -100,19 +100,19 @@ def nearest_name(given: str, allowed: Sequence[str]) -> str | None:
 
 
 @dataclass(frozen=True)
-class _Token:
+class Token:
     kind: str
     text: str
     at: int
 
 
 @dataclass(frozen=True)
-class _Node:
+class Tree:
     """head: 'number', 'name', 'neg', 'sum', 'product', 'divide', 'power', 'call', a relation, '&', '|', 'case'."""
 
     head: str
     at: int
-    args: tuple[_Node, ...] = ()
+    args: tuple[Tree, ...] = ()
     text: str = ""
 
 
@@ -179,13 +179,13 @@ _CONSTANTS = {"pi": sp.pi, "E": sp.E}
 
 
 @dataclass
-class _Parser:
+class Parser:
     """Text to tree, by precedence climbing; `what` names the text in messages ("density")."""
 
     text: str
     what: str
     variables: Mapping[str, Expr]
-    tokens: list[_Token]
+    tokens: list[Token]
     index: int = 0
     count: int = 0
     further: Mapping[str, _Function] = field(default_factory=dict)
@@ -212,15 +212,15 @@ class _Parser:
     # tokens
 
     @property
-    def now(self) -> _Token:
+    def now(self) -> Token:
         return self.tokens[self.index]
 
-    def take(self) -> _Token:
+    def take(self) -> Token:
         token = self.now
         self.index += 1
         return token
 
-    def accept(self, *ops: str) -> _Token | None:
+    def accept(self, *ops: str) -> Token | None:
         return self.take() if self.now.kind == "op" and self.now.text in ops else None
 
     def expect(self, op: str, after: str) -> None:
@@ -228,12 +228,12 @@ class _Parser:
             found = "the end" if self.now.kind == "end" else shorten(self.now.text)
             self.fail(f"{op!r} is missing {after}, found {found}", self.now.at, allowed=f"{op!r}")
 
-    def node(self, head: str, at: int, args: tuple[_Node, ...] = (), text: str = "") -> _Node:
+    def node(self, head: str, at: int, args: tuple[Tree, ...] = (), text: str = "") -> Tree:
         self.count += 1
         if self.count > MAX_NODES:
             self.fail(f"more than {MAX_NODES} operations", at,
                       allowed=f"at most {MAX_NODES} numbers, names and operations")
-        return _Node(head, at, args, text)
+        return Tree(head, at, args, text)
 
     def deeper(self, depth: int) -> int:
         if depth >= MAX_DEPTH:
@@ -242,7 +242,7 @@ class _Parser:
 
     # grammar
 
-    def whole(self) -> _Node:
+    def whole(self) -> Tree:
         tree = self.sum(0)
         if self.now.kind != "end":
             self.trailing()
@@ -261,21 +261,21 @@ class _Parser:
         self.fail(f"an operator is missing before {shorten(token.text)}: write '*' for a product", token.at,
                   given=token.text)
 
-    def sum(self, depth: int) -> _Node:
+    def sum(self, depth: int) -> Tree:
         terms, at = [self.product(depth)], self.now.at
         while op := self.accept("+", "-"):
             term = self.product(depth)
             terms.append(self.node("neg", op.at, (term,)) if op.text == "-" else term)
         return terms[0] if len(terms) == 1 else self.node("sum", at, tuple(terms))
 
-    def product(self, depth: int) -> _Node:
+    def product(self, depth: int) -> Tree:
         factors, at = [self.unary(depth)], self.now.at
         while op := self.accept("*", "/"):
             factor = self.unary(depth)
             factors.append(self.node("divide", op.at, (factor,)) if op.text == "/" else factor)
         return factors[0] if len(factors) == 1 else self.node("product", at, tuple(factors))
 
-    def unary(self, depth: int) -> _Node:
+    def unary(self, depth: int) -> Tree:
         negative, at = False, self.now.at
         while op := self.accept("+", "-"):
             depth = self.deeper(depth)
@@ -283,13 +283,13 @@ class _Parser:
         inner = self.power(depth)
         return self.node("neg", at, (inner,)) if negative else inner
 
-    def power(self, depth: int) -> _Node:
+    def power(self, depth: int) -> Tree:
         base = self.atom(depth)
         if op := self.accept("**", "^"):
             return self.node("power", op.at, (base, self.unary(self.deeper(depth))))
         return base
 
-    def atom(self, depth: int) -> _Node:
+    def atom(self, depth: int) -> Tree:
         token = self.take()
         if token.kind == "number":
             return self.node("number", token.at, text=token.text)
@@ -308,7 +308,7 @@ class _Parser:
             self.fail("nothing is given", 0)
         self.fail(f"{found} where a number, a name or '(' is expected", token.at)
 
-    def named(self, token: _Token, depth: int) -> _Node:
+    def named(self, token: Token, depth: int) -> Tree:
         name, called = token.text, self.now.text == "(" and self.now.kind == "op"
         functions = self.functions
         if called and name == "Piecewise":
@@ -331,9 +331,9 @@ class _Parser:
         self.fail(f"unknown {kind} {shorten(name)}", token.at, given=name,
                   nearest=nearest_name(name, names) or nearest_name(name, [*self.variables, *_CONSTANTS, *functions]))
 
-    def call(self, token: _Token, function: _Function, depth: int) -> _Node:
+    def call(self, token: Token, function: _Function, depth: int) -> Tree:
         self.take()
-        arguments: list[_Node] = []
+        arguments: list[Tree] = []
         if self.now.text != ")":
             arguments.append(self.sum(depth))
             while self.accept(","):
@@ -347,10 +347,10 @@ class _Parser:
                       given=token.text, allowed=f"{number} argument{'s' * (number != '1')}")
         return self.node("call", token.at, tuple(arguments), token.text)
 
-    def piecewise(self, token: _Token, depth: int) -> _Node:
+    def piecewise(self, token: Token, depth: int) -> Tree:
         form = "Piecewise((value, condition), ..., (value, True))"
         self.take()
-        cases: list[_Node] = []
+        cases: list[Tree] = []
         while not cases or self.accept(","):
             at = self.now.at
             self.expect("(", f"in {form}")
@@ -363,19 +363,19 @@ class _Parser:
             self.fail("the last case needs the condition True", cases[-1].at, allowed=form)
         return self.node("piecewise", token.at, tuple(cases))
 
-    def condition(self, depth: int) -> _Node:
+    def condition(self, depth: int) -> Tree:
         terms = [self.conjunction(depth)]
         while self.accept("|"):
             terms.append(self.conjunction(depth))
         return terms[0] if len(terms) == 1 else self.node("|", terms[0].at, tuple(terms))
 
-    def conjunction(self, depth: int) -> _Node:
+    def conjunction(self, depth: int) -> Tree:
         terms = [self.relation(depth)]
         while self.accept("&"):
             terms.append(self.relation(depth))
         return terms[0] if len(terms) == 1 else self.node("&", terms[0].at, tuple(terms))
 
-    def relation(self, depth: int) -> _Node:
+    def relation(self, depth: int) -> Tree:
         if self.now.text == "True":
             return self.node("true", self.take().at)
         if self.now.text == "(" and self._parenthesised_relation():
@@ -402,7 +402,7 @@ class _Parser:
 
     # tree to expression
 
-    def build(self, node: _Node) -> _Value:
+    def build(self, node: Tree) -> _Value:
         """The expression of a tree, every intermediate number bounded before it is made."""
         if node.head == "number":
             value = self.number(node)
@@ -423,7 +423,7 @@ class _Parser:
             value = self.cases(node)
         return self.bounded(value, node)
 
-    def bounded(self, value: _Value, node: _Node) -> _Value:
+    def bounded(self, value: _Value, node: Tree) -> _Value:
         if value.expr.has(sp.nan, sp.zoo, sp.oo, -sp.oo):
             self.fail("a number that is not finite (a division by zero, the logarithm of zero)", node.at,
                       allowed="finite real numbers")
@@ -437,11 +437,11 @@ class _Parser:
                 self.too_large(node)
         return value
 
-    def too_large(self, node: _Node) -> NoReturn:
+    def too_large(self, node: Tree) -> NoReturn:
         self.fail("a number that is too large (or too close to zero)", node.at,
                   allowed=f"numbers of at most {MAX_DIGITS} digits")
 
-    def number(self, node: _Node) -> _Value:
+    def number(self, node: Tree) -> _Value:
         value = _read_number(node.text)
         if value is None:
             self.too_large(node)
@@ -455,14 +455,14 @@ class _Parser:
             return _Value(expr, None, 1)
         return _Value(expr, _context().mpf(sp.N(expr, 50)))
 
-    def total(self, values: list[_Value], node: _Node) -> _Value:
+    def total(self, values: list[_Value], node: Tree) -> _Value:
         if sum(_bits(k.expr) for k in values) > 2 * _MAX_BITS:
             self.too_large(node)
         constant = all(k.approx is not None for k in values)
         approx = _context().fsum(k.approx for k in values) if constant else None
         return _Value(sp.Add(*(k.expr for k in values)), approx, max(k.degree for k in values))
 
-    def times(self, node: _Node) -> _Value:
+    def times(self, node: Tree) -> _Value:
         values = []
         for k in node.args:
             if k.head != "divide":
@@ -478,7 +478,7 @@ class _Parser:
         approx = _context().fprod(k.approx for k in values) if constant else None
         return _Value(sp.Mul(*(k.expr for k in values)), approx, sum(k.degree for k in values))
 
-    def raised(self, base: _Value, exponent: _Value, node: _Node) -> _Value:
+    def raised(self, base: _Value, exponent: _Value, node: Tree) -> _Value:
         mp = _context()
         steep = self.steepness(exponent.expr)
         if steep * (_bits(base.expr) + _bits_in_logs(exponent.expr)) > 2 * _MAX_BITS:
@@ -501,7 +501,7 @@ class _Parser:
         coefficients = (term.as_coeff_Mul()[0] for term in sp.Add.make_args(exponent))
         return max(abs(_context().mpf(k.p) / k.q) if k.is_Rational else 1 for k in coefficients)
 
-    def called(self, node: _Node) -> _Value:
+    def called(self, node: Tree) -> _Value:
         mp = _context()
         function, arguments = self.functions[node.text], [self.build(k) for k in node.args]
         if node.text == "exp":
@@ -523,14 +523,14 @@ class _Parser:
         degree = max(k.degree for k in arguments)
         return _Value(function.build(*(k.expr for k in arguments)), approx, degree)
 
-    def cases(self, node: _Node) -> _Value:
+    def cases(self, node: Tree) -> _Value:
         values = [self.build(k.args[0]) for k in node.args]
         conditions = [self.truth(k.args[1]) for k in node.args]
         expr = sp.Piecewise(*zip((k.expr for k in values), conditions, strict=True))
         approx = None if expr.free_symbols else _context().mpf(sp.N(expr, 50))
         return _Value(expr, approx, max(k.degree for k in values))
 
-    def truth(self, node: _Node) -> Any:
+    def truth(self, node: Tree) -> Any:
         if node.head == "true":
             return sp.true
         if node.head in ("&", "|"):
@@ -566,7 +566,7 @@ def _read_number(text: str) -> Rational | None:
     return Rational(mantissa * 10**power, 1) if power >= 0 else Rational(mantissa, 10**-power)
 
 
-def _tokenize(parser: _Parser) -> list[_Token]:
+def _tokenize(parser: Parser) -> list[Token]:
     text, at, tokens = parser.text, 0, []
     if len(text) > MAX_LENGTH:
         allowed = f"at most {MAX_LENGTH} characters"
@@ -578,12 +578,12 @@ def _tokenize(parser: _Parser) -> list[_Token]:
             _refuse(parser, at)
         kind = str(found.lastgroup)
         if kind != "space":
-            tokens.append(_Token(kind, found.group(), at))
+            tokens.append(Token(kind, found.group(), at))
         at = found.end()
-    return [*tokens, _Token("end", "", len(text))]
+    return [*tokens, Token("end", "", len(text))]
 
 
-def _refuse(parser: _Parser, at: int) -> NoReturn:
+def _refuse(parser: Parser, at: int) -> NoReturn:
     character = parser.text[at]
     if character in _REFUSED:
         parser.fail(_REFUSED[character], at, given=character)
@@ -617,7 +617,7 @@ def parse_expression(text: str, variables: Mapping[str, Expr] | None = None, *, 
     if not isinstance(text, str):
         kind = type(text).__name__
         raise DeriveError(f"{what}: a {kind} is given; allowed: text", given=kind, allowed="text")
-    parser = _Parser(text, what, dict(variables or {}), [])
+    parser = Parser(text, what, dict(variables or {}), [])
     parser.tokens = _tokenize(parser)
     return parser.build(parser.whole()).expr
 
@@ -677,13 +677,13 @@ def parse_relation(
     sign = found[0]
     sides = []
     for part, words in ((text[:sign.start()], "left side"), (text[sign.end():], "right side")):
-        parser = _Parser(part, f"{what}, {words}", dict(variables or {}), [], further=_further(functions or {}))
+        parser = Parser(part, f"{what}, {words}", dict(variables or {}), [], further=further_functions(functions or {}))
         parser.tokens = _tokenize(parser)
         sides.append(parser.build(parser.whole()).expr)
     return signs[sign.group()](*sides, evaluate=False)
 
 
-def _further(functions: Mapping[str, int]) -> dict[str, _Function]:
+def further_functions(functions: Mapping[str, int]) -> dict[str, _Function]:
     """The undefined functions that a text declares, the Gaussian average and the derivative."""
     from derive.nodes import GaussianAverage
 

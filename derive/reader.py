@@ -1,4 +1,4 @@
-"""A reader's own derivation: a Markdown page with definitions, steps and assumptions, read and checked, never executed.
+r"""A reader's own derivation: a Markdown page with definitions, steps and assumptions, checked and never executed.
 
 The page is MyST Markdown; what counts are its fenced blocks, everything else is prose:
 
@@ -27,7 +27,9 @@ The page is MyST Markdown; what counts are its fenced blocks, everything else is
 A step names its rule (derive.ledger.RULES) and, with `:from:`, the earlier steps it may use. `:on:` adds relations to
 the domain, `:put:` values for symbols (`x = 1, y = 2*x`), `:source:` a citation, `:text:` words for the reader. An
 assumption or a cited theorem (`{theorem}`) is a sentence, or a relation where it has one of the signs = < >. Claims go
-through the allow-list of derive.parse. Blocks of other kinds, code cells among them, are passed over.
+through the allow-list of derive.parse, or are LaTeX as derive.latex_input reads it: a body with a backslash in it,
+bare, between $$, or in a ```latex or ```{math} block inside a block of more backticks. Several rows make a step each,
+named by their \label or label-1, label-2. Blocks of other kinds, code cells among them, are passed over.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ from typing import Any
 from sympy import Dummy, Eq, Expr, Interval, Rel, Symbol, oo
 
 from derive.core import DeriveError, Domain, Step
+from derive.latex_input import parse_latex
 from derive.ledger import Derivation
 from derive.parse import nearest_name, parse_constant, parse_relation
 from derive.saved import load
@@ -107,9 +110,9 @@ def read_page(source: str | Path, name: str | None = None) -> Page:
         if block.kind == "symbols":
             _declare(block, names)
             continue
-        step = _step(block, names, lines)
-        lines[step.label] = block.line
-        steps.append(step)
+        for step, line in _steps(block, names, lines):
+            lines[step.label] = line
+            steps.append(step)
     if not steps:
         raise DeriveError(f"{title}: the page has no steps", given=title, allowed="blocks such as ```{step} label")
     order = [s.label for s in steps]
@@ -263,36 +266,65 @@ def _relation(text: str, line: int, names: _Names) -> Rel:
     return parse_relation(text, names.symbols, names.functions, what=f"line {line}")
 
 
-def _step(block: _Block, names: _Names, known: Mapping[str, int]) -> Step:
+def _steps(block: _Block, names: _Names, known: Mapping[str, int]) -> list[tuple[Step, int]]:
+    """The step of a block, or the steps of a block of several rows, each with its line."""
     label = block.label
     if not _LABEL.fullmatch(label):
         _fail(block.line, f"the label {label!r} of a {block.kind}", label, "a name such as saddle-point")
-    if label in known:
-        _fail(block.line, f"the label {label!r} is taken at line {known[label]}", label, "one block a label")
     rule = _rule(block)
-    body = " ".join(line.strip() for line in block.body if line.strip())
-    at = next((k for k, line in enumerate(block.body, block.start) if line.strip()), block.line)
-    if not body:
+    written = [(k, line) for k, line in enumerate(block.body, block.start) if line.strip()]
+    if not written:
         _fail(block.line, f"{block.kind} {label!r} claims nothing", label, "a relation or a sentence")
-    mathematical = rule not in ("assumption", "theorem") or re.search(r"[=<>]", body)
-    claim = _relation(body, at, names) if mathematical else body
-    given = {name: block.options[name] for name in OPTIONS if name in block.options}
-    constraints, hints = [], []
-    if "on" in given:
-        text, line = given["on"]
+    claims: list[tuple[str, int, Any]]
+    if any("\\" in line or "$$" in line for _, line in written):
+        rows = parse_latex(_unfenced(block), names.symbols, names.functions, what="claim", first=block.start)
+        claims = [(row.label or (f"{label}-{k}" if len(rows) > 1 else label), row.line, row.claim)
+                  for k, row in enumerate(rows, 1)]
+        if len(rows) == 1:
+            claims = [(label, block.line, rows[0].claim)]
+    else:
+        body = " ".join(line.strip() for _, line in written)
+        mathematical = rule not in ("assumption", "theorem") or re.search(r"[=<>]", body)
+        claims = [(label, block.line, _relation(body, written[0][0], names) if mathematical else body)]
+    constraints, hints = _narrowed(block, names)
+    premises = tuple(p.strip() for p in block.options.get("from", ("", 0))[0].split(",") if p.strip())
+    source, text = (block.options.get(name, ("", 0))[0] for name in ("source", "text"))
+    found: list[tuple[Step, int]] = []
+    taken = dict(known)
+    for name, line, claim in claims:
+        if not _LABEL.fullmatch(name):
+            _fail(line, f"the label {name!r} of a row", name, "a name such as saddle-point")
+        if name in taken:
+            _fail(line, f"the label {name!r} is taken at line {taken[name]}", name, "one block a label")
+        taken[name] = line
+        used = set().union(*(c.free_symbols for c in (*constraints, *([] if isinstance(claim, str) else [claim]))))
+        intervals = tuple((s, i) for s, i in names.intervals.items() if s in used or premises)
+        step = Step(name, claim, rule, premises, Domain(intervals, constraints), source, text, hints)
+        found.append((step, line))
+    return found
+
+
+def _unfenced(block: _Block) -> str:
+    """The body without the lines that open, describe and close a block of LaTeX inside it; line numbers stay."""
+    fence = re.compile(r"\s*(?:`{3,}|~{3,}|:{3,})(?:latex|tex|math|\{math\})?\s*|\s*:[\w-]+:.*")
+    return "\n".join("" if fence.fullmatch(line) else line for line in block.body)
+
+
+def _narrowed(block: _Block, names: _Names) -> tuple[tuple[Rel, ...], tuple[tuple[Any, Any], ...]]:
+    """What `:on:` adds to the domain, and what `:put:` puts in place of symbols."""
+    constraints: list[Rel] = []
+    hints: list[tuple[Any, Any]] = []
+    if "on" in block.options:
+        text, line = block.options["on"]
         constraints = [_relation(part, line, names) for part in _split(text)]
-    if "put" in given:
-        text, line = given["put"]
+    if "put" in block.options:
+        text, line = block.options["put"]
         for part in _split(text):
             pair = _relation(part, line, names)
             if not isinstance(pair, Eq) or not isinstance(pair.lhs, Symbol | Dummy):
                 _fail(line, f"a value put as {part!r}", part, "SYMBOL = value")
             hints.append((pair.lhs, pair.rhs))
-    premises = tuple(p.strip() for p in given.get("from", ("", 0))[0].split(",") if p.strip())
-    used = set().union(*(c.free_symbols for c in (*constraints, *([] if isinstance(claim, str) else [claim]))))
-    intervals = tuple((s, i) for s, i in names.intervals.items() if s in used or premises)
-    return Step(label, claim, rule, premises, Domain(intervals, tuple(constraints)),
-                given.get("source", ("", 0))[0], given.get("text", ("", 0))[0], tuple(hints))
+    return tuple(constraints), tuple(hints)
 
 
 def _rule(block: _Block) -> str:
