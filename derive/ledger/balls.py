@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from flint import acb, arb, ctx, fmpq
@@ -18,6 +18,7 @@ from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import And, BooleanFalse, BooleanTrue, Not, Or
 
 from derive.nodes.averages import GaussianAverage, LogAverageExp, MeasureAverage, SpectralAverage, TiltedAverage
+from derive.nodes.binders import Binder
 from derive.nodes.laws import Atoms, Density, Law, MarchenkoPastur, Noisy, Normal
 
 __all__ = ["NotEnclosed", "enclose", "precision"]
@@ -41,10 +42,15 @@ def precision(bits: int) -> Iterator[None]:
         ctx.prec = old
 
 
-def enclose(expr: Basic, values: Mapping[Symbol, Any] | None = None, prec: int = 128) -> Ball:
+def enclose(
+    expr: Basic, values: Mapping[Symbol, Any] | None = None, prec: int = 128, *, goal: int | None = None,
+    evaluations: int = _MAX_EVALS,
+) -> Ball:
     """A ball (arb; acb where the value is complex) that contains the value of `expr`.
 
-    Args: expr; values (symbol -> rational, SymPy number or ball); prec (working precision in bits).
+    Args: expr; values (symbol -> rational, SymPy number or ball); prec (working precision in bits); goal (bits that are
+        asked of integrals and extrema, as many as prec unless told otherwise: a coarse ball comes fast);
+        evaluations (of the integrand, at most, in one integral).
     Raises: NotEnclosed where no proven enclosure is known.  A ball that is not finite means that nothing is known.
 
     >>> from sympy import log, Symbol
@@ -54,7 +60,7 @@ def enclose(expr: Basic, values: Mapping[Symbol, Any] | None = None, prec: int =
     """
     with precision(prec):
         scope = {s: _constant(v) for s, v in (values or {}).items()}
-        return _real(_Evaluator(scope, False)(expr))
+        return _real(_Evaluator(scope, False, goal or prec, evaluations)(expr))
 
 
 @contextmanager
@@ -82,7 +88,7 @@ def _constant(value: Any) -> Ball:
         return arb(value)
     if value.is_Rational:
         return arb(fmpq(int(value.p), int(value.q)))
-    return _real(_Evaluator({}, False)(value))
+    return _real(_Evaluator({}, False, ctx.prec)(value))
 
 
 def _real(z: Ball) -> Ball:
@@ -97,9 +103,12 @@ def _complex(z: Ball) -> acb:
 class _Evaluator:
     """Evaluates at one point; `analytic`: return what is not finite where a branch cut is touched (for integration)."""
 
-    def __init__(self, scope: Mapping[Symbol, Ball], analytic: bool) -> None:
+    def __init__(
+        self, scope: Mapping[Symbol, Ball], analytic: bool, goal: int, evaluations: int = _MAX_EVALS
+    ) -> None:
         self.scope = dict(scope)
         self.analytic = analytic
+        self.goal, self.evaluations = goal, evaluations
         self.memo: dict[Basic, Ball] = {}
 
     def __call__(self, e: Basic) -> Ball:
@@ -108,11 +117,21 @@ class _Evaluator:
             found = self.memo[e] = self._evaluate(e)
         return found
 
-    def inside(self, symbol: Symbol, value: Ball, analytic: bool) -> _Evaluator:
-        """An evaluator in which one more symbol has a value; what does not contain it is not done again."""
-        inner = _Evaluator({**self.scope, symbol: value}, analytic or self.analytic)
-        inner.memo = {k: v for k, v in self.memo.items() if symbol not in k.free_symbols}
-        return inner
+    def over(self, body: Expr, symbol: Symbol) -> Callable[[Ball, bool], Ball]:
+        """The body as a function of one more symbol; what does not contain it is evaluated once."""
+        for part in _free_parts(body, symbol):
+            if part not in self.memo:
+                with suppress(NotEnclosed):  # it may not be asked for
+                    self(part)
+        kept = {k: v for k, v in self.memo.items() if symbol not in k.free_symbols}
+
+        def at(value: Ball, analytic: bool) -> Ball:
+            inner = _Evaluator(
+                {**self.scope, symbol: value}, analytic or self.analytic, self.goal, self.evaluations)
+            inner.memo = dict(kept)
+            return inner(body)
+
+        return at
 
     def _evaluate(self, e: Basic) -> Ball:
         if e.is_Symbol:
@@ -278,9 +297,11 @@ class _Evaluator:
     # ---- averages
 
     def _on_GaussianAverage(self, e: GaussianAverage) -> Ball:
-        if len(e.variables) > 1:
-            raise NotEnclosed("an average over several Gaussians")
-        return self.average(e.body, e.variables[0], Normal())
+        if len(e.variables) == 1:
+            return self.average(e.body, e.variables[0], Normal())
+        first, *rest = e.variables  # one after the other
+        inside = GaussianAverage(e.body, *rest)
+        return self.average(inside, first, Normal()) if first in inside.free_symbols else self(inside)
 
     def _on_MeasureAverage(self, e: MeasureAverage) -> Ball:
         return self.average(e.body, e.var, e.law)
@@ -340,7 +361,7 @@ class _Evaluator:
         """A proven enclosure of an integral over a possibly infinite interval."""
         low, tail_low = self._end(integrand, x, lower, -1)
         high, tail_high = self._end(integrand, x, upper, 1)
-        value = self._finite_integral(lambda z, analytic: self.inside(x, z, analytic)(integrand), low, high)
+        value = self._finite_integral(self.over(integrand, x), low, high)
         tail = tail_low + tail_high
         return value + arb(0, tail) if isinstance(value, arb) else value + acb(arb(0, tail), arb(0, tail))
 
@@ -351,7 +372,7 @@ class _Evaluator:
         from derive.ledger.tails import majorant, tail
 
         terms = majorant(integrand, x, side, self)
-        goal = arb(2) ** (-ctx.prec - 2)
+        goal = arb(2) ** (-self.goal - 2)
         cut = 4
         while cut < 10**9:
             bound = tail(terms, arb(cut))
@@ -372,10 +393,10 @@ class _Evaluator:
             return nowhere
 
         nowhere = acb(arb.nan(), arb.nan())
-        goal = arb(2) ** (-ctx.prec)
+        goal = arb(2) ** (-self.goal)
         with _alarm_held():
             value = acb.integral(
-                checked, _complex(low), _complex(high), rel_tol=goal, abs_tol=goal, eval_limit=_MAX_EVALS)
+                checked, _complex(low), _complex(high), rel_tol=goal, abs_tol=goal, eval_limit=self.evaluations)
         if refusals:
             raise refusals[0]
         return value.real if value.imag.contains(0) else value
@@ -388,6 +409,8 @@ class _Evaluator:
         touching = ratio == 1
         span = 4 / root
 
+        inner = self.over(body, var)
+
         def weighted(z: acb, analytic: bool) -> acb:
             half = z / 2
             if touching:
@@ -396,7 +419,7 @@ class _Evaluator:
             else:
                 c = low + span * half.sin() ** 2
                 weight = ratio * (span / 2) ** 2 * z.sin() ** 2 / (2 * acb.pi() * c)
-            value: acb = weight * self.inside(var, c, analytic)(body)
+            value: acb = weight * inner(c, analytic)
             return value
 
         bulk = self._finite_integral(weighted, arb(0), arb.pi())
@@ -405,6 +428,20 @@ class _Evaluator:
         if not ratio < 1:
             raise NotEnclosed("whether the Marchenko-Pastur law has an atom")
         return bulk + (1 - ratio) * self(body.xreplace({var: S.Zero}))
+
+
+def _free_parts(e: Basic, symbol: Symbol) -> Iterator[Basic]:
+    """The largest parts of an expression that need no value of the symbol, symbols and numbers apart."""
+    if not e.args or not isinstance(e, Expr):
+        return
+    if symbol not in e.free_symbols:
+        if not e.is_number or not e.is_Rational:
+            yield e
+        return
+    if isinstance(e, Binder):
+        return  # what stands below another sign of averaging has bound symbols
+    for a in e.args:
+        yield from _free_parts(a, symbol)
 
 
 def _near_zero(z: arb) -> bool:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from sympy import (
@@ -42,13 +42,13 @@ from sympy import (
     sympify,
     together,
 )
-from sympy.core.function import AppliedUndef
+from sympy.core.function import AppliedUndef, UndefinedFunction
 
 from derive.core import Domain, Evidence, Verdict
 from derive.ledger.domain import declared, seed_of, sharpened
 from derive.ledger.field import Field, Fraction, Full, Generator, Unsupported
 from derive.ledger.rewriting import carried_out, defines, rewrite
-from derive.ledger.sampling import Tally, probe
+from derive.ledger.sampling import Tally, bound_functions, probe
 from derive.nodes.averages import Average, DivergentAverage
 from derive.nodes.binders import Binder
 from derive.nodes.functions import MPResponse
@@ -123,7 +123,8 @@ def prove_identity(
     left = tuple(Eq(sides[2 + 2 * i], sides[3 + 2 * i], evaluate=False) for i in range(len(left)))
     sharp_domain = _sharp_domain(facts, names)
     back = {v: k for k, v in names.items()}
-    evidence = _decide(a, b, sharp_domain, left, seconds, back)
+    bound = bound_functions(c.xreplace(names) for c in (*domain.constraints, *relations))
+    evidence = _decide(a, b, sharp_domain, left, seconds, back, bound)
     if evidence.verdict is Verdict.UNDECIDED:
         evidence = refuted_by_values(a, b, sharp_domain, left, back) or evidence
     return Evidence(evidence.verdict, evidence.detail, evidence.witness, time.perf_counter() - start)
@@ -150,22 +151,30 @@ def _sharp_domain(domain: Domain, names: dict[Symbol, Symbol]) -> Domain:
 
 
 def _decide(
-    a: Expr, b: Expr, domain: Domain, given: tuple[Eq, ...], seconds: float, names: dict[Symbol, Symbol]
+    a: Expr, b: Expr, domain: Domain, given: tuple[Eq, ...], seconds: float, names: dict[Symbol, Symbol],
+    bound: frozenset[UndefinedFunction] = frozenset(),
 ) -> Evidence:
     if a == b:
         return Evidence(Verdict.PROVED, "both sides are the same expression")
     seed = seed_of(_plain(a, names), _plain(b, names))
     eliminated = _eliminations(given, domain, (a, b)) if given else [((), domain)]
-    used, sample_domain = eliminated[0]
-    sa, sb = (_eliminate(s, used) for s in (a, b))
-    unsolved = tuple(g for g in given if g not in {p for p, _, _ in used})
     attempts = _Attempts()
     start = time.perf_counter()
-    heavy = a.has(Binder) or b.has(Binder)
+    heavy = a.has(Binder) or b.has(Binder) or any(g.has(Binder) for g in given)
+    trial = _trial(a, b, domain, given, eliminated, bound, heavy)
+    if heavy and not trial.deep:  # values are cheap, as all averages have closed forms
+        early = _points(trial, seed, 2, 0, 1.0, coarse=True)
+        if early.refuted:
+            return _refutation(early, names)
     proof = _cheap(a - b, domain, given, eliminated)
     if proof is not None and not proof.open and heavy:
         return Evidence(Verdict.PROVED, proof.text)
-    quick = _points(sa, sb, sample_domain, unsolved, seed, 1 if heavy else _FIRST, 1, 0, min(seconds, 2.0))
+    if heavy:
+        quick = _points(trial, seed, 6, 0, min(seconds, 3.0), coarse=True)
+        if not quick.refuted:
+            quick = _points(trial, seed, 1, 1, min(seconds, 2.0))
+    else:
+        quick = _points(trial, seed, _FIRST, 1, min(seconds, 2.0))
     if quick.refuted:
         if proof is not None and not proof.open:
             raise Contradiction(f"{a} = {b}: {proof.text}, but {quick.witness}")
@@ -177,7 +186,7 @@ def _decide(
             attempts.tried.append(f"proof stopped after {seconds:g} s")
     if proof is not None and not proof.open:
         return Evidence(Verdict.PROVED, proof.text)
-    rest = _points(sa, sb, sample_domain, unsolved, seed, ENOUGH, 3, 0, seconds)
+    rest = _points(trial, seed, ENOUGH, 3, seconds)
     if rest.refuted:
         if proof is not None and not proof.open:
             raise Contradiction(f"{a} = {b}: {proof.text}, but {rest.witness}")
@@ -208,7 +217,7 @@ def refuted_by_values(
     if len(used) < len(equations):
         return None
     left, right = (_eliminate(side, used) for side in sides[:2])
-    tally = _points(left, right, narrowed, (), seed_of(left, right), _FIRST, 1, 0, 4.0)
+    tally = _points(_Trial(left, right, narrowed, (), frozenset()), seed_of(left, right), _FIRST, 1, 4.0)
     if not tally.refuted or not _apart(values, tally.witness):
         return None
     found = _refutation(tally, names or {})
@@ -265,18 +274,75 @@ def _unproved(proof: Proof | None, attempts: _Attempts, rest: Tally, spent: floa
         Verdict.UNDECIDED, f"only {rest.agreed} of {ENOUGH} points could be compared in {spent:.1f} s{reason}; {tried}")
 
 
-def _points(
-    a: Expr, b: Expr, domain: Domain, given: Sequence[Basic], seed: int, count: int, deep: int, skip: int,
-    seconds: float
-) -> Tally:
+@dataclass(frozen=True)
+class _Trial:
+    """What is compared at points: two sides, where, the equations that the points must obey, and functions bound."""
+
+    left: Expr
+    right: Expr
+    domain: Domain
+    given: tuple[Eq, ...]
+    bound: frozenset[UndefinedFunction]
+
+    @property
+    def deep(self) -> bool:
+        """Whether an average stands inside another."""
+        return any(_nested(e) for e in (self.left, self.right, *self.given))
+
+
+def _nested(e: Basic) -> bool:
+    if isinstance(e, Binder):
+        return len(e.bound_symbols) > 1 or any(a.has(Binder) for a in e.args)
+    return any(_nested(a) for a in e.args)
+
+
+def _trial(
+    a: Expr, b: Expr, domain: Domain, given: tuple[Eq, ...], eliminated: Sequence[tuple[_Solved, Domain]],
+    bound: frozenset[UndefinedFunction], heavy: bool,
+) -> _Trial:
+    """The sides and the premises as they are compared: averages in closed form where they have one, premises that hold
+    everywhere left out, and of the others those that can be solved put in."""
+    if heavy:
+        a, b = (_timely_done(e, domain) for e in (a, b))
+        closed = (Eq(_timely_done(g.lhs, domain), _timely_done(g.rhs, domain), evaluate=False) for g in given)
+        given = tuple(g for g in closed if not _holds_everywhere(g, domain))
+        eliminated = _eliminations(given, domain, (a, b)) if given else [((), domain)]
+    used, narrowed = eliminated[0]
+    unsolved = tuple(g for g in given if g not in {p for p, _, _ in used})
+    left, right = (_eliminate(s, used) for s in (a, b))
+    return _Trial(left, right, narrowed, unsolved, bound)
+
+
+@lru_cache(maxsize=1024)
+def _timely_done(e: Expr, domain: Domain) -> Expr:
+    """The averages carried out, as far as that is done in time."""
+    if not e.has(Binder):
+        return e
+    try:
+        return timebox(4.0, _done, e, domain)
+    except (TimedOut, DivergentAverage):
+        return e
+
+
+@lru_cache(maxsize=1024)
+def _holds_everywhere(equation: Eq, domain: Domain) -> bool:
+    """Whether an equation is an identity, proved; every point obeys it then."""
+    if equation.lhs == equation.rhs:
+        return True
+    proof = _cheap(equation.lhs - equation.rhs, domain)
+    return proof is not None and not proof.open
+
+
+def _points(trial: _Trial, seed: int, count: int, deep: int, seconds: float, *, coarse: bool = False) -> Tally:
     last = Tally()
+    sides = trial.left, trial.right, trial.domain, trial.given, seed
 
     def run() -> None:
         nonlocal last
-        for last in probe(a, b, domain, given, seed, count, deep, skip):  # noqa: B007
+        for last in probe(*sides, count, deep, coarse=coarse, bound=trial.bound):  # noqa: B007
             pass
         if last.agreed < count and not last.refuted and count >= ENOUGH:
-            for last in probe(a, b, domain, given, seed, 3 * count, 0, 0):
+            for last in probe(*sides, 3 * count, bound=trial.bound):
                 if last.agreed >= count or last.refuted:
                     break
 

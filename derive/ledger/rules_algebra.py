@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from flint import acb, arb
-from sympy import Basic, Eq, Expr, Function, Lambda, Rational, Rel, S, Symbol, exp, log, oo
+from flint import arb
+from sympy import Basic, Eq, Expr, Function, Lambda, Rel, S, Symbol, exp, log, oo
 from sympy.core.function import AppliedUndef, UndefinedFunction
 from sympy.logic.boolalg import BooleanFalse, BooleanTrue
 
 from derive.core import Domain, Evidence, Step, UniqueRoot, Verdict
-from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.context import Context, context, parts_of, undecided, weakened
-from derive.ledger.domain import declared, points, seed_of
+from derive.ledger.domain import declared, seed_of
 from derive.ledger.field import Field, Full, Unsupported
 from derive.ledger.ladder import (
     ENOUGH,
@@ -27,7 +26,8 @@ from derive.ledger.ladder import (
     with_field,
 )
 from derive.ledger.rewriting import _replace_function, carried_out, rewrite
-from derive.ledger.sampling import function_instances, instantiated, shown_point
+from derive.ledger.roots import ball_of, points_on
+from derive.ledger.sampling import FAMILIES, function_instances, instantiated, shown_point
 from derive.nodes.averages import DivergentAverage
 from derive.nodes.timebox import TimedOut, timebox
 
@@ -345,97 +345,25 @@ def _only_one_holds(first: Expr, second: Expr, domain: Domain) -> Evidence | Non
 
 
 def _witness(p: Expr, q: Expr, domain: Domain) -> tuple[tuple[tuple[str, str], ...], str] | None:
-    for point, symbol, root in roots(p, domain, 12):
-        instances = function_instances((p, q), seed_of(p))
-        value = _ball(instantiated(q, instances), {**point, symbol: root})
-        if value is not None and not value.contains(0):
-            shown = shown_point({k: v for k, v in point.items() if k in p.free_symbols | q.free_symbols})
-            text = root.str(15, radius=False) if hasattr(root, "str") else str(root)
-            clean = tuple((k.lstrip("_"), v) for k, v in shown)
-            return (*clean, (symbol.name, text)), value.str(8)
+    """A point at which p vanishes, proven, and q does not."""
+    everything = (p, q, *domain.constraints)
+    undefined = any(e.atoms(AppliedUndef) for e in everything)
+    for turn in range(FAMILIES if undefined else 1):
+        seed = seed_of(p) + turn
+        instances = function_instances(everything, seed, turn, True) if undefined else {}
+        left, right = (instantiated(e, instances) for e in (p, q))
+        inside = Domain(domain.intervals, tuple(instantiated(c, instances) for c in domain.constraints))
+        symbols = sorted((s for s in left.free_symbols | right.free_symbols if isinstance(s, Symbol)), key=str)
+        for point in points_on([left], symbols, inside, seed, 12, 0.5):
+            value = ball_of(right, point)
+            if value is not None and not value.contains(0):
+                shown = shown_point({k: _shown(v) for k, v in point.items() if k in symbols})
+                return tuple((k.lstrip("_"), v) for k, v in shown), value.str(8)
     return None
 
 
-def roots(p: Expr, domain: Domain, count: int) -> Iterator[tuple[dict[Symbol, Rational], Symbol, arb]]:
-    """Points on which an equation p = 0 holds: random values for all symbols but one, a ball around a root in that one.
-
-    The ball is proven to contain a zero: p has opposite signs at its ends.
-    """
-    seed = seed_of(p)
-    p = instantiated(p, function_instances((p,), seed))
-    symbols = sorted((s for s in p.free_symbols if isinstance(s, Symbol)), key=lambda s: s.name)
-    for point in points(symbols, domain, seed, count):
-        for symbol in symbols:
-            bracket = _bracket(p, symbol, point, domain)
-            if bracket is not None:
-                yield {k: v for k, v in point.items() if k != symbol}, symbol, bracket
-                break
-
-
-def _bracket(p: Expr, symbol: Symbol, point: Mapping[Symbol, Rational], domain: Domain) -> arb | None:
-    """A tight ball around a zero of p in one symbol, proven by the signs at its ends."""
-    r = declared(symbol, domain)
-    if r.lower.free_symbols or r.upper.free_symbols:
-        return None
-    grid = list(_grid(r.lower, r.upper))
-    rest = {k: v for k, v in point.items() if k != symbol}
-    previous: tuple[Rational, int] | None = None
-    for x in grid:
-        sign = _sign_at(p, {**rest, symbol: x})
-        if sign == 0:
-            previous = None
-            continue
-        if previous is not None and sign != previous[1]:
-            return _bisected(p, symbol, rest, previous[0], x, sign)
-        previous = (x, sign)
-    return None
-
-
-def _bisected(
-    p: Expr, symbol: Symbol, rest: Mapping[Symbol, Rational], low: Rational, high: Rational, sign: int
-) -> arb | None:
-    from flint import fmpq
-
-    for _ in range(70):
-        middle = (low + high) / 2
-        found = _sign_at(p, {**rest, symbol: middle}, 160)
-        if found == 0:
-            break
-        if found == sign:
-            high = middle
-        else:
-            low = middle
-    a, b = (arb(fmpq(int(v.p), int(v.q))) for v in (low, high))
-    return a.union(b)
-
-
-def _grid(lower: Expr, upper: Expr) -> Iterator[Rational]:
-    if lower.is_finite and upper.is_finite:
-        for k in range(1, 24):
-            yield Rational(lower + (upper - lower) * Rational(k, 24)) if (lower + upper).is_Rational else Rational(
-                str((lower + (upper - lower) * Rational(k, 24)).evalf(20)))
-        return
-    scales = [Rational(10) ** Rational(0)] if False else [Rational(2) ** k for k in range(-10, 11)]
-    if lower.is_finite:
-        yield from (lower + s for s in scales if lower.is_Rational)
-    elif upper.is_finite:
-        yield from (upper - s for s in reversed(scales) if upper.is_Rational)
-    else:
-        yield from (-s for s in reversed(scales))
-        yield from scales
-
-
-def _ball(e: Expr, point: Mapping[Symbol, Any], bits: int = 160) -> arb | None:
-    try:
-        value = enclose(e, point, bits)
-    except (NotEnclosed, ValueError, ZeroDivisionError):
-        return None
-    return None if isinstance(value, acb) or not value.is_finite() else value
-
-
-def _sign_at(e: Expr, point: Mapping[Symbol, Rational], bits: int = 96) -> int:
-    value = _ball(e, point, bits)
-    return 0 if value is None else 1 if value > 0 else -1 if value < 0 else 0
+def _shown(v: Any) -> str:
+    return v.str(15, radius=False) if isinstance(v, arb) else str(v)
 
 
 # ---- solutions

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from flint import acb, arb
-from sympy import Basic, Dummy, Expr, Integer, Rational, Symbol, integrate
+from sympy import Basic, Dummy, Eq, Expr, Integer, Rational, Symbol, integrate
 from sympy.core.function import AppliedUndef, UndefinedFunction
-from sympy.logic.boolalg import BooleanAtom
 
 from derive.core import Domain
 from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.domain import points
 from derive.ledger.rewriting import _replace_function, carried_out
+from derive.ledger.roots import points_on
+from derive.nodes.functions import log_cosh
 from derive.nodes.laws import Density
 
-__all__ = ["Comparison", "Tally", "compare", "function_instances", "probe", "shown_point"]
+__all__ = ["FAMILIES", "Comparison", "Instances", "Tally", "bound_functions", "compare", "function_instances",
+           "instantiated", "probe", "shown_point"]
+
+#: an undefined function -> the arguments and the body of a concrete one
+Instances = Mapping[UndefinedFunction, tuple[tuple[Symbol, ...], Expr]]
 
 #: relative width of a ball that counts as agreement: thirty digits
 AGREEMENT_BITS = 100
@@ -34,11 +40,16 @@ class Comparison:
     method: str = "balls"
 
 
-def compare(lhs: Expr, rhs: Expr, point: Mapping[Symbol, Rational], deep: bool = False) -> Comparison:
-    """Compare two expressions at a rational point.
+def compare(
+    lhs: Expr, rhs: Expr, point: Mapping[Symbol, Any], deep: bool = False, coarse: bool = False
+) -> Comparison:
+    """Compare two expressions at a point (rational values, or balls).
 
-    Args: deep (go on to 4096 bits although thirty digits agree, so that a difference far beyond them is seen).
+    Args: deep (go on to 4096 bits although thirty digits agree, so that a difference far beyond them is seen), coarse
+        (rough balls only, which come fast: a difference is a difference, agreement is not looked for).
     """
+    if coarse:
+        return _compare_coarsely(lhs, rhs, point)
     ladder = _LADDER if not _has_nodes(lhs, rhs) else (112, 192)
     agreed: Comparison | None = None
     why = "the value is not finite"
@@ -66,7 +77,20 @@ def compare(lhs: Expr, rhs: Expr, point: Mapping[Symbol, Rational], deep: bool =
     return agreed or Comparison("open", why)
 
 
-def _compare_mp(lhs: Expr, rhs: Expr, point: Mapping[Symbol, Rational], why: str) -> Comparison:
+def _compare_coarsely(lhs: Expr, rhs: Expr, point: Mapping[Symbol, Any]) -> Comparison:
+    for bits, goal, evaluations in ((64, 24, 1200), (112, 64, 3000)):
+        try:
+            left, right = (enclose(side, point, bits, goal=goal, evaluations=evaluations) for side in (lhs, rhs))
+        except (NotEnclosed, ValueError, ZeroDivisionError, OverflowError) as refusal:
+            return Comparison("open", str(refusal))
+        if not (left.is_finite() and right.is_finite()):
+            return Comparison("open", "the value is not finite")
+        if not (left - right).contains(0):
+            return Comparison("differ", _text(left - right))
+    return Comparison("open", "rough balls overlap")
+
+
+def _compare_mp(lhs: Expr, rhs: Expr, point: Mapping[Symbol, Any], why: str) -> Comparison:
     """The same in mpmath at two precisions: no proof, and called so."""
     import mpmath
 
@@ -77,7 +101,7 @@ def _compare_mp(lhs: Expr, rhs: Expr, point: Mapping[Symbol, Rational], why: str
     sizes: list[Any] = []
     for digits in (40, 50):
         with mpmath.workdps(digits):
-            values = [mpmath.mpf(int(v.p)) / int(v.q) for v in point.values()]
+            values = [_mp_number(v) for v in point.values()]
             try:
                 left, right = (compile_mp(side, symbols)(*values) for side in (lhs, rhs))
             except (ValueError, ZeroDivisionError, ArithmeticError, NotImplementedError) as error:
@@ -93,6 +117,15 @@ def _compare_mp(lhs: Expr, rhs: Expr, point: Mapping[Symbol, Rational], why: str
     if all(r < mpmath.mpf(10) ** -30 for r in relative):
         return Comparison("agree", mpmath.nstr(found[1], 5), "mpmath")
     return Comparison("open", f"{why}; mpmath leaves {mpmath.nstr(relative[1], 3)}", "mpmath")
+
+
+def _mp_number(value: Any) -> Any:
+    """A rational, or the middle of a ball, as an mpmath number."""
+    import mpmath
+
+    if isinstance(value, arb):
+        return mpmath.mpf(value.mid().str(60, radius=False))
+    return mpmath.mpf(int(value.p)) / int(value.q)
 
 
 def _has_nodes(*exprs: Basic) -> bool:
@@ -120,27 +153,62 @@ def shown_point(point: Mapping[Any, Any], value: str = "") -> tuple[tuple[str, s
 # ---- undefined functions
 
 
-def function_instances(exprs: Iterable[Basic], seed: int) -> dict[UndefinedFunction, tuple[tuple[Symbol, ...], Expr]]:
-    """A concrete function for each undefined one: a polynomial with positive coefficients, convex and growing on x > 0.
+#: how many families of concrete functions there are
+FAMILIES = 5
+#: of these the first are smooth, positive, growing and convex for positive arguments
+_CONVEX = 3
 
-    A claim about every function of a class is refuted by one member; polynomials with positive coefficients are smooth,
-    and positive, growing and convex for positive arguments.
+
+def bound_functions(conditions: Iterable[Basic]) -> frozenset[UndefinedFunction]:
+    """The undefined functions that inequalities among conditions speak of."""
+    return frozenset(a.func for e in conditions if getattr(e, "is_Relational", False) and not isinstance(e, Eq)
+                     for a in _all_applied(e))
+
+
+def function_instances(
+    exprs: Iterable[Basic], seed: int, family: int = 0, free: bool = False,
+    bound: frozenset[UndefinedFunction] | None = None,
+) -> Instances:
+    """A concrete function for each undefined one.
+
+    A claim about every function of a class is refuted by one member.  The families 0 to 2 are smooth, and positive,
+    growing and convex for positive arguments (polynomials with positive coefficients, and a + b x + c log cosh d x, of
+    various sizes); 3 and 4 are negative.  A function that a relation speaks of is always of the first three, and one
+    that stands in a density a polynomial.
+
+    Args: free (an additive constant of each function is left as a symbol, to be chosen), bound (the functions that
+        premises bind, those of the inequalities among the expressions unless told otherwise).
     """
-    import random
-
+    exprs = tuple(exprs)
     rng = random.Random(seed)
-    found: dict[UndefinedFunction, tuple[tuple[Symbol, ...], Expr]] = {}
     applied = {a for e in exprs for a in _all_applied(e)}
+    bound = bound_functions(exprs) if bound is None else bound
+    in_density = {a.func for e in exprs for law in e.atoms(Density) for a in _all_applied(law.pdf)}
+    found: dict[UndefinedFunction, tuple[tuple[Symbol, ...], Expr]] = {}
     for a in sorted(applied, key=lambda f: (f.func.__name__, len(f.args))):
-        if a.func in found:
-            continue
-        variables = tuple(Dummy(f"x{i}", real=True) for i in range(len(a.args)))
-        body: Expr = Integer(1)
-        for v in variables:
-            c = [Rational(rng.randint(1, 40), rng.randint(20, 40)) for _ in range(5)]
-            body *= c[0] + c[1] * v + c[2] * v**2 + c[3] * v**3 / 7 + c[4] * v**4 / 11
-        found[a.func] = (variables, body)
+        if a.func not in found:
+            own = family % _CONVEX if a.func in bound else family
+            variables = tuple(Dummy(f"x{i}", real=True) for i in range(len(a.args)))
+            if a.func in in_density:
+                own = 0 if own % 2 == 0 else 2
+            body = _member(variables, own, rng)
+            if free and a.func not in in_density:
+                body += Dummy(f"constant of {a.func.__name__}", real=True)
+            found[a.func] = (variables, body)
     return found
+
+
+def _member(variables: Sequence[Symbol], family: int, rng: random.Random) -> Expr:
+    body: Expr = Integer(1)
+    for v in variables:
+        c = [Rational(rng.randint(1, 40), rng.randint(20, 40)) for _ in range(5)]
+        if family == 0:
+            body *= c[0] + c[1] * v + c[2] * v**2 + c[3] * v**3 / 7 + c[4] * v**4 / 11
+        elif family in (1, 3):
+            body *= c[0] + c[1] * v + c[2] * log_cosh(c[3] * v)
+        else:
+            body *= c[0] + c[1] * v + c[2] * v**2 / 5
+    return body * Rational((1, 1, 1, -1, -1)[family], (1, 10, 100, 1, 40)[family])
 
 
 def _all_applied(e: Basic) -> set[AppliedUndef]:
@@ -195,59 +263,65 @@ class Tally:
 
 
 def probe(
-    lhs: Expr, rhs: Expr, domain: Domain, given: Sequence[Any], seed: int, count: int, deep: int = 0, skip: int = 0
+    lhs: Expr, rhs: Expr, domain: Domain, given: Sequence[Any], seed: int, count: int, deep: int = 0, skip: int = 0,
+    coarse: bool = False, bound: frozenset[UndefinedFunction] | None = None,
 ) -> Iterator[Tally]:
     """Compare at points of the domain, yielding the tally after each; stops at a point where the sides differ.
 
-    Args: given (equations that the points must obey; points that do not are passed over), deep (how many points are
-    driven to 4096 bits), skip (points of the sequence that have been seen).
+    Args: given (equations that the points must obey: each is solved at each point for a symbol, and what other
+    conditions do not hold there is passed over), deep (how many points are driven to 4096 bits), skip (points of the
+    sequence that have been seen), coarse (rough balls only), bound (see function_instances).
     """
-    instances = function_instances((lhs, rhs, *given), seed)
-    left, right = (instantiated(side, instances) for side in (lhs, rhs))
-    conditions = [instantiated(g, instances) for g in given]
-    plain = Domain(domain.intervals, tuple(instantiated(c, instances) for c in domain.constraints))
-    symbols = {s for e in (left, right, *conditions) for s in e.free_symbols if isinstance(s, Symbol)}
     tally = Tally()
-    calm = 0.25 if _has_nodes(left, right) else 1.0
-    for number, point in enumerate(points(symbols, plain, seed, count + skip, calm)):
-        if number < skip:
+    everything = (lhs, rhs, *given, *domain.constraints)
+    undefined = any(_all_applied(e) for e in everything)
+    equations = [g for g in given if isinstance(g, Eq)]
+    relations = [g for g in given if not isinstance(g, Eq)]
+    turns = FAMILIES if undefined else 1
+    for turn in range(turns):
+        instances = function_instances(everything, seed + turn, turn, bool(equations), bound) if undefined else {}
+        left, right, *conditions = (instantiated(e, instances) for e in (lhs, rhs, *equations))
+        if any(c == False for c in conditions):  # noqa: E712 - a SymPy Boolean
             continue
-        if not all(_obeyed(c, point) for c in conditions):
-            tally.opened += 1
-            tally.reason = "the points do not obey the premises"
+        inside = Domain(domain.intervals, tuple(instantiated(c, instances) for c in (*domain.constraints, *relations)))
+        zeros = [c.lhs - c.rhs for c in conditions if isinstance(c, Eq)]
+        symbols = sorted({s for e in (left, right, *zeros) for s in e.free_symbols if isinstance(s, Symbol)}, key=str)
+        calm = 0.25 if _has_nodes(left, right, *zeros) else 1.0
+        share = -(-(count + skip) // turns)
+        drawn = points_on(zeros, symbols, inside, seed + turn, 3 * share, 0.5 * calm) if zeros else points(
+            symbols, inside, seed + turn, share, calm)
+        made = 0
+        for number, point in enumerate(drawn):
+            made += 1
+            if number < skip:
+                continue
+            if number >= share:
+                break
+            found = compare(left, right, point, number - skip < deep, coarse)
+            if found.outcome == "differ":
+                own = {s: _shown(v) for s, v in point.items() if s in symbols}
+                shown = shown_point(own, found.value)
+                shown += tuple((f.__name__, str(body.xreplace(dict(zip(vs, _names(vs), strict=True)))))
+                               for f, (vs, body) in instances.items())
+                tally.witness, tally.value, tally.method = shown, found.value, found.method
+                yield tally
+                return
+            if found.outcome == "agree":
+                tally.agreed += 1
+                tally.methods.add(found.method)
+            else:
+                tally.opened += 1
+                tally.reason = found.value
             yield tally
-            continue
-        found = compare(left, right, point, number - skip < deep)
-        if found.outcome == "differ":
-            own = {s: v for s, v in point.items() if s in symbols}
-            shown = shown_point(own, found.value)
-            shown += tuple((f.__name__, str(body.xreplace(dict(zip(vs, _names(vs), strict=True)))))
-                           for f, (vs, body) in instances.items())
-            tally.witness, tally.value, tally.method = shown, found.value, found.method
-            yield tally
-            return
-        if found.outcome == "agree":
-            tally.agreed += 1
-            tally.methods.add(found.method)
-        else:
+        if not made:
             tally.opened += 1
-            tally.reason = found.value
-        yield tally
+            tally.reason = "no points that obey the premises were found"
+            yield tally
+
+
+def _shown(value: Any) -> str:
+    return value.str(15, radius=False) if isinstance(value, arb) else str(value)
 
 
 def _names(variables: Sequence[Symbol]) -> list[Symbol]:
     return [Symbol(v.name) for v in variables]
-
-
-def _obeyed(condition: Any, point: Mapping[Symbol, Rational]) -> bool:
-    """Whether an equation holds at a point, as far as 128 bits tell, or a relation holds for certain."""
-    if isinstance(condition, BooleanAtom):
-        return bool(condition)
-    try:
-        d = enclose(condition.lhs - condition.rhs, point, 128)
-    except (NotEnclosed, ValueError, ZeroDivisionError):
-        return False
-    if isinstance(d, acb) or not d.is_finite():
-        return False
-    return {"==": bool(d.contains(0)), "!=": not d.contains(0), ">": bool(d > 0), ">=": bool(d >= 0), "<": bool(d < 0),
-            "<=": bool(d <= 0)}[condition.rel_op]

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flint import arb
-from sympy import Basic, Dummy, Expr, Poly, PolynomialError, S, Symbol
+from sympy import Dummy, Expr, Poly, PolynomialError, S, Symbol
 
 __all__ = ["Term", "majorant", "tail"]
 
 
 @dataclass(frozen=True)
 class Term:
-    """size * x**power * exp(linear x + quadratic x**2) for x >= 1."""
+    """size * x**power * exp(linear x + quadratic x**2) for x >= 1, times powers |w|**k of variables still averaged."""
 
     size: arb
     power: int
     linear: arb
     quadratic: arb
+    others: tuple[tuple[Symbol, int], ...] = ()
 
     def __mul__(self, other: Term) -> Term:
+        powers = dict(self.others)
+        for w, k in other.others:
+            powers[w] = powers.get(w, 0) + k
         return Term(self.size * other.size, self.power + other.power, self.linear + other.linear,
-                    self.quadratic + other.quadratic)
+                    self.quadratic + other.quadratic, tuple(powers.items()))
+
+    def degree(self, w: Symbol) -> int:
+        """The power of a variable that is averaged."""
+        return dict(self.others).get(w, 0)
+
+    def without(self, w: Symbol, size: arb) -> Term:
+        """The term with the power of an averaged variable replaced by a number."""
+        return replace(self, size=self.size * size, others=tuple(o for o in self.others if o[0] != w))
 
 
 def majorant(integrand: Expr, x: Symbol, side: int, evaluate: Any) -> list[Term]:
@@ -55,6 +67,7 @@ def tail(terms: list[Term], cut: arb) -> arb | None:
 class _Majorant:
     def __init__(self, x: Symbol, evaluate: Any) -> None:
         self.x, self.evaluate = x, evaluate
+        self.averaged: set[Symbol] = set()
 
     def constant(self, size: arb) -> Term:
         return Term(size, 0, arb(0), arb(0))
@@ -63,10 +76,12 @@ class _Majorant:
         """Terms that bound |e|."""
         from derive.ledger.balls import NotEnclosed
 
-        if self.x not in e.free_symbols:
+        if self.x not in e.free_symbols and not self.averaged & e.free_symbols:
             return [self.constant(abs(self.evaluate(e)).upper())]
         if e == self.x:
             return [Term(arb(1), 1, arb(0), arb(0))]
+        if e in self.averaged:
+            return [Term(arb(1), 0, arb(0), arb(0), ((e, 1),))]
         if e.is_Add:
             return [t for a in e.args for t in self.of(a)]
         if e.is_Mul:
@@ -108,17 +123,59 @@ class _Majorant:
             return [t for p in e.law.points for t in self.of(e.f.xreplace({e.var: p}))]
         if name in ("LogAverageExp", "TiltedAverage") and type(e.law).__name__ == "Density":
             return self._over_support(e.args[0], e.var, e.law)  # log E e^g and <f> lie between the extremes of g and f
-        if name == "LogAverageExp" and type(e.law).__name__ == "Normal":  # log E exp(a + b w) = a + b^2/2
-            try:
-                poly = Poly(e.g, e.var)
-            except PolynomialError:
-                poly = None
-            if poly is not None and poly.degree() <= 1:
-                flat, slope = self.of(poly.coeff_monomial(1)), self.of(poly.coeff_monomial(e.var))
-                return [*flat, *self._times(slope, slope)]
+        if name == "LogAverageExp" and type(e.law).__name__ == "Normal":
+            return self._log_average(e.g, e.var)
+        if name == "GaussianAverage":
+            return self._averaged(e)
+        if name == "TiltedAverage" and type(e.law).__name__ == "Normal" and e.var not in e.f.free_symbols:
+            return self.of(e.f)
+        if name == "TiltedAverage" and type(e.law).__name__ == "Normal":
+            w = Dummy("w", real=True)
+            terms = self._with(w, e.f.xreplace({e.var: w}))
+            if all(t.degree(w) == 0 for t in terms):  # a bounded function has a bounded average, whatever the tilt
+                return terms
         if name == "MPResponse":
             return [self.constant(arb(1))]
         raise NotEnclosed(f"the tail of {name} has no bound here")
+
+    def _with(self, w: Symbol, e: Expr) -> list[Term]:
+        """Terms in which powers of one more variable may stand."""
+        self.averaged.add(w)
+        try:
+            return self.of(e)
+        finally:
+            self.averaged.discard(w)
+
+    def _averaged(self, e: Any) -> list[Term]:
+        """|E h| <= E |h|, with the absolute moments of a standard normal variable."""
+        variables = [Dummy("w", real=True) for _ in e.variables]
+        body = e.body.xreplace(dict(zip(e.variables, variables, strict=True)))
+        self.averaged.update(variables)
+        try:
+            terms = self.of(body)
+        finally:
+            self.averaged.difference_update(variables)
+        for w in variables:
+            terms = [t.without(w, _absolute_moment(t.degree(w))) for t in terms]
+        return terms
+
+    def _log_average(self, g: Expr, var: Symbol) -> list[Term]:
+        """For |g| <= a + b |w|: -a - b <= E g <= log E exp g <= a + b^2/2 + log 2; log E exp(a + b w) = a + b^2/2."""
+        from derive.ledger.balls import NotEnclosed
+
+        try:
+            poly = Poly(g, var)
+        except PolynomialError:
+            poly = None
+        if poly is not None and poly.degree() <= 1:
+            flat, slope = self.of(poly.coeff_monomial(1)), self.of(poly.coeff_monomial(var))
+            return [*flat, *self._times(slope, slope)]
+        w = Dummy("w", real=True)
+        terms = self._with(w, g.xreplace({var: w}))
+        if any(t.degree(w) > 1 for t in terms):
+            raise NotEnclosed(f"the tail of log E exp({g}) has no bound here")
+        flat, slope = ([t.without(w, arb(1)) for t in terms if t.degree(w) == k] for k in (0, 1))
+        return [*flat, *slope, *self._times(slope, slope), self.constant(arb(2).log())]
 
     def _over_support(self, body: Expr, var: Symbol, law: Any) -> list[Term]:
         """Terms that bound a polynomial in the variable of a law of bounded support, anywhere on it."""
@@ -173,10 +230,10 @@ class _Majorant:
             name = type(term).__name__
             if name in ("tanh", "erf", "sin", "cos"):
                 bounded += 1
-            elif name in ("log_cosh", "softplus", "LogAverageExp") or (term.is_Mul and _has_wrapped(term, self.x)):
-                log_part.append(term)
-            else:
+            elif term.is_polynomial(self.x):
                 smooth.append(term)
+            else:
+                log_part.append(term)
         try:
             poly = Poly(sum(smooth, S.Zero), self.x)
         except PolynomialError:
@@ -198,10 +255,10 @@ class _Majorant:
         return [Term(constant.exp().upper(), 0, arb(linear.upper()), arb(quadratic.upper()))]
 
 
+def _absolute_moment(k: int) -> arb:
+    """E |w|^k of a standard normal variable, 2^(k/2) Gamma((k + 1)/2) / sqrt(pi)."""
+    return arb(2) ** (arb(k) / 2) * (arb(k + 1) / 2).gamma() / arb.pi().sqrt()
+
+
 def _real_part(z: Any) -> arb:
     return z if isinstance(z, arb) else z.real
-
-
-def _has_wrapped(term: Basic, x: Symbol) -> bool:
-    return any(type(a).__name__ in ("log_cosh", "softplus", "LogAverageExp", "Abs") and x in a.free_symbols
-               for a in term.args)
