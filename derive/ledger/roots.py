@@ -93,10 +93,10 @@ def root_ball(p: Expr, symbol: Symbol, rest: Mapping[Symbol, Any], domain: Domai
     if p.has(*_JUMPS):
         return None
     r = declared(symbol, domain)
-    bounds = [_rational(b, rest) for b in (r.lower, r.upper)]
+    lower, upper = _rational(r.lower, rest), _rational(r.upper, rest)
     few = p.has(Binder)
     previous: tuple[Rational, int] | None = None
-    for x in _grid(r, *bounds, few):
+    for x in _grid(r, lower, upper, few):
         value = ball_of(p, {**rest, symbol: x}, 96, goal=40, evaluations=4000)
         if value is not None and value.is_zero():
             return _exact(x)

@@ -30,7 +30,7 @@ class Term:
 
     def degree(self, w: Symbol) -> int:
         """The power of a variable that is averaged."""
-        return dict(self.others).get(w, 0)
+        return next((k for v, k in self.others if v == w), 0)
 
     def without(self, w: Symbol, size: arb) -> Term:
         """The term with the power of an averaged variable replaced by a number."""
