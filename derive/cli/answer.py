@@ -22,6 +22,8 @@ __all__ = [
 ]
 
 SCHEMA = 1
+#: the order parameters of a saddle point
+_OVERLAPS = ("m", "q", "r")
 
 
 @dataclass(frozen=True)
@@ -322,6 +324,9 @@ def payload(request: Request, answer: Answer) -> dict[str, Any]:
     }
     if answer.outputs:
         payload["outputs"] = {k: plain(v) for k, v in answer.outputs.items()}
+    if all(k in answer.outputs for k in _OVERLAPS):
+        payload["order_parameters"] = {k: plain(answer.outputs[k]) for k in _OVERLAPS}
+        payload["quadrature_error"] = plain(answer.outputs.get("quadrature_error"))
     stability = plain(answer.stability)
     if answer.stability is not None and any(k is not None for k in _flat(stability)):
         payload["stability"] = stability

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 from sympy import (
     Derivative,
@@ -231,7 +231,16 @@ def rem_condensation(ensemble: Ensemble) -> Quantity:
     )
 
 
+def _nonlinear(ensemble: Ensemble) -> TypeGuard[HiddenManifold]:
+    """Whether the noise needs the replica method."""
+    return isinstance(ensemble, HiddenManifold) and not ensemble.linear
+
+
 def _rem_condensation(ensemble: Ensemble) -> Result:
+    if _nonlinear(ensemble):
+        from derive.systems import manifold_memory
+
+        return manifold_memory.rem_condensation(ensemble, (_LOAD, *ensemble.parameters), _rem_steps("rem-routes"))
     zeta = noise_cumulant(ensemble)
     domain = _domain(ensemble)
     step = Script(domain, SOURCE)
@@ -298,7 +307,7 @@ def retrieval_capacity(ensemble: Ensemble) -> Quantity:
     )
 
 
-def capacity_steps(ensemble: Ensemble, zeta: Cumulant, signal: Expr, domain: Domain) -> tuple[Step, ...]:
+def capacity_steps(signal: Expr, domain: Domain) -> tuple[Step, ...]:
     """Signal against noise: both branches of the boundary of retrieval, for a signal of slope `signal` in lam."""
     rem = RandomEnergyModel(ZETA(L))
     step = Script(domain, SOURCE)
@@ -328,6 +337,11 @@ def capacity_steps(ensemble: Ensemble, zeta: Cumulant, signal: Expr, domain: Dom
 
 
 def _retrieval_capacity(ensemble: Ensemble) -> Result:
+    if _nonlinear(ensemble):
+        from derive.systems import manifold_memory
+
+        before = (*_rem_steps("rem-frozen", "rem-annealed"), *capacity_steps(ensemble.rho, _domain(ensemble)))
+        return manifold_memory.retrieval_capacity(ensemble, (_TEMPERATURE, *ensemble.parameters), before, ALPHA_1)
     zeta = noise_cumulant(ensemble)
     domain = _domain(ensemble)
     step = Script(domain, SOURCE)
@@ -339,7 +353,7 @@ def _retrieval_capacity(ensemble: Ensemble) -> Result:
     steps = (
         *_rem_steps("rem-frozen", "rem-annealed"),
         *zeta.steps,
-        *capacity_steps(ensemble, zeta, ensemble.rho, domain),
+        *capacity_steps(ensemble.rho, domain),
         specialise(
             "capacity",
             Eq(ALPHA, (ensemble.rho * L - zeta.expression).subs(L, LAM)),
@@ -702,16 +716,29 @@ def _basin_on_shell(ensemble: Ensemble) -> Result:
 
 
 def _basin(ensemble: Ensemble, given: Parameter) -> Result:
-    zeta = noise_cumulant(ensemble, A, VARIANCE)
     domain = _domain(ensemble, A) | Domain(((VARIANCE, Interval(0, oo)),))
     rho = ensemble.rho
+    unknown = A if given is _NOISE else VARIANCE
+    words = (
+        "the load is at or above the saturated capacity: no amplitude is enough"
+        if unknown == A
+        else "the load is at or above the capacity at this amplitude: no noise is tolerated"
+    )
+    if _nonlinear(ensemble):
+        from derive.systems import manifold_memory
+
+        before = (*_rem_steps("rem-frozen", "rem-annealed"), *capacity_steps(A * rho, domain))
+        return manifold_memory.retrieval_basin(
+            ensemble, (_LOAD, _TEMPERATURE, given, *ensemble.parameters), before, OVERLAP, unknown, words
+        )
+    zeta = noise_cumulant(ensemble, A, VARIANCE)
     margin = A * rho * L - zeta.expression
     inner = Stage(L, A * rho - zeta.slope, -1, S.Zero, LAM, clip=True)
     boundary = Eq(ALPHA, margin.subs(L, LAM))
     steps = (
         *_rem_steps("rem-frozen", "rem-annealed"),
         *zeta.steps,
-        *capacity_steps(ensemble, zeta, A * rho, domain),
+        *capacity_steps(A * rho, domain),
         specialise(
             "basin", boundary, "capacity-annealed", zeta, domain, "the boundary of the basin, with annealed noise", WARM
         ),
@@ -724,12 +751,6 @@ def _basin(ensemble: Ensemble, given: Parameter) -> Result:
             "with frozen noise the same at l = lambda-hat",
             SATURATED,
         ),
-    )
-    unknown = A if given is _NOISE else VARIANCE
-    words = (
-        "the load is at or above the saturated capacity: no amplitude is enough"
-        if unknown == A
-        else "the load is at or above the capacity at this amplitude: no noise is tolerated"
     )
     stage = Stage(unknown, margin - ALPHA, +1 if unknown == A else -1, S.Zero, absent=words, inner=(inner,))
     outputs = (("a", A), ("v", VARIANCE), ("cosine", A * sqrt(rho) / sqrt(A**2 * rho + VARIANCE)))

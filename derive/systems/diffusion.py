@@ -39,7 +39,7 @@ from sympy import (
 )
 
 from derive.core import Branch, Citation, DeriveError, Domain, Parameter, Problem, Stage, Step, UniqueRoot
-from derive.ensembles import Ensemble, Spherical
+from derive.ensembles import Ensemble, HiddenManifold, Spherical
 from derive.ensembles.sites import GaussianSites
 from derive.ledger import Derivation
 from derive.methods.script import Script
@@ -212,7 +212,13 @@ def _quantity(
     make: Callable[[Distances], Result],
     remake: Callable[[Ensemble], Quantity],
 ) -> Quantity:
-    distances = Distances(ensemble)
+    every = (*parameters, *ensemble.parameters)
+    if isinstance(ensemble, HiddenManifold) and not ensemble.linear:
+        from derive.systems import manifold_diffusion
+
+        result = partial(manifold_diffusion.make, name, ensemble, every)
+    else:
+        result = partial(make, Distances(ensemble))
     return Quantity(
         name,
         title,
@@ -221,8 +227,8 @@ def _quantity(
         SYSTEM,
         ensemble,
         CITE,
-        (*parameters, *ensemble.parameters),
-        partial(make, distances),
+        every,
+        result,
         remake,
         ensemble.options,
     )
