@@ -1,0 +1,8 @@
+"""Spectral laws as algebraic objects: supports, densities and transforms from a polynomial equation."""
+
+from derive.methods.spectra.edges import Atom, Bulk, Edge
+from derive.methods.spectra.law import AlgebraicLaw, free_product, free_sum
+from derive.methods.spectra.population import Population
+from derive.methods.spectra.transforms import Transform
+
+__all__ = ["AlgebraicLaw", "Atom", "Bulk", "Edge", "Population", "Transform", "free_product", "free_sum"]
