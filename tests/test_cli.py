@@ -428,7 +428,7 @@ REFUSALS: list[tuple[Sequence[str], str, str | None]] = [
     # ensembles
     ((*SOLVE, "--ensemble", "binry", "alpha=0.1"), "no ensemble is named 'binry'", "binary"),
     ((*SOLVE, "--ensemble", "spherical", "alpha=0.1"), "not derived for this ensemble", "gaussian"),
-    (("solve", "full-capacity", "--ensemble", "manifold", "lam=1"), "not derived for this ensemble", None),
+    (("solve", "full-capacity", "--activation", "tanh", "lam=1", "alpha_D=1"), "not derived for this ensemble", None),
     ((*SOLVE, "--ensemble", "binary", "--atoms", "-1:1/2,1:1/2", "alpha=0.1"), "exclude each other", None),
     ((*SOLVE, "--atoms", "-1:1/2,1:1/2", "--density", "1", "alpha=0.1"), "exclude each other", None),
     ((*SOLVE, "--support", "-1:1", "alpha=0.1"), "--support needs --density", "--density"),

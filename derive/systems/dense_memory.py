@@ -43,6 +43,7 @@ from derive.nodes import Atoms, Density, Extremum
 from derive.quantity import Quantity, Result
 from derive.symbols import a as A
 from derive.symbols import alpha as ALPHA
+from derive.symbols import c as C
 from derive.symbols import l as L
 from derive.symbols import lam as LAM
 from derive.symbols import theta as THETA
@@ -393,13 +394,18 @@ def _retrieval_capacity(ensemble: Ensemble) -> Result:
 def full_capacity(ensemble: Ensemble) -> Quantity:
     """Load alpha_c(lam) up to which all patterns are retrieved: the smaller of two first-moment bounds (B1; section 2).
 
-    Raises: DeriveError for the hidden manifold, "not derived for this ensemble".
+    On the linear hidden manifold the empirical laws are those of the latent variables, in the eigenbasis of the
+    covariance.
+
+    Raises: DeriveError for a hidden manifold that is not linear, "not derived for this ensemble", with what is missing.
     """
-    if isinstance(ensemble, HiddenManifold):
+    if _nonlinear(ensemble):
         raise DeriveError(
-            "full-capacity is not derived for this ensemble: the hidden manifold",
+            f"full-capacity is not derived for this ensemble: {ensemble.title}; missing are, for the noise mode, the "
+            "replica calculation with an atypical planted pattern at cost alpha and, for the pair mode, that of two "
+            "coupled patterns",
             given=str(ensemble),
-            allowed="gaussian, spherical, binary or a product measure",
+            allowed="the linear manifold, gaussian, spherical, binary or a product measure",
             nearest="retrieval-capacity",
         )
     return _quantity(
@@ -429,6 +435,7 @@ def _full_capacity(ensemble: Ensemble) -> Result:
     conditions: set[Boolean] = set()
 
     def closed(expr: Expr) -> Expr:
+        """An average over one site, done where it can be."""
         return expr if _is_density(ensemble) else _converged(expr.doit(), conditions)
 
     log_m_raw = site.at(site.log_average(L * X * XI, XI))
@@ -437,7 +444,8 @@ def _full_capacity(ensemble: Ensemble) -> Result:
     tilted_norm = site.at(site.log_average(-THETA * margin, X))
     mean_margin = site.at(site.tilted(margin, -THETA * margin, X))
     pair = site.at(site.log_average(-L * X**2 + log_m, X))
-    norm_closed, pair_closed = closed(tilted_norm), closed(pair)
+    norm_site, pair_site = closed(tilted_norm), closed(pair)
+    norm_closed, pair_closed = site.sites(norm_site), site.sites(pair_site)
     bound_closed = -norm_closed / (1 + THETA)
     lagrange = Function("Lambda", real=True)
     any_margin = Function("G", real=True)(X)
@@ -447,8 +455,13 @@ def _full_capacity(ensemble: Ensemble) -> Result:
     bound = -lagrange(THETA) / (1 + THETA)
     tie = _ties(ensemble)
     upper = _margin_limit(ensemble)
-    within = domain | Domain(((L, Interval.Lopen(0, upper)),)) if upper not in (0, oo) else domain
-    near = domain | Domain(((L, Interval.open(0, _pair_limit(ensemble))),)) if upper not in (0, oo) else domain
+    if isinstance(ensemble, HiddenManifold):  # the limits are those of the largest eigenvalue
+        domain |= Domain(((C, _POSITIVE),))
+        within, near = (domain | Domain(constraints=(limit,)) for limit in (Le(L * C, 2), Lt(L * C, 1 + sqrt(2))))
+        step = Script(domain, SOURCE)
+    else:
+        within = domain | Domain(((L, Interval.Lopen(0, upper)),)) if upper not in (0, oo) else domain
+        near = domain | Domain(((L, Interval.open(0, _pair_limit(ensemble))),)) if upper not in (0, oo) else domain
     steps = [
         step("empirical-laws",
              "Among exp(alpha N) patterns every empirical law Q of the entries with relative entropy KL(Q|p) <= alpha "
@@ -477,24 +490,31 @@ def _full_capacity(ensemble: Ensemble) -> Result:
              "none exists below half of Chernoff's rate, max over l of -log E exp(l x (xi - x)).",
              "theorem", (), "first moment over pairs"),
     ]
+    if isinstance(ensemble, HiddenManifold):
+        steps.append(
+            step("spectrum",
+                 "Along different eigenvectors of the covariance the latent variables deviate independently: margins, "
+                 "costs and exponents are averages over the spectrum of those at one eigenvalue c, which are "
+                 "written here.", "theorem", ("empirical-laws",), "sums of independent terms")
+        )
     if log_m != log_m_raw:
         steps.append(step("log-moment", Eq(log_m_raw, log_m), "evaluate", (), "log M, done exactly"))
-    if norm_closed != tilted_norm:
+    if norm_site != tilted_norm:
         steps.append(
-            step("noise-closed", Eq(tilted_norm, norm_closed), "evaluate", (), "the averages, done exactly",
+            step("noise-closed", Eq(tilted_norm, norm_site), "evaluate", (), "the averages, done exactly",
                  domain=within)
         )
-    if pair_closed != pair:
+    if pair_site != pair:
         steps.append(
-            step("pair-closed", Eq(pair, pair_closed), "evaluate", (), "the averages, done exactly", domain=near)
+            step("pair-closed", Eq(pair, pair_site), "evaluate", (), "the averages, done exactly", domain=near)
         )
     steps += [
         step(f"converges-{i}", condition, "positivity", (), "the averages converge on this domain",
              domain=within if THETA in condition.free_symbols else near)
         for i, condition in enumerate(sorted(conditions, key=str), 1)
     ]
-    slope = closed(site.at(site.tilted(X**2 - X * site.tilted(XI, L * X * XI, XI), -THETA * margin, X)))
-    balance = closed(mean_margin * (1 + THETA) + tilted_norm)
+    slope = site.sites(closed(site.at(site.tilted(X**2 - X * site.tilted(XI, L * X * XI, XI), -THETA * margin, X))))
+    balance = site.sites(closed(mean_margin * (1 + THETA) + tilted_norm))
     outputs: list[tuple[str, Expr]] = []
     stages: list[Stage] = []
     if (constant := _common_margin(ensemble, closed(margin))) is not None:
@@ -548,7 +568,8 @@ def _full_capacity(ensemble: Ensemble) -> Result:
         else Extremum(pair_value, _PAIR_L, Interval.open(0, _pair_limit(ensemble)), "max")
     )
     equation = Eq(ALPHA_C, by_noise if duplicates else Min(by_noise, by_pair))
-    problem = Problem("full-capacity", ALPHA_C, (_TEMPERATURE,), branches, tuple(stages), tuple(outputs))
+    parameters = (_TEMPERATURE, *ensemble.parameters)
+    problem = Problem("full-capacity", ALPHA_C, parameters, branches, tuple(stages), tuple(outputs))
     return Result(
         Derivation(f"full-capacity/{ensemble}", f"Capacity for all patterns, {ensemble.title}", tuple(steps)),
         equation,
@@ -596,6 +617,8 @@ def _margin_limit(ensemble: Ensemble) -> Expr:
     """Largest l at which l x^2 - log M(l x) is bounded below: four times the Gaussian rate of the tail."""
     if isinstance(ensemble, Gaussian):
         return S(2)
+    if isinstance(ensemble, HiddenManifold):
+        return 2 / ensemble.spectrum.upper
     return 4 * ensemble.gaussian_tail if isinstance(ensemble, ProductMeasure) else oo
 
 

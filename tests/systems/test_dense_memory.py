@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import integrate
-from sympy import Rational, Symbol, exp, oo, pi, sqrt
+from scipy import integrate, optimize
+from sympy import Rational, Symbol, exp, oo, pi, sqrt, tanh
 
 from derive import Binary, DeriveError, Gaussian, HiddenManifold, ProductMeasure, Spherical, atlas
 
@@ -124,6 +124,48 @@ def test_full_capacity_of_a_gaussian_density_is_the_gaussian_one():
     )
 
 
+def test_full_capacity_of_the_linear_manifold_becomes_the_gaussian_one():
+    lam = np.array([0.3, 0.5, 0.7, 2.0])
+    far = value("full-capacity", HiddenManifold(), lam=lam, alpha_D=1e5)
+    np.testing.assert_allclose(far, value("full-capacity", Gaussian(), lam=lam), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("lam", "alpha_d"), [(0.08, 0.5), (0.3, 0.5), (0.3, 2.0), (1.0, 1.3)])
+def test_full_capacity_of_the_linear_manifold_from_the_worst_latent_variables(lam, alpha_d):
+    """Both modes on a discretised spectrum, from their definitions: constrained minimum over laws, Chernoff's rate."""
+    nodes, weights = np.polynomial.legendre.leggauss(400)
+    root = np.sqrt(alpha_d)
+    low, high = (1 - root) ** 2 / alpha_d, (1 + root) ** 2 / alpha_d
+    angle = np.pi * (nodes + 1) / 2
+    c = (low + high) / 2 - (high - low) / 2 * np.cos(angle)
+    weight = alpha_d * ((high - low) / 2 * np.sin(angle)) ** 2 / (2 * np.pi * c) * weights * np.pi / 2
+
+    def worst_margin(l, load):  # noqa: E741
+        """Smallest mean of l c g^2 - l^2 c^2 g^2/2 over Gaussian laws of relative entropy `load`."""
+        a = l * c - (l * c) ** 2 / 2
+        widest = np.log(1e9) if a.min() >= 0 else np.log(-0.5 / a.min() * (1 - 1e-12))
+
+        def cost(log_theta):
+            v = 1 / (1 + 2 * np.exp(log_theta) * a)
+            return weight @ (v - 1 - np.log(v)) / 2 - load
+
+        v = 1 / (1 + 2 * np.exp(optimize.brentq(cost, -40, widest, xtol=1e-14)) * a)
+        return weight @ (a * v)
+
+    def best(load):
+        found = optimize.minimize_scalar(lambda l: -worst_margin(l, load), bounds=(1e-6, min(lam, 2 / high)),  # noqa: E741
+                                         method="bounded", options={"xatol": 1e-10})
+        return -found.fun - load
+
+    noise = optimize.brentq(best, 1e-6, 0.5)
+    pair = optimize.minimize_scalar(lambda l: -weight @ np.log1p(2 * l * c - (l * c) ** 2) / 4,  # noqa: E741
+                                    bounds=(0, (1 + np.sqrt(2)) / high), method="bounded", options={"xatol": 1e-12})
+    solution = atlas["full-capacity"].with_(ensemble=HiddenManifold()).solver()(lam=lam, alpha_D=alpha_d)
+    np.testing.assert_allclose(solution.outputs["noise"], noise, rtol=1e-7)
+    np.testing.assert_allclose(solution.outputs["pair"], -pair.fun, rtol=1e-7)
+    np.testing.assert_allclose(solution.value, min(noise, -pair.fun), rtol=1e-7)
+
+
 def test_full_capacity_of_binary_and_spherical_patterns():
     for ensemble in (Binary(), Spherical()):
         np.testing.assert_allclose(
@@ -152,9 +194,9 @@ def test_full_capacity_of_atoms_against_brute_force():
     np.testing.assert_allclose(solution.outputs["noise"], brute, rtol=2e-3)
 
 
-def test_full_capacity_is_not_derived_for_the_manifold():
-    with pytest.raises(DeriveError, match="not derived for this ensemble"):
-        atlas["full-capacity"].with_(ensemble=HiddenManifold())
+def test_full_capacity_is_not_derived_for_a_nonlinear_manifold():
+    with pytest.raises(DeriveError, match="missing are, for the noise mode"):
+        atlas["full-capacity"].with_(activation=tanh)
 
 
 def test_spherical_basin():
