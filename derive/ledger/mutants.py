@@ -283,7 +283,7 @@ def mutants_of(step: Step) -> tuple[tuple[str, Basic], ...]:
         candidates = _swaps(claim) if operator is None else (
             _rebuilt(claim, path, other) for path, part in parts for other in operator(part))
         for candidate in candidates:
-            if candidate is None or candidate.has(S.NaN, S.ComplexInfinity):
+            if candidate is None or candidate.has(S.NaN, S.ComplexInfinity) or not _typed(candidate):
                 continue
             if not (isinstance(candidate, type(claim)) or (isinstance(claim, Rel) and isinstance(candidate, Rel))):
                 continue
@@ -299,6 +299,11 @@ def _rebuilt(claim: Basic, path: Sequence[int], other: Basic) -> Basic | None:
         return _put(claim, path, other)
     except (DeriveError, TypeError, ValueError, AttributeError, IndexError):
         return None  # what cannot be written down cannot be claimed
+
+
+def _typed(claim: Basic) -> bool:
+    """Whether a matrix is equated with a matrix of its shape, and a number with a number, wherever two are equated."""
+    return all(getattr(e.lhs, "shape", None) == getattr(e.rhs, "shape", None) for e in claim.atoms(Rel))
 
 
 def _key(claim: Basic) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from derive.core import Evidence, Step
-from derive.ledger import extremum, primitive, rules_algebra, rules_analysis
+from derive.ledger import extremum, gaussian, primitive, replica, rules_algebra, rules_analysis
 
 __all__ = ["RULES", "Rule", "RuleFunction"]
 
@@ -51,6 +51,9 @@ def _registry() -> Mapping[str, Rule]:
         "nishimori": rules_analysis.nishimori,
         "extremum": extremum.extremum,
         "primitive": primitive.primitive,
+        "gaussian-kernel": gaussian.gaussian_kernel,
+        "gaussian-rotation": gaussian.gaussian_rotation,
+        "replica-algebra": replica.replica_algebra,
         "continuity": rules_analysis.continuity,
         "routes-agree": rules_analysis.routes_agree,
     }

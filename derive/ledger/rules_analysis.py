@@ -32,6 +32,7 @@ from derive.core import Domain, Evidence, Step, UniqueRoot, Verdict
 from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.context import Context, context, hints_of, parts_of, undecided, weakened
 from derive.ledger.domain import declared, points, seed_of
+from derive.ledger.gaussian import as_truth, counter_example
 from derive.ledger.ladder import ENOUGH, _sharp, _sharp_domain, exactly_zero, prove_identity
 from derive.ledger.positivity import prove_nonzero, prove_positive
 from derive.ledger.rewriting import carried_out, rewrite
@@ -407,7 +408,8 @@ def stein_rule(step: Step, premises: Premises) -> Evidence:
     """Stein's lemma: E[x f(x)] = E[f'(x)] for a standard normal x, used on averages of the claim.
 
     Exact by partial integration, as f(x) exp(-x^2/2) vanishes at both ends, which is checked on a majorant of the
-    integrand, and f has no jumps.  Hint "variable": the number of the variable.
+    integrand, and f has no jumps.  For an undefined function the growth is left open, unless the hint "growth" names a
+    premise, an assumption, that grants it.
     """
     claim = step.claim
     if not isinstance(claim, Eq):
@@ -425,7 +427,7 @@ def stein_rule(step: Step, premises: Premises) -> Evidence:
                 continue
             found = prove_identity(left, right, ctx.domain, ctx.facts, seconds=6.0)
             if found.verdict is Verdict.PROVED:
-                opened = [*ctx.open, *_tails_open(lhs, rhs, ctx.domain)]
+                opened = [*ctx.open, *_tails_open(lhs, rhs, ctx.domain, _growth_granted(step, premises))]
                 return weakened(Evidence(Verdict.PROVED, f"by parts; {found.detail}"), opened)
     return plain
 
@@ -447,7 +449,13 @@ def _by_parts(e: Expr) -> list[Expr]:
     return found[:12]
 
 
-def _tails_open(lhs: Expr, rhs: Expr, domain: Domain) -> list[str]:
+def _growth_granted(step: Step, premises: Premises) -> bool:
+    """Whether an assumption among the premises grants the growth of the undefined functions."""
+    granted = premises.get(str(hints_of(step).get("growth")))
+    return granted is not None and granted.rule in ("assumption", "theorem")
+
+
+def _tails_open(lhs: Expr, rhs: Expr, domain: Domain, granted: bool = False) -> list[str]:
     """Conditions of the lemma that are not seen: jumps, or a tail without a bound."""
     from sympy import DiracDelta, Heaviside, Piecewise, sign
 
@@ -459,6 +467,8 @@ def _tails_open(lhs: Expr, rhs: Expr, domain: Domain) -> list[str]:
         symbols = {s for s in node.free_symbols if isinstance(s, Symbol)}
         instances = function_instances((node,), seed_of(node))
         plain = instantiated(node, instances)
+        if instances and granted:
+            continue
         if instances:
             opened.append("the growth of an undefined function") if any(
                 isinstance(a, AppliedUndef) and set(node.variables) & a.free_symbols
@@ -481,7 +491,10 @@ def nishimori(step: Step, premises: Premises) -> Evidence:
 
     For x ~ xi_0 + sqrt(s) w with xi_0 ~ p, and a tilt whose dependence on xi is exactly -(x - xi)^2/(2 s), the tilted
     law of xi is the posterior given x (Bayes), so that (x, xi) has the same joint law as (x, xi_0):
-    E_x <f(x, xi)> = E_xi0 E_w f(xi_0 + sqrt(s) w, xi_0).  Exact; the form of the tilt is proved by the ladder.
+    E_x <f(x, xi)> = E_xi0 E_w f(xi_0 + sqrt(s) w, xi_0).  Exact; the form of the tilt is proved by the ladder.  The
+    same holds where the truth is a function of a standard normal variable, among other variables that are given: then
+    the tilt is -(w_n + A(w_0) - A(w))^2/2 with the noise w_n and the truth w_0 among the averaged variables, and what
+    stands beside the posterior average depends on the two through w_n + A(w_0) only.
     """
     claim = step.claim
     if not isinstance(claim, Eq):
@@ -498,11 +511,18 @@ def nishimori(step: Step, premises: Premises) -> Evidence:
             refused = refused or outcome
         elif outcome is not None:
             replaced[node] = outcome
+    for normal in sorted(lhs.atoms(GaussianAverage) | rhs.atoms(GaussianAverage), key=str):
+        truth = as_truth(normal, ctx.domain)
+        if truth is not None:
+            replaced[normal] = truth
     if not replaced:
         direct = prove_identity(lhs, rhs, ctx.domain, ctx.facts)
         if direct.verdict is Verdict.REFUTED:
             return direct
         return undecided(refused or "no average over noisy data of a tilted average was found")
+    counter = counter_example(lhs, rhs, step, ctx.relations)
+    if counter is not None:
+        return counter
     found = prove_identity(lhs.xreplace(replaced), rhs.xreplace(replaced), ctx.domain, ctx.facts)
     if found.verdict is Verdict.PROVED:
         return weakened(Evidence(Verdict.PROVED, f"the posterior is the law of the truth; {found.detail}"), ctx.open)
