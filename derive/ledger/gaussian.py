@@ -44,6 +44,8 @@ def instances(e: Basic) -> dict[UndefinedFunction, tuple[tuple[Symbol, ...], Exp
             body = -(names[0] - names[1]) ** 2 / 3 + shift * names[0] * names[1] / 5
         else:
             body = shift + sum(Rational(2, 3 + i) * v for i, v in enumerate(names))
+            if len(names) > 2:
+                body += sum(Rational(1, 4 + i) * v * names[1] for i, v in enumerate(names)) + names[-1] ** 2 / 9
         found[x.func] = (names, body)
     return found
 
@@ -63,7 +65,7 @@ def counter_example(lhs: Expr, rhs: Expr, step: Step, facts: Sequence[Basic]) ->
     plain = _concrete(pair)
     try:
         done = timebox(3.0, lambda: [side.doit() for side in plain.args])
-        found = timebox(4.0, prove_identity, done[0], done[1], step.domain, facts, seconds=2.0)
+        found = timebox(4.0, lambda: prove_identity(done[0], done[1], step.domain, facts, seconds=2.0))
     except (TimedOut, DivergentAverage):
         return None
     if found.verdict is not Verdict.REFUTED:
@@ -83,8 +85,8 @@ def gaussian_kernel(step: Step, premises: Premises) -> Evidence:
     the kernel exp(-(h - omega)^2/(2 V))/sqrt(2 pi V), which is all that is differentiated: its logarithmic derivatives
     are w/sqrt(V) in omega and (w^2 - 1)/(2 V) in V.  Exact, by dominated convergence, inside the open set of omega and
     V where the average exists; nothing is asked of the function, which may have jumps.  Powers of w beside the function
-    are differentiated at fixed h.  Hints "mean" and "variance": the symbols omega and V.  Premises that define functions
-    are put in before the derivatives are taken.
+    are differentiated at fixed h.  Hints "mean" and "variance": the symbols omega and V.  Premises that define
+    functions are put in before the derivatives are taken.
     """
     claim = step.claim
     hints = hints_of(step)
@@ -103,7 +105,8 @@ def gaussian_kernel(step: Step, premises: Premises) -> Evidence:
 
 def _settled(lhs: Expr, rhs: Expr, step: Step, ctx: Any) -> Evidence:
     """A counter-example in closed form costs less than a search for a proof that does not exist."""
-    return counter_example(lhs, rhs, step, ctx.relations) or prove_identity(lhs, rhs, ctx.domain, ctx.facts, seconds=6.0)
+    counter = counter_example(lhs, rhs, step, ctx.relations)
+    return counter or prove_identity(lhs, rhs, ctx.domain, ctx.facts, seconds=6.0)
 
 
 def _defined(e: Basic, premises: Sequence[Eq]) -> Basic:
@@ -224,9 +227,9 @@ def _inner(node: Basic, e: Basic) -> bool:
 def gaussian_rotation(step: Step, premises: Premises) -> Evidence:
     """Independent standard normal variables, rotated, are independent standard normal variables.
 
-    Exact because the density exp(-|x|^2/2) is invariant under orthogonal maps.  Hint "rotation": an orthogonal matrix O;
-    the first variables of averages on the left side become O times the new ones, which are compared with the right side
-    by the ladder.  exp(log E exp g) is E exp g, and averages over independent variables are joined first.
+    Exact because the density exp(-|x|^2/2) is invariant under orthogonal maps.  Hint "rotation": an orthogonal matrix
+    O; the first variables of averages on the left side become O times the new ones, which are compared with the right
+    side by the ladder.  exp(log E exp g) is E exp g, and averages over independent variables are joined first.
     """
     claim = step.claim
     rotation = hints_of(step).get("rotation")
@@ -282,8 +285,8 @@ def _collected(e: Basic, fresh: Sequence[Symbol]) -> Basic:
     """Sums that are linear in the new variables, with the coefficients brought to one fraction each."""
     from sympy import Add, factor
 
-    if isinstance(e, Add) and set(fresh) & e.free_symbols and not e.has(AppliedUndef) and e.expand().is_polynomial(*fresh):
-        poly = e.expand().as_poly(*fresh)
+    if isinstance(e, Add) and set(fresh) & e.free_symbols and not e.has(AppliedUndef):
+        poly = e.expand().as_poly(*fresh) if e.expand().is_polynomial(*fresh) else None
         if poly is not None and poly.total_degree() == 1:
             parts = [factor(poly.coeff_monomial(y)) * y for y in fresh]
             return sum(parts, factor(poly.coeff_monomial(1)))

@@ -34,7 +34,7 @@ from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.context import context, parts_of, undecided, weakened
 from derive.ledger.domain import points, seed_of
 from derive.ledger.ladder import prove_identity
-from derive.ledger.rewriting import carried_out, rewrite
+from derive.ledger.rewriting import carried_out
 from derive.nodes.replica_matrix import BASIS, TABLE, Element, OverlapMatrix, as_element
 
 __all__ = ["algebra_holds", "replica_algebra"]
@@ -56,20 +56,22 @@ def replica_algebra(step: Step, premises: Premises) -> Evidence:
     """
     algebra_holds()
     ctx = context(step, premises)
-    found = []
+    matrices = {e.lhs: e.rhs for e in ctx.equations if _matrix(e.lhs)}
+    numbers = tuple(e for e in ctx.equations if not _matrix(e.lhs))
+    found: list[Evidence] = []
     assert isinstance(step.claim, Basic)
     for part in parts_of(step.claim):
         if not isinstance(part, Eq):
             return undecided(f"the claim {part} is not an equation")
-        pair, _ = rewrite(Basic(part.lhs, part.rhs), [e for e in ctx.equations if not _matrix(e.lhs)])
-        kind = _kind(pair)
+        lhs, rhs = (side.xreplace(matrices) for side in part.args)
+        kind = _kind(Basic(lhs, rhs))
         if kind is None:
             return undecided("the claim has no overlap matrix, or matrices of different replicas")
-        counter = _refuted(pair.args[0], pair.args[1], kind, ctx.domain)
+        counter = None if numbers else _refuted(lhs, rhs, kind, ctx.domain)
         if counter is not None:
             return counter
-        sides = _differences(pair.args[0], pair.args[1], kind)
-        found += [prove_identity(a, b, ctx.domain, ctx.facts) for a, b in sides]
+        facts = (*numbers, *ctx.relations)
+        found += [prove_identity(a, b, ctx.domain, facts) for a, b in _differences(lhs, rhs, kind)]
     worst = min(found, key=lambda e: e.verdict.value)
     if worst.verdict is Verdict.PROVED:
         worst = Evidence(Verdict.PROVED, f"in the algebra of invariant matrices, for every n: {worst.detail}")
@@ -171,7 +173,8 @@ def _refuted(lhs: Expr, rhs: Expr, kind: Kind, domain: Domain) -> Evidence | Non
     varied = {v for d in Basic(lhs, rhs).atoms(Derivative) for v in d.variables}
     if n in varied or p in varied or not n.is_Symbol:
         return None
-    for size, block in _sizes(kind):
+    sizes = tuple(_sizes(kind))
+    for size, block in sizes[:2] if varied else sizes:
         fixed = {n: Integer(size)} | ({p: Integer(block)} if p.is_Symbol else {})
         narrowed = Domain(tuple((s, i) for s, i in domain.intervals if s not in fixed),
                           tuple(c.subs(fixed) for c in domain.constraints))
