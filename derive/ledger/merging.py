@@ -41,7 +41,7 @@ def merged(difference: Expr, domain: Domain, prove: Prover) -> Proof | None:
     if even_law(law):
         for mask in range(1, 2**count):
             flip = {v: -v for i, v in enumerate(variables) if mask >> i & 1}
-            proof = prove(body + body.xreplace(flip), inside)
+            proof = prove(body + body.subs(flip, simultaneous=True), inside)
             if proof is not None:
                 return Proof(f"one average of an odd integrand over an even law ({proof.how})", proof.open, proof.named)
     return None

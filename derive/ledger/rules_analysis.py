@@ -511,6 +511,9 @@ def nishimori(step: Step, premises: Premises) -> Evidence:
     ctx = context(step, premises)
     pair, _ = rewrite(carried_out(Basic(claim.lhs, claim.rhs)), ctx.equations)
     lhs, rhs = pair.args
+    counter = counter_example(lhs, rhs, step, ctx.relations)
+    if counter is not None:
+        return counter
     replaced = {}
     refused = ""
     for node in sorted(lhs.atoms(MeasureAverage) | rhs.atoms(MeasureAverage), key=str):
@@ -528,9 +531,6 @@ def nishimori(step: Step, premises: Premises) -> Evidence:
         if direct.verdict is Verdict.REFUTED:
             return direct
         return undecided(refused or "no average over noisy data of a tilted average was found")
-    counter = counter_example(lhs, rhs, step, ctx.relations)
-    if counter is not None:
-        return counter
     found = prove_identity(lhs.xreplace(replaced), rhs.xreplace(replaced), ctx.domain, ctx.facts)
     if found.verdict is Verdict.PROVED:
         return weakened(Evidence(Verdict.PROVED, f"the posterior is the law of the truth; {found.detail}"), ctx.open)

@@ -1,8 +1,9 @@
 """The replica calculation on a hidden manifold, step by step, for any exponent g and any activation sigma.
 
-`symmetric_derivation` goes from the replicated partition function to the replica-symmetric free entropy, its saddle-point
-equations; g, sigma and the query are undefined functions, so that all of it holds for every choice.  What is proved is
-the algebra; the exchange of limits, self-averaging, replica symmetry and Laplace's method are assumptions, and steps.
+`symmetric_derivation` goes from the replicated partition function to the replica-symmetric free entropy and its
+saddle-point equations; g, sigma and the query are undefined functions, so that all of it holds for every choice.  What
+is proved is the algebra; the exchange of limits, self-averaging, replica symmetry and Laplace's method are assumptions,
+and steps.
 The results are those that derive.methods.replica_manifold.ManifoldSite writes down for a given site.
 """
 
@@ -51,7 +52,8 @@ COUNT = Symbol("n", positive=True)
 NORM = Symbol("c", positive=True)
 OMEGA = Symbol("omega", real=True)
 #: coefficients of the conjugate matrix
-K0, KM, KQ, KR = Symbol("k_0", positive=True), Symbol("k_m", real=True), Symbol("k_q", real=True), Symbol("k_r", real=True)
+K0 = Symbol("k_0", positive=True)
+KM, KQ, KR = (Symbol(k, real=True) for k in ("k_m", "k_q", "k_r"))
 
 #: exponent, activation, query; log-weight of a replica, its slope and curvature in the field, moments of its own field
 G, SIGMA, QUERY, L, L_FIELD, L_CURVED, FIRST, SECOND = (
@@ -101,6 +103,7 @@ def symmetric_derivation() -> Derivation:
 
 def _disorder(step: Script) -> tuple[Step, ...]:
     f1, f2, a1, a2, b1, b2 = (Symbol(k, real=True) for k in ("F_1", "F_2", "a_1", "a_2", "b_1", "b_2"))
+    fields = (f1 * a1 + f2 * a2) * (f1 * b1 + f2 * b2) / LATENT
     y = Function("Y", real=True)
     return (
         step("manifold", "Patterns are sigma(h_i), h_i = sum_k F_ik z_k/sqrt(D), with F and z independent standard "
@@ -115,13 +118,13 @@ def _disorder(step: Script) -> tuple[Step, ...]:
              "limits N -> oo and n -> 0 are exchanged.", "assumption", ("self-averaging", "replica-slope"),
              "the replica method"),
         step("row-covariance",
-             Eq(GaussianAverage((f1 * a1 + f2 * a2) * (f1 * b1 + f2 * b2) / LATENT, f1, f2), (a1 * b1 + a2 * b2) / LATENT),
-             "evaluate", (), "average over a row of F, here for two of the D latent directions of two latent vectors a "
-             "and b: each direction adds its product, different ones nothing"),
-        step("rows", "Given the latent vectors, the fields h_a of the n replicas and of the planted pattern are jointly "
-             "Gaussian with covariance Q_ab = z_a.z_b/D, and the N rows of F are independent: E Z^n is the average over "
-             "the overlaps of (E_h exp sum_a g(x, sigma(h_a)))^N.", "theorem", ("manifold", "row-covariance"),
-             "linear images of Gaussian vectors are Gaussian"),
+             Eq(GaussianAverage(fields, f1, f2), (a1 * b1 + a2 * b2) / LATENT), "evaluate", (),
+             "average over a row of F, here for two of the D latent directions of two latent vectors a and b: each "
+             "direction adds its product, different ones nothing"),
+        step("rows", "Given the latent vectors, the fields h_a of the n replicas and of the planted pattern are "
+             "jointly Gaussian with covariance Q_ab = z_a.z_b/D, and the N rows of F are independent: E Z^n is the "
+             "average over the overlaps of (E_h exp sum_a g(x, sigma(h_a)))^N.", "theorem",
+             ("manifold", "row-covariance"), "linear images of Gaussian vectors are Gaussian"),
         step("laplace", "At large N the overlaps take their dominating values: E Z^n is the exponential of N times the "
              "extremum over Q of alpha_D S(Q) + E(Q), entropy of the latent vectors and energy of a site.",
              "assumption", ("rows", "replica-trick"), "Laplace's method"),
@@ -144,8 +147,8 @@ def _entropic(step: Script) -> tuple[Step, ...]:
     names = (K0, KM, KQ, KR)
     family = OverlapMatrix.symmetric(COUNT, KR, KQ, planted=KM, norm=K0)
     action = (Trace(family * _overlaps()) - log(Determinant(family))) / 2
-    n_, p_, kr, kq, _, km, k0 = inverse.args
-    values = (k0, km, kq, kr)
+    diagonal, beside, _, row, corner = inverse.args[2:]
+    values = (corner, row, beside, diagonal)
     rooms = Domain(constraints=(NORM * Q - M**2 > 0,))
     entropy = ENTROPIC(COUNT, NORM, M, Q, R)
     excess = (Q - M**2 / NORM) / (R - Q)
@@ -277,9 +280,10 @@ def _saddle(step: Script) -> tuple[Step, ...]:
     values = ("slope-value", "curvature-value", "variance-value")
     hints = (("growth", "growth"), ("variable", Integer(1)))
     steps = [
-        step("slope-name", Eq(L_FIELD(*at), Derivative(L(*at), OMEGA)), "definition", (), "the derivatives of L: in the "
-             "field,"),
-        step("curvature-name", Eq(L_CURVED(*at), Derivative(L(*at), (OMEGA, 2))), "definition", (), "twice in the field,"),
+        step("slope-name", Eq(L_FIELD(*at), Derivative(L(*at), OMEGA)), "definition", (), "the derivatives of L: "
+             "in the field,"),
+        step("curvature-name", Eq(L_CURVED(*at), Derivative(L(*at), (OMEGA, 2))), "definition", (),
+             "twice in the field,"),
         step("variance-name", Eq(L_VARIANCE(*at), Derivative(L(*at), V)), "definition", (), "and in the variance"),
         step("slope-value", Eq(L_FIELD(*at), FIRST(*at) / sqrt(V)), "identity", ("slope-name", "weight-slope"),
              "in moments of w"),
@@ -292,8 +296,8 @@ def _saddle(step: Script) -> tuple[Step, ...]:
              ("free-entropy-value", "energy"), "entropy and energy"),
     ]
     for symbol, (value, text) in by_parts.items():
-        steps.append(step(f"energy-slope-{symbol}", Eq(Derivative(ENERGY(M, Q, R), symbol), value), "stein", named, text,
-                          hints=hints))
+        steps.append(step(f"energy-slope-{symbol}", Eq(Derivative(ENERGY(M, Q, R), symbol), value), "stein", named,
+                          text, hints=hints))
     for symbol, value in gradient.items():
         steps.append(step(f"gradient-{symbol}", Eq(Derivative(PHI(M, Q, R), symbol), value), "differentiate",
                           ("free-entropy-parts", f"energy-slope-{symbol}", *values),
