@@ -82,6 +82,10 @@ class Element:
         return self._with({k: self.coefficients[k] + other.coefficients[k] for k in BASIS})
 
     def __rmul__(self, factor: Expr) -> Element:
+        return self.scaled(factor)
+
+    def scaled(self, factor: Expr) -> Element:
+        """All coefficients times a factor."""
         return self._with({k: factor * v for k, v in self.coefficients.items()})
 
     def __matmul__(self, other: Element) -> Element:
@@ -306,13 +310,14 @@ def as_element(matrix: Expr, n: Expr, p: Expr, planted: bool) -> Element:
             total = total + part
         return total
     if isinstance(matrix, MatMul):
-        scale, product = S.One, Element.identity(n, p, planted)
+        scale: Expr = S.One
+        product = Element.identity(n, p, planted)
         for a in matrix.args:
             if getattr(a, "is_Matrix", False):
                 product = product @ as_element(a, n, p, planted)
             else:
                 scale *= a
-        return scale * product
+        return product.scaled(scale)
     if isinstance(matrix, MatPow) and matrix.exp.is_Integer and matrix.exp.is_nonnegative:
         product = Element.identity(n, p, planted)
         for _ in range(int(matrix.exp)):
