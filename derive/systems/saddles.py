@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import itertools
 
-from sympy import Eq, Expr, Integer, S, Symbol
+from itertools import pairwise
+
+from sympy import Eq, Expr, Integer, Symbol, sqrt
 
 from derive.core import Domain, SaddleStage, Site, Step
 from derive.ensembles import Activation, HiddenManifold
-from derive.methods.replica_manifold import NOISE, PLANTED, H, ManifoldSite
+from derive.methods.replica import DOMAIN, FIRST, OMEGA, PHI, QUERY, SECOND, SIGMA, G, symmetric_derivation
+from derive.methods.replica import L as LOG_WEIGHT
+from derive.methods.replica_manifold import NOISE, OWN, PLANTED, H, ManifoldSite
 from derive.methods.script import Script
-from derive.nodes import LogAverageExp, Normal
+from derive.nodes import LogAverageExp, Normal, TiltedAverage
 from derive.symbols import V
 from derive.symbols import m as M
 from derive.symbols import q as Q
 from derive.symbols import r as R
-from derive.symbols import w as W
 from derive.symbols import x as X
 from derive.symbols import xi as XI
 
 __all__ = [
-    "LOG_REPEAT", "OMEGA", "activation_of", "cumulant_steps", "entropy_stage", "inner_average", "saddle_stage",
+    "LOG_REPEAT", "activation_of", "cumulant_steps", "entropy_stage", "inner_average", "saddle_stage",
 ]
 
-OMEGA = Symbol("omega", real=True)
 #: minus the entropy per N of the patterns, where they have one
 LOG_REPEAT = Symbol("log p_same", real=True)
 _FRESH = tuple(Symbol(f"{k}_same", **a) for k, a in (("m", {"real": True}), ("q", {"positive": True}),
@@ -69,27 +71,50 @@ def entropy_stage(activation: Activation) -> SaddleStage | None:
 
 def inner_average(site: ManifoldSite) -> tuple[Expr, Expr]:
     """log int Dw exp g(x, sigma(omega + sqrt(V) w)) as it is defined, and in closed form where there is one."""
-    entry = site.activation.subs(H, OMEGA + V ** (S.One / 2) * W)
-    node = LogAverageExp(site.exponent.subs(XI, entry), W, Normal())
+    entry = site.activation.subs(H, OMEGA + sqrt(V) * OWN)
+    node = LogAverageExp(site.exponent.subs(XI, entry), OWN, Normal())
     return node, node.doit()
 
 
 def cumulant_steps(
     site: ManifoldSite, cumulant: Expr, domain: Domain, source: str, premises: tuple[str, ...]
 ) -> tuple[Step, ...]:
-    """The steps that lead to the cumulant as a saddle point, for this site; the last one states it.
+    """The steps that lead to the cumulant as a saddle point: the replica calculation, then this site put in.
 
     Args: site; cumulant, the function that is to be known (zeta(l), psi(b, s)); domain and source of the steps;
-    premises, labels of the assumptions that stand before.
+    premises, labels of the assumptions that stand before.  The last step, "cumulant", states it.
     """
-    step = Script(domain, source)
+    step = Script(DOMAIN | domain, source)
+    shared = site.activation.subs(H, OMEGA + sqrt(V) * OWN)
+    tilt = site.exponent.subs(XI, shared)
     node, closed = inner_average(site)
+    here = ("log-weight-here", "site-query")
+    moments = ("moment-1-here", "moment-2-here", "site-query")
     steps = [
-        step("replicas", "The log of the partition function is averaged over F, which is common to all patterns, by "
-             "replicas; the overlaps of the replicas are replica symmetric.", "assumption", premises,
-             "stable while the replicon is positive, which is reported with every value"),
+        *symmetric_derivation().steps,
+        step("site-exponent", Eq(G(X, XI), site.exponent), "definition", (), "the exponent of a site"),
+        step("site-activation", Eq(SIGMA(H), site.activation), "definition", (), "the activation"),
+        step("site-query", Eq(QUERY(PLANTED, NOISE), site.query), "definition", (), "the query"),
+        step("log-weight-here", Eq(LOG_WEIGHT(X, OMEGA, V), LogAverageExp(tilt, OWN, Normal())), "identity",
+             ("log-weight", "site-exponent", "site-activation"), "the average over the field of one replica"),
+        *(
+            step(f"moment-{k}-here", Eq(moment(X, OMEGA, V), TiltedAverage(OWN**k, tilt, OWN, Normal())), "identity",
+                 (f"moment-{k}", "site-exponent", "site-activation"), "its moments under the weight of the replica")
+            for k, moment in ((1, FIRST), (2, SECOND))
+        ),
+        step("free-entropy-here", Eq(PHI(M, Q, R), site.free_entropy()), "identity", ("free-entropy-value", *here),
+             "the free entropy of this ensemble"),
+        *(
+            step(f"saddle-{equation.lhs}-here", equation, "identity", (f"saddle-{equation.lhs}", *moments),
+                 f"the saddle-point equation of {equation.lhs}")
+            for equation in site.saddle_equations()
+        ),
     ]
     if not closed.has(LogAverageExp):
         steps.append(step("inner-average", Eq(node, closed), "evaluate", (),
                           "the average over the field that replicas do not share, in closed form"))
+    steps.append(step("cumulant", Eq(cumulant, PHI(M, Q, R)), "definition",
+                      (*premises, "laplace", "free-entropy-here"),
+                      "the cumulant is the free entropy at its saddle point; the replicon there, positive where replica "
+                      "symmetry is stable, is reported with every value"))
     return tuple(steps)
