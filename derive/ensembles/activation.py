@@ -20,6 +20,7 @@ from sympy import Expr, Lambda, Rational, S, Symbol, log, oo
 from derive.core import DeriveError
 from derive.nodes import GaussianAverage
 from derive.nodes.mp_eval import compile_mp
+from derive.nodes.piece_forms import straight_pieces
 from derive.nodes.timebox import TimedOut, timebox
 
 __all__ = ["Activation", "H", "Piece"]
@@ -257,9 +258,11 @@ class Activation:
 
     @property
     def inner(self) -> str:
-        """How log E exp of a form quadratic in sigma is averaged: "closed form" or "quadrature"."""
-        degree = self.degree
-        return "closed form" if degree is not None and degree <= 1 else "quadrature"
+        """How a form quadratic in sigma is averaged over the field of one replica: "closed form" or "quadrature".
+
+        The closed form is that of straight lines on intervals, by error functions.
+        """
+        return "quadrature" if straight_pieces(self.expr, H) is None else "closed form"
 
 
 def _indicator(piece: Piece) -> Expr:

@@ -196,7 +196,9 @@ class HiddenManifold(Ensemble):
     @property
     def options(self) -> tuple[tuple[str, str], ...]:
         chosen = (("ensemble", self.name),)
-        return chosen if self.activation is None else (*chosen, ("activation", str(self.activation)))
+        if self.activation is None:
+            return chosen
+        return (*chosen, ("activation", str(self.activation)), ("inner_average", self.activation.inner))
 
     def activated(self, activation: object) -> HiddenManifold:
         return HiddenManifold(activation)

@@ -11,13 +11,13 @@ a difference of two, taken in the tail where nothing cancels.
 
 from __future__ import annotations
 
-from sympy import Add, Expr, S, Symbol, log, sqrt
+from sympy import Add, Expr, S, Symbol, log, oo, sqrt
 from sympy.logic.boolalg import And, Boolean, true
 
 from derive.nodes.functions import log_erfc, log_erfc_drop, log_sum_exp
 from derive.nodes.products import KINKS, Line, NotClosed, cases, coefficients_in
 
-__all__ = ["log_average_of_pieces"]
+__all__ = ["log_average_of_pieces", "straight_pieces"]
 
 MAX_PIECES = 40
 
@@ -103,3 +103,27 @@ def _log_weight(lower: Expr | None, upper: Expr | None) -> Expr:
     if lower is None and upper is not None:
         return log_erfc(-upper / sqrt(2))
     return log_erfc_drop(lower / sqrt(2), upper / sqrt(2))
+
+
+def straight_pieces(expr: Expr, x: Symbol) -> list[tuple[Expr, Expr, Expr, Expr]] | None:
+    """(lower, upper, constant, slope) of a function that is a straight line on each of several intervals, else None.
+
+    >>> from sympy import Max
+    >>> h = Symbol("h", real=True)
+    >>> straight_pieces(Max(0, h), h)
+    [(-oo, 0, 0, 0), (0, oo, 0, 1)]
+    """
+    try:
+        found = [(_interval(lines), piece) for lines, piece in cases(expr, x)]
+    except NotClosed:
+        return None
+    pieces = []
+    for ends, piece in found:
+        if ends is None:
+            continue
+        coefficients = coefficients_in(piece.expand(), x)
+        if coefficients is None or len(coefficients) > 2 or not all(c.is_number for c in coefficients):
+            return None
+        lower, upper = (-oo if ends[0] is None else ends[0]), (oo if ends[1] is None else ends[1])
+        pieces.append((lower, upper, coefficients[0], coefficients[1] if len(coefficients) == 2 else S.Zero))
+    return sorted(pieces, key=lambda p: p[0]) if 0 < len(pieces) <= MAX_PIECES else None

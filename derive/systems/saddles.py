@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import itertools
 
-from itertools import pairwise
-
 from sympy import Eq, Expr, Integer, Symbol, sqrt
 
 from derive.core import Domain, SaddleStage, Site, Step
 from derive.ensembles import Activation, HiddenManifold
-from derive.methods.replica import DOMAIN, FIRST, OMEGA, PHI, QUERY, SECOND, SIGMA, G, symmetric_derivation
+from derive.methods.replica import DOMAIN, OMEGA, PHI, QUERY, SIGMA, G, symmetric_derivation
 from derive.methods.replica import L as LOG_WEIGHT
 from derive.methods.replica_manifold import NOISE, OWN, PLANTED, H, ManifoldSite
 from derive.methods.script import Script
-from derive.nodes import LogAverageExp, Normal, TiltedAverage
+from derive.nodes import LogAverageExp, Normal
 from derive.symbols import V
 from derive.symbols import m as M
 from derive.symbols import q as Q
@@ -88,8 +86,6 @@ def cumulant_steps(
     shared = site.activation.subs(H, OMEGA + sqrt(V) * OWN)
     tilt = site.exponent.subs(XI, shared)
     node, closed = inner_average(site)
-    here = ("log-weight-here", "site-query")
-    moments = ("moment-1-here", "moment-2-here", "site-query")
     steps = [
         *symmetric_derivation().steps,
         step("site-exponent", Eq(G(X, XI), site.exponent), "definition", (), "the exponent of a site"),
@@ -97,24 +93,15 @@ def cumulant_steps(
         step("site-query", Eq(QUERY(PLANTED, NOISE), site.query), "definition", (), "the query"),
         step("log-weight-here", Eq(LOG_WEIGHT(X, OMEGA, V), LogAverageExp(tilt, OWN, Normal())), "identity",
              ("log-weight", "site-exponent", "site-activation"), "the average over the field of one replica"),
-        *(
-            step(f"moment-{k}-here", Eq(moment(X, OMEGA, V), TiltedAverage(OWN**k, tilt, OWN, Normal())), "identity",
-                 (f"moment-{k}", "site-exponent", "site-activation"), "its moments under the weight of the replica")
-            for k, moment in ((1, FIRST), (2, SECOND))
-        ),
-        step("free-entropy-here", Eq(PHI(M, Q, R), site.free_entropy()), "identity", ("free-entropy-value", *here),
+        step("free-entropy-here", Eq(PHI(M, Q, R), site.free_entropy()), "identity",
+             ("free-entropy-value", "log-weight-here", "site-query"),
              "the free entropy of this ensemble"),
-        *(
-            step(f"saddle-{equation.lhs}-here", equation, "identity", (f"saddle-{equation.lhs}", *moments),
-                 f"the saddle-point equation of {equation.lhs}")
-            for equation in site.saddle_equations()
-        ),
     ]
     if not closed.has(LogAverageExp):
         steps.append(step("inner-average", Eq(node, closed), "evaluate", (),
                           "the average over the field that replicas do not share, in closed form"))
     steps.append(step("cumulant", Eq(cumulant, PHI(M, Q, R)), "definition",
                       (*premises, "laplace", "free-entropy-here"),
-                      "the cumulant is the free entropy at its saddle point; the replicon there, positive where replica "
-                      "symmetry is stable, is reported with every value"))
+                      "the cumulant is the free entropy at its saddle point; the replicon there, positive where "
+                      "replica symmetry is stable, is reported with every value"))
     return tuple(steps)
