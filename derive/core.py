@@ -17,6 +17,7 @@ __all__ = [
     "DeriveError",
     "Domain",
     "Evidence",
+    "Expansion",
     "Parameter",
     "Problem",
     "SaddleStage",
@@ -24,8 +25,10 @@ __all__ = [
     "Solution",
     "Stage",
     "Step",
+    "Term",
     "UniqueRoot",
     "Verdict",
+    "Witness",
 ]
 
 
@@ -305,3 +308,146 @@ class Solution:
     stability: np.ndarray
     reason: np.ndarray
     outputs: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of an expansion: a constant times a scale in the variable."""
+
+    coefficient: Expr
+    scale: Expr
+
+    @property
+    def expr(self) -> Expr:
+        """The term."""
+        return self.coefficient * self.scale
+
+
+@dataclass(frozen=True)
+class Witness:
+    """One independent look at an expansion: what was done, its verdict, what was found, and the numbers behind it."""
+
+    name: str
+    verdict: Verdict
+    detail: str
+    data: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """How a quantity behaves as one parameter approaches a point.
+
+    Attributes
+    ----------
+    subject: what is expanded ("t_c", "log t_c", "t_g/t_c").
+    variable, point, direction: the limit; "+" from above, "-" from below.
+    limit: the value approached, oo or -oo included; None where it is not known.
+    terms: largest first; their scales are functions of the variable.
+    remainder: the size of what is left out, in the sector of the leading term; None where nothing is.
+    exponential: the first exponentially small term beyond a series in powers and logarithms; None where there is none.
+    assumptions: under which it holds, relations or sentences.
+    definitions: constants known by an equation only, (symbol, equation).
+    verdict, witnesses: what is known of it, and by which independent looks.
+    balance: which terms of the defining equations survive, in words, one entry an unknown.
+    cases: where the answer depends on the parameters, one expansion a case; the terms are empty then.
+    reason: why there is no answer, in words; empty where there is one.
+    seconds: the time it took.
+    """
+
+    subject: str
+    variable: Symbol
+    point: Expr
+    direction: str
+    limit: Expr | None = None
+    terms: tuple[Term, ...] = ()
+    remainder: Expr | None = None
+    exponential: Term | None = None
+    assumptions: tuple[Boolean | str, ...] = ()
+    definitions: tuple[tuple[Symbol, Basic], ...] = ()
+    verdict: Verdict = Verdict.UNDECIDED
+    witnesses: tuple[Witness, ...] = ()
+    balance: tuple[str, ...] = ()
+    cases: tuple[Expansion, ...] = ()
+    reason: str = ""
+    seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def leading(self) -> Term | None:
+        """The leading term."""
+        return self.terms[0] if self.terms else None
+
+    @property
+    def expr(self) -> Expr:
+        """All terms kept, added."""
+        from sympy import Add
+
+        return Add(*(t.expr for t in self.terms))
+
+    def truncated(self, order: int) -> Expr:
+        """The leading term with so many corrections.
+
+        >>> from sympy import Integer, Symbol
+        >>> x = Symbol("x")
+        >>> Expansion("f", x, Integer(0), "+", terms=(Term(Integer(1), Integer(1)), Term(Integer(2), x))).truncated(0)
+        1
+        """
+        from sympy import Add
+
+        return Add(*(t.expr for t in self.terms[: order + 1]))
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.latex()}$"
+
+    def latex(self) -> str:
+        """The expansion in LaTeX: terms, the size of the remainder, and the next exponential."""
+        from sympy import latex
+
+        if self.cases:
+            rows = (f"{c.latex()} & \\text{{for }} {', '.join(map(_shown, c.assumptions))}" for c in self.cases)
+            return "\\begin{cases} " + " \\\\ ".join(rows) + " \\end{cases}"
+        if not self.terms:
+            return latex(self.limit) if self.limit is not None else f"\\text{{{self.reason}}}"
+        text = " + ".join(latex(t.expr) for t in self.terms).replace("+ -", "- ")
+        if self.remainder is not None:
+            text += f" + O\\left({latex(self.remainder)}\\right)"
+        if self.exponential is not None:
+            text += f" + \\left[{latex(self.exponential.expr)}\\right]"
+        return text
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain data, expressions as text."""
+
+        def text(value: Any) -> str | None:
+            return None if value is None else str(value)
+
+        def term(t: Term | None) -> dict[str, str] | None:
+            return None if t is None else {"coefficient": str(t.coefficient), "scale": str(t.scale)}
+
+        return {
+            "subject": self.subject,
+            "variable": self.variable.name,
+            "point": str(self.point),
+            "direction": self.direction,
+            "limit": text(self.limit),
+            "leading": term(self.leading),
+            "terms": [term(t) for t in self.terms],
+            "remainder": text(self.remainder),
+            "exponential": term(self.exponential),
+            "assumptions": [str(a) for a in self.assumptions],
+            "definitions": [{"symbol": str(k), "equation": str(e)} for k, e in self.definitions],
+            "verdict": self.verdict.name,
+            "witnesses": [
+                {"name": w.name, "verdict": w.verdict.name, "detail": w.detail, "data": dict(w.data)}
+                for w in self.witnesses
+            ],
+            "balance": list(self.balance),
+            "cases": [c.to_dict() for c in self.cases],
+            "reason": self.reason,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def _shown(assumption: Boolean | str) -> str:
+    from sympy import latex
+
+    return f"\\text{{{assumption}}}" if isinstance(assumption, str) else str(latex(assumption))

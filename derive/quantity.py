@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from sympy import Eq, Symbol, latex, srepr
+from sympy import Eq, Expr, Symbol, latex, srepr
 
-from derive.core import Citation, DeriveError, Parameter, Problem, SaddleStage, Stage, Verdict
+from derive.core import Citation, DeriveError, Expansion, Parameter, Problem, SaddleStage, Stage, Verdict
 from derive.ledger import Derivation, Ledger
 
 __all__ = ["Quantity", "Result"]
@@ -143,6 +143,55 @@ class Quantity:
         if activation is not None:
             ensemble = self.ensemble.manifold(activation) if ensemble is None else ensemble.activated(activation)
         return self if ensemble is None else self.remake(ensemble)
+
+    def limit(
+        self,
+        parameter: str | Symbol,
+        point: Any,
+        *,
+        direction: str = "+",
+        order: int = 3,
+        hold: Mapping[Any, Expr] | None = None,
+        where: Mapping[Any, Any] | Iterable[Any] | Any = (),
+        over: Quantity | Expr | None = None,
+        of: str = "value",
+        seconds: float = 60.0,
+    ) -> Expansion:
+        """How the value behaves as a parameter approaches a point: the expansion, with its witnesses and verdict.
+
+        Args:
+            parameter, point: which parameter goes where (a number, oo or -oo).
+            direction: "+" from above, "-" from below, "+-" both sides; at an end of the domain the inner side.
+            order: how many vanishing corrections are wanted beyond the leading behaviour.
+            hold: combinations that stay fixed, {kappa: alpha/alpha_D}; each takes the place of one parameter.
+            where: relations between parameters (alpha_D < 1), or values of some ({"alpha_D": 1}).
+            over: another quantity, or an expression in the parameters, whose quotient with this one is expanded.
+            of: "value", or "log" for the logarithm.
+            seconds: the time box of the whole.
+        Raises: DeriveError for a parameter that the quantity does not have, a point outside its domain's closure, a
+        direction that leaves the domain, and a combination that fixes nothing.
+
+        >>> from derive import atlas
+        >>> found = atlas["retrieval-capacity"].limit("lam", 0, order=1)
+        >>> found.expr, found.verdict.name
+        (-lambda**2/2 + lambda, 'CORROBORATED')
+        """
+        from derive.methods.scaling import Question, answer
+
+        other = over.problem if isinstance(over, Quantity) else over
+        solvers = [self._exactly, *([over._exactly] if isinstance(over, Quantity) else [])]
+        question = Question(
+            self.problem, parameter, point, direction, order, dict(hold or {}), where, other, of, seconds
+        )
+        return answer(question, solvers)
+
+    def _exactly(self, values: Mapping[str, Any], digits: int) -> Any:
+        """The value at exact parameters to so many digits as an mpf, None where there is none."""
+        import mpmath
+
+        known = {p.symbol.name: p.name for p in self.parameters}
+        found = self.solver("mpmath")(digits=digits, **{known[k]: v for k, v in values.items() if k in known})
+        return mpmath.mpf(str(found.value[()])) if bool(found.converged[()]) else None
 
     def solver(self, target: str = "numpy") -> Callable[..., Any]:
         """A solver generated from the equation.

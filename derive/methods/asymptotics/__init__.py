@@ -1,0 +1,1 @@
+"""Asymptotics of expressions and of implicit roots, by transseries: see derive.methods.scaling for the entrance."""

@@ -1,0 +1,335 @@
+"""Roots of F(u) = 0 as transseries: the dominant balance is looked for, substituted back, and corrected order by order.
+
+A *balance* is a family of trial scales with one constant c left open: c, c X^q, exp(-c X), c log X, ...  Substituted into
+F, the terms that survive either determine c (their sum vanishes there), or compete with an order that hangs on c (the
+critical c balances them), or do neither: then the family is not the scale of the root.  Once a scale is found,
+Newton's method in the field of transseries doubles the number of correct terms a step; a step counts only where it makes
+the residual smaller.  F is monotone in u (that is what a Stage claims), so that a balance that closes is the root.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import sympy as sp
+from sympy import Dummy, Expr, Rational, S, Symbol, oo
+
+from derive.core import DeriveError, Stage
+from derive.methods.asymptotics.coefficients import Ratio
+from derive.methods.asymptotics.dominance import Constant, Lost, NotExpandable, Undecided
+from derive.methods.asymptotics.expand import Expander
+from derive.methods.asymptotics.transseries import ONE, Monomial, Ring, Series, level
+from derive.nodes.timebox import TimedOut, timebox
+
+__all__ = ["Reparametrize", "Root", "solve_root"]
+
+POWERS = (1, Rational(1, 2), 2, Rational(1, 3), Rational(2, 3), Rational(3, 2), 3, Rational(1, 4), 4)
+STEPS = 12
+SOLVE_SECONDS = 3.0
+
+
+class Reparametrize(Exception):
+    """A constant has no closed form, but a parameter has one through it: start again with the constant.
+
+    Attributes: constant (with its equation), parameter, value (the parameter as a function of the constant).
+    """
+
+    def __init__(self, constant: Constant, parameter: Symbol, value: Expr) -> None:
+        super().__init__(str(constant.symbol))
+        self.constant, self.parameter, self.value = constant, parameter, value
+
+
+@dataclass(frozen=True)
+class Root:
+    """A root: its series, and the balance in words."""
+
+    series: Series
+    balance: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A family of scales with one constant open."""
+
+    words: str
+    series: Series
+    constant: Symbol
+
+
+def _families(ring: Ring, c: Symbol) -> Iterator[Trial]:
+    """Trial scales, the plain ones first."""
+    large = sp.Symbol("X", positive=True)
+
+    def trial(m: Monomial) -> Trial:
+        made = Series({m: ring.table.ratio(c)})
+        return Trial(str(c * m.expr(large)), made, c)
+
+    def exponential(inner: Monomial, sign: int) -> Trial:
+        m = Monomial.of((), {inner: sign * c})
+        return Trial(str(m.expr(large)), Series({m: Ratio.of(1)}), c)
+
+    yield trial(ONE)
+    for q in POWERS[:3]:
+        yield from (trial(Monomial((S(side * q),))) for side in (1, -1))
+    for side in (-1, 1):
+        yield exponential(level(0), side)
+    yield from (trial(Monomial((S.Zero, S(side)))) for side in (1, -1))
+    for q in POWERS[1:4]:
+        yield from (exponential(Monomial((S(q),)), side) for side in (-1, 1))
+    for q in POWERS[3:]:
+        yield from (trial(Monomial((S(side * q),))) for side in (1, -1))
+    for side in (-1, 1):
+        yield Trial(f"X**({side}c)", Series({Monomial((side * c,)): Ratio.of(1)}), c)
+    for q in (Rational(1, 2), Rational(-1, 2)):
+        yield trial(Monomial((S.Zero, q)))
+    for p in (1, -1):
+        for q in (1, -1):
+            yield trial(Monomial((S(p), S(q))))
+    for q in (1, -1):
+        yield trial(Monomial((S.Zero, S.Zero, S(q))))
+
+
+def solve_root(residual: Expr, stage: Stage, expander: Expander) -> Root:
+    """The root of a stage's residual as a transseries.
+
+    Args: residual, with inner unknowns already bound in the expander; stage, for the unknown and its interval.
+    Raises: NotExpandable where no balance closes.
+    """
+    unknown = stage.unknown
+    if not expander.moves(residual):
+        return _still(residual, stage, expander)
+    tried: list[str] = []
+    c = Dummy("c", positive=True)
+    rough = expander.ring.with_(3, 2)
+    trial_expander = Expander(rough, expander.bindings, expander.deadline)
+    open_order: Undecided | None = None
+    for trial in _families(rough, c):
+        try:
+            closing = _close(residual, unknown, trial, trial_expander)
+        except Undecided as undecided:
+            open_order = open_order or undecided
+            continue
+        for value in closing:
+            start = _with(trial, value, expander.ring)
+            try:
+                series = _refine(residual, unknown, start, expander)
+            except Undecided:
+                raise
+            except NotExpandable as error:
+                tried.append(f"{trial.words}: {error}")
+                continue
+            return Root(series, f"{unknown} ~ {_shown(start, expander.ring)}")
+        _open_constant(residual, unknown, trial, trial_expander)
+    if open_order is not None:
+        raise open_order
+    words = "; ".join(tried[:3]) or "no family of scales closes"
+    raise NotExpandable(f"no dominant balance found for {unknown}: {words}", given=str(unknown), allowed="")
+
+
+def _put(m: Monomial, c: Symbol, value: Expr) -> Monomial:
+    return Monomial.of((p.subs(c, value) for p in m.powers), {k: v.subs(c, value) for k, v in m.expo})
+
+
+def _with(trial: Trial, value: Expr, ring: Ring) -> Series:
+    """A trial scale with its constant put in."""
+    c, table = trial.constant, ring.table
+    return Series(
+        {_put(m, c, value): table.ratio(table.expr(k).subs(c, value)) for m, k in trial.series.terms.items()}
+    )
+
+
+def _shown(series: Series, ring: Ring) -> str:
+    large = Symbol("X", positive=True)
+    return " + ".join(str(ring.table.expr(k) * m.expr(large)) for m, k in series.terms.items())
+
+
+def _leading(residual: Expr, bindings: dict[Symbol, Series], expander: Expander) -> tuple[Monomial, Expr] | None:
+    """The same as `_head`, the coefficient as an expression."""
+    found = _head(residual, bindings, expander)
+    return None if found is None else (found[0], expander.ring.table.expr(found[1]))
+
+
+def _head(residual: Expr, bindings: dict[Symbol, Series], expander: Expander) -> tuple[Monomial, Ratio] | None:
+    """Leading term, with more terms where the first ones cancel."""
+    for more in (0, 4):
+        ring = expander.ring.with_(expander.ring.terms + more, expander.ring.sectors + more // 2)
+        try:
+            return ring.leading(Expander(ring, {**expander.bindings, **bindings}, expander.deadline)(residual))
+        except Lost:
+            continue
+    raise Lost("all terms kept have cancelled", given=str(residual), allowed="")
+
+
+def _close(residual: Expr, unknown: Symbol, trial: Trial, expander: Expander) -> list[Expr]:
+    """Values of the open constant at which the surviving terms balance."""
+    return _between(residual, unknown, trial, expander, S.Zero, oo, 0)[1]
+
+
+def _between(
+    residual: Expr, unknown: Symbol, trial: Trial, expander: Expander, low: Expr, high: Expr, depth: int
+) -> tuple[int | None, list[Expr]]:
+    """The sign of the residual for the constant in (low, high), or the constants there at which it changes sign.
+
+    Raises: Undecided where a parameter, not the constant, leaves an order open.
+    """
+    c = trial.constant
+    signs = expander.ring.signs.with_interval(c, sp.Interval.open(low, high))
+    ring = Ring(signs, expander.ring.terms, expander.ring.sectors, expander.ring.table)
+    local = Expander(ring, expander.bindings, expander.deadline)
+    try:
+        found = _leading(residual, {unknown: trial.series}, local)
+        if found is None:
+            return None, []
+        if c not in found[1].free_symbols:
+            return signs.sign(found[1]), []
+        try:
+            return signs.sign(found[1]), []
+        except Undecided:
+            return None, [k for k in _roots(found[1], c, expander) if _inside(k, low, high, expander)]
+    except Undecided as undecided:
+        if c not in undecided.expr.free_symbols:
+            raise
+        critical = [k for k in _roots(undecided.expr, c, expander) if _inside(k, low, high, expander)]
+        if len(critical) != 1 or depth == 4:
+            return None, []
+    except (NotExpandable, TimedOut, ValueError, ZeroDivisionError):
+        if time.monotonic() > expander.deadline:
+            raise
+        return None, []
+    (middle,) = critical
+    below, inside = _between(residual, unknown, trial, expander, low, middle, depth + 1)
+    if inside:
+        return None, inside
+    above, inside = _between(residual, unknown, trial, expander, middle, high, depth + 1)
+    if inside:
+        return None, inside
+    if below is None or above is None:
+        return None, []
+    return (below, []) if below == above else (None, [middle])
+
+
+def _inside(value: Expr, low: Expr, high: Expr, expander: Expander) -> bool:
+    sign = expander.ring.signs.sign
+    return sign(value - low) > 0 and (high is oo or sign(high - value) > 0)
+
+
+def _roots(equation: Expr, c: Symbol, expander: Expander) -> list[Expr]:
+    """Positive roots in closed form, or constants named before."""
+    for named in sorted((k for k in expander.ring.signs.intervals if k.name.endswith("_0")), key=str):
+        if c in equation.free_symbols and expander.ring.signs.is_zero(equation.subs(c, named)):
+            return [named]
+    try:
+        found = timebox(SOLVE_SECONDS, sp.solve, sp.numer(sp.together(equation)) if equation.is_rational_function(c)
+                        else equation, c)
+    except (TimedOut, NotImplementedError, ValueError, TypeError):
+        return []
+    good = []
+    for value in found:
+        value = sp.simplify(value)
+        if c in value.free_symbols or value.has(sp.I, sp.LambertW) or value.is_real is False:
+            continue
+        try:
+            if expander.ring.signs.sign(value) > 0:
+                good.append(value)
+        except NotExpandable:
+            continue
+    return good
+
+
+def _open_constant(residual: Expr, unknown: Symbol, trial: Trial, expander: Expander) -> None:
+    """Name the open constant where its equation has a root that no closed form is found for.
+
+    Raises: Reparametrize, which asks to start again with the constant in place of a parameter.
+    """
+    c = trial.constant
+    try:
+        found = _leading(residual, {unknown: trial.series}, expander)
+    except (NotExpandable, TimedOut, ValueError, ZeroDivisionError):
+        return
+    if found is None or c not in found[1].free_symbols:
+        return
+    _name(found[1], c, unknown, expander)
+
+
+def _name(equation: Expr, c: Symbol, unknown: Symbol, expander: Expander, upper: Expr = oo) -> None:
+    """Raise Reparametrize for a root of an equation that exists and has no closed form."""
+    name = Symbol(f"{unknown.name.split('_')[0]}_0", positive=True)
+    constant = Constant(name, sp.factor_terms(equation.subs(c, name)), S.Zero, upper)
+    try:
+        expander.ring.signs.with_constant(constant).values(name, 3)
+    except DeriveError:
+        return
+    for parameter in sorted(equation.free_symbols - {c}, key=str):
+        if parameter not in expander.ring.signs.intervals:
+            continue
+        line = sp.Poly(sp.numer(sp.together(equation)), parameter) if equation.is_polynomial(parameter) else None
+        if line is not None and line.degree() == 1:
+            slope, rest = line.all_coeffs()
+            raise Reparametrize(constant, parameter, sp.simplify(-rest / slope).subs(c, name))
+
+
+def _still(residual: Expr, stage: Stage, expander: Expander) -> Root:
+    """A root that does not move with the limit."""
+    unknown = stage.unknown
+    for value in _roots(residual, unknown, expander):
+        if stage.upper is oo or expander.moves(stage.upper) or expander.ring.signs.sign(stage.upper - value) >= 0:
+            return Root(expander.ring.constant(value), f"{unknown} = {value}, which does not move")
+    upper = stage.upper if not expander.moves(stage.upper) else oo
+    _name(residual, unknown, unknown, expander, upper)
+    raise NotExpandable(f"{unknown} does not move and has no closed form", given=str(residual), allowed="")
+
+
+# ------------------------------------------------------------------------------------------------------ corrections
+
+
+def _refine(residual: Expr, unknown: Symbol, start: Series, expander: Expander) -> Series:
+    """Newton's method from a leading term to all the terms that the ring keeps.
+
+    Raises: NotExpandable where the residual does not become smaller.
+    """
+    ring = expander.ring
+    slope = unknown * residual.diff(unknown)
+    u = start
+    before: Monomial | None = None
+    for _ in range(STEPS):
+        at = expander.bound({unknown: Series(u.terms)})
+        r = at(residual)
+        if not r.terms and not r.errors:
+            return Series(u.terms)
+        step = expander.negative(ring.mul(r, ring.power(at(slope), S.NegativeOne)))
+        try:
+            head = ring.leading(step)
+        except Lost:
+            head = None
+        if head is None:
+            return ring.cut(u.terms, (e * m for e in step.errors for m in _leads(ring, u)))
+        small = ring.compare(head[0], ONE) < 0
+        now = ring.leading(r)
+        assert now is not None
+        if before is not None and ring.compare(now[0], before) >= 0:
+            break
+        before = now[0]
+        if small:
+            u = ring.mul(Series(u.terms), ring.exp(Series(step.terms)))
+        else:
+            u = _large_step(residual, unknown, u, head, now[0], expander)
+    raise NotExpandable(f"corrections to {unknown} do not become smaller", given=str(unknown), allowed="")
+
+
+def _leads(ring: Ring, u: Series) -> list[Monomial]:
+    lead = ring.leading(Series(u.terms))
+    return [] if lead is None else [lead[0]]
+
+
+def _large_step(
+    residual: Expr, unknown: Symbol, u: Series, head: tuple[Monomial, Ratio], size: Monomial, expander: Expander
+) -> Series:
+    """A correction to log u that does not vanish: one term, where the residual becomes smaller by it."""
+    ring = expander.ring
+    moved = ring.mul(Series(u.terms), ring.exp(Series({head[0]: head[1]})))
+    now = _leading(residual, {unknown: moved}, expander)
+    if now is None or ring.compare(now[0], size) < 0:
+        return moved
+    raise NotExpandable(f"corrections to {unknown} do not become smaller", given=str(unknown), allowed="")
