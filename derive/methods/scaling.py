@@ -193,32 +193,37 @@ def _argument(
 def _expanded(
     problems: Sequence[Problem], request: Request, constants: tuple[Constant, ...], deadline: float
 ) -> Found:
-    terms, sectors = request.order + 2, 3
+    terms, sectors = request.order + 3, 3
     found: Found | None = None
+    ring = Ring(Signs(request.intervals, tuple(c for c in request.conditions if not isinstance(c, Eq))))
+    starts: dict[Expr, Series] = {}
     for _ in range(4):
-        signs = Signs(request.intervals, tuple(c for c in request.conditions if not isinstance(c, Eq)))
         try:
-            found = _series(problems, request, Ring(signs, terms, sectors), deadline)
+            found = _series(problems, request, ring.with_(terms, sectors), deadline, starts)
         except Lost:
             terms, sectors = 2 * terms, sectors + 1
             continue
-        short = _short(found, request)
-        if not short:
+        more_terms, more_sectors = _short(found, request)
+        if not more_terms and not more_sectors:
             return found
-        sectors += short
+        terms, sectors = terms + more_terms, sectors + more_sectors
     if found is None:
         raise NotExpandable("the leading terms cancel to the order kept", given=str(terms), allowed="another order")
     return found
 
 
-def _short(found: Found, request: Request) -> int:
-    """How many sectors more are needed for the order asked for."""
+def _short(found: Found, request: Request) -> tuple[int, int]:
+    """How many terms in a sector, and how many sectors, are missing for the order asked for and one term beyond."""
     ring, series = found.ring, found.series
     head = ring.leading(series) if series.terms else None
-    if head is None or any(e.expo == head[0].expo for e in series.errors):
-        return 0
-    have = len(_kept(ring, series, request)[0])
-    return max(0, request.order + 2 - have) if series.errors and ring.sectors < request.order + 4 else 0
+    if head is None or not series.errors:
+        return 0, 0
+    shown, beyond = _kept(ring, series, request)
+    if beyond:
+        return 0, 0
+    if any(e.expo == head[0].expo for e in series.errors):
+        return (2, 0) if ring.terms < request.order + 5 else (0, 0)
+    return (0, max(1, request.order + 2 - len(shown))) if ring.sectors < request.order + 5 else (0, 0)
 
 
 def large_form(request: Request, large: Symbol) -> Expr:
@@ -240,40 +245,57 @@ def small_form(request: Request) -> Expr:
     return 1 / gap if request.direction == "+" else 1 / -gap
 
 
-def _series(problems: Sequence[Problem], request: Request, ring: Ring, deadline: float) -> Found:
+def _series(
+    problems: Sequence[Problem], request: Request, ring: Ring, deadline: float, starts: dict[Expr, Series]
+) -> Found:
     large = Symbol("X", positive=True)
     inner = {request.parameter: large_form(request, large)}
     put = {k: v.subs(inner) for k, v in request.held.items()} | inner
-    expander = Expander(ring, {large: variable()}, deadline)
-    parts, balance = [], []
+    expander = Expander(ring, {large: variable()}, deadline, starts)
+    setting = Setting(put, request, [])
+    parts = []
     for problem in problems:
-        series, words = _solved(problem, put, expander)
-        parts.append(series)
-        balance += words
+        parts.append(_solved(problem, setting, expander))
     series = parts[0]
     if len(parts) == 2:
         series = ring.mul(parts[0], ring.power(parts[1], S.NegativeOne))
     if request.of == "log":
         series = ring.log(series)
-    return Found(series, ring, tuple(dict.fromkeys(balance)))
+    return Found(series, ring, tuple(dict.fromkeys(setting.words)))
 
 
-def _solved(problem: Problem, put: Mapping[Symbol, Expr], expander: Expander) -> tuple[Series, list[str]]:
+@dataclass(frozen=True)
+class Setting:
+    """What stands for the parameters, the request, and the words that are collected on the way."""
+
+    put: Mapping[Symbol, Expr]
+    request: Request
+    words: list[str]
+
+    def __call__(self, e: Any) -> Any:
+        """An expression of the problem in the large variable."""
+        return e.subs(self.put, simultaneous=True) if hasattr(e, "subs") else e
+
+    def balance(self, unknown: Symbol, series: Series, ring: Ring) -> None:
+        """Note the scale an unknown has."""
+        for m, c in series.terms.items():
+            self.words.append(f"{unknown} ~ {tidy(ring.table.expr(c)) * scale_of(m, self.request)}")
+
+
+def _solved(problem: Problem, setting: Setting, expander: Expander) -> Series:
     """The value of a problem as a series."""
-    words: list[str] = []
     for stage in problem.stages:
-        if not _needed(stage.unknown, problem):
-            continue
-        expander = _with_stage(stage, put, expander, words)
+        if _needed(stage.unknown, problem):
+            expander = _with_stage(stage, setting, expander)
     for branch in problem.branches:
-        if holds(expander, _put(branch.condition, put)):
+        if holds(expander, setting(branch.condition)):
             if branch.value is None:
                 raise NotExpandable(
                     f"no value there: {branch.reason or branch.name}", given=branch.name, allowed="a limit with a value"
                 )
             if len(problem.branches) > 1:
-                words.append(f"branch {branch.name}")
-            return expander(_put(branch.value, put)), words
+                setting.words.append(f"branch {branch.name}")
+            return expander(setting(branch.value))
     raise NotExpandable("no branch of the quantity holds in the limit", given=problem.name, allowed="")
 
 
@@ -291,38 +313,34 @@ def _needed(unknown: Symbol, problem: Problem) -> bool:
     return any(uses(b.value) or uses(b.condition) for b in problem.branches) or any(map(stage_uses, problem.stages))
 
 
-def _put(e: Any, put: Mapping[Symbol, Expr]) -> Any:
-    return e.subs(put, simultaneous=True) if hasattr(e, "subs") else e
-
-
-def _with_stage(stage: Stage, put: Mapping[Symbol, Expr], expander: Expander, words: list[str]) -> Expander:
+def _with_stage(stage: Stage, setting: Setting, expander: Expander) -> Expander:
     """The expander that knows the stage's unknown as well."""
-    exists = _put(stage.exists, put)
+    exists = setting(stage.exists)
     if exists not in (sp.true, True) and not holds(expander, exists):
         raise NotExpandable(f"no value there: {stage.absent or stage.unknown}", given=str(exists), allowed="")
-    residual, lower, upper = (_put(e, put) for e in (stage.residual, stage.lower, stage.upper))
+    residual, lower, upper = (setting(e) for e in (stage.residual, stage.lower, stage.upper))
     placed = replace(stage, residual=residual, lower=lower, upper=upper)
     if stage.clip:
         for end, towards in ((upper, 1), (lower, -1)):
             if end is oo or end == 0:
                 continue
-            at = _inner(placed, expander.bound({stage.unknown: expander(end)}), words, put)
+            at = _inner(placed, setting, expander.bound({stage.unknown: expander(end)}))
             side = at.sign(at(residual)) * stage.direction
             if side * towards <= 0:
-                words.append(f"{stage.unknown} = {end}, the end of its interval")
+                setting.words.append(f"{stage.unknown} = {stage.upper if towards > 0 else stage.lower}, an end")
                 return at
     if stage.inner:
         raise NotExpandable(
             f"{stage.unknown} and its inner unknown move together: not covered", given=str(stage.unknown), allowed=""
         )
     root = solve_root(residual, placed, expander)
-    words.append(root.balance)
+    setting.balance(stage.unknown, root.balance, expander.ring)
     return expander.bound({stage.unknown: root.series})
 
 
-def _inner(stage: Stage, expander: Expander, words: list[str], put: Mapping[Symbol, Expr]) -> Expander:
+def _inner(stage: Stage, setting: Setting, expander: Expander) -> Expander:
     for part in stage.inner:
-        expander = _with_stage(part, put, expander, words)
+        expander = _with_stage(part, setting, expander)
     return expander
 
 

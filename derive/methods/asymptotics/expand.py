@@ -27,16 +27,21 @@ def variable() -> Series:
 class Expander:
     """Expands expressions in which some symbols stand for transseries.
 
-    Args: ring; bindings, symbol -> series; deadline, a time of the monotonic clock after which it gives up.
+    Args: ring; bindings, symbol -> series; deadline, a time of the monotonic clock after which it gives up; starts,
+    leading terms of roots that were found before, by residual (filled as it goes).
     """
 
-    def __init__(self, ring: Ring, bindings: Mapping[Symbol, Series], deadline: float = float("inf")) -> None:
+    def __init__(
+        self, ring: Ring, bindings: Mapping[Symbol, Series], deadline: float = float("inf"),
+        starts: dict[Expr, Series] | None = None,
+    ) -> None:
         self.ring, self.bindings, self.deadline = ring, dict(bindings), deadline
+        self.starts = {} if starts is None else starts
         self.memo: dict[Expr, Series] = {}
 
     def bound(self, more: Mapping[Symbol, Series]) -> Expander:
         """The same with further symbols bound."""
-        return Expander(self.ring, {**self.bindings, **more}, self.deadline)
+        return Expander(self.ring, {**self.bindings, **more}, self.deadline, self.starts)
 
     def __call__(self, expr: Expr) -> Series:
         """The series of an expression.
@@ -55,7 +60,7 @@ class Expander:
 
     def _expand(self, e: Expr) -> Series:
         ring = self.ring
-        if not self.moves(e):
+        if not self.moves(e) and (e.is_number or e.is_Symbol or not e.has(sp.log, sp.Pow, sp.exp)):
             if e.has(sp.nan, sp.zoo, sp.oo, -sp.oo):
                 raise NotExpandable(f"{e} is not finite", given=str(e), allowed="finite constants")
             return ring.constant(e)

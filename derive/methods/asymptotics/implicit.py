@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sympy as sp
 from sympy import Dummy, Expr, Rational, S, Symbol, oo
@@ -43,10 +43,10 @@ class Reparametrize(Exception):
 
 @dataclass(frozen=True)
 class Root:
-    """A root: its series, and the balance in words."""
+    """A root: its series, and the balance it grew from (its leading term)."""
 
     series: Series
-    balance: str
+    balance: Series
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,9 @@ def solve_root(residual: Expr, stage: Stage, expander: Expander) -> Root:
     unknown = stage.unknown
     if not expander.moves(residual):
         return _still(residual, stage, expander)
+    if residual in expander.starts:
+        start = expander.starts[residual]
+        return Root(_refine(residual, unknown, start, expander), start)
     tried: list[str] = []
     c = Dummy("c", positive=True)
     rough = expander.ring.with_(3, 2)
@@ -107,7 +110,7 @@ def solve_root(residual: Expr, stage: Stage, expander: Expander) -> Root:
     open_order: Undecided | None = None
     for trial in _families(rough, c):
         try:
-            closing = _close(residual, unknown, trial, trial_expander)
+            closing, equation = _close(residual, unknown, trial, trial_expander)
         except Undecided as undecided:
             open_order = open_order or undecided
             continue
@@ -120,8 +123,10 @@ def solve_root(residual: Expr, stage: Stage, expander: Expander) -> Root:
             except NotExpandable as error:
                 tried.append(f"{trial.words}: {error}")
                 continue
-            return Root(series, f"{unknown} ~ {_shown(start, expander.ring)}")
-        _open_constant(residual, unknown, trial, trial_expander)
+            expander.starts[residual] = start
+            return Root(series, start)
+        if equation is not None and not closing:
+            _name(equation, c, unknown, expander)
     if open_order is not None:
         raise open_order
     words = "; ".join(tried[:3]) or "no family of scales closes"
@@ -138,11 +143,6 @@ def _with(trial: Trial, value: Expr, ring: Ring) -> Series:
     return Series(
         {_put(m, c, value): table.ratio(table.expr(k).subs(c, value)) for m, k in trial.series.terms.items()}
     )
-
-
-def _shown(series: Series, ring: Ring) -> str:
-    large = Symbol("X", positive=True)
-    return " + ".join(str(ring.table.expr(k) * m.expr(large)) for m, k in series.terms.items())
 
 
 def _leading(residual: Expr, bindings: dict[Symbol, Series], expander: Expander) -> tuple[Monomial, Expr] | None:
@@ -162,14 +162,24 @@ def _head(residual: Expr, bindings: dict[Symbol, Series], expander: Expander) ->
     raise Lost("all terms kept have cancelled", given=str(residual), allowed="")
 
 
-def _close(residual: Expr, unknown: Symbol, trial: Trial, expander: Expander) -> list[Expr]:
-    """Values of the open constant at which the surviving terms balance."""
-    return _between(residual, unknown, trial, expander, S.Zero, oo, 0)[1]
+def _close(residual: Expr, unknown: Symbol, trial: Trial, expander: Expander) -> tuple[list[Expr], Expr | None]:
+    """Values of the open constant at which the surviving terms balance, and the equation that says so."""
+    found = _between(residual, unknown, trial, expander, S.Zero, oo, 0)
+    return found.roots, found.equation
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What an interval of the open constant shows: a sign of the residual, or where it changes, or an equation."""
+
+    sign: int | None = None
+    roots: list[Expr] = field(default_factory=list)
+    equation: Expr | None = None
 
 
 def _between(
     residual: Expr, unknown: Symbol, trial: Trial, expander: Expander, low: Expr, high: Expr, depth: int
-) -> tuple[int | None, list[Expr]]:
+) -> _Look:
     """The sign of the residual for the constant in (low, high), or the constants there at which it changes sign.
 
     Raises: Undecided where a parameter, not the constant, leaves an order open.
@@ -181,33 +191,33 @@ def _between(
     try:
         found = _leading(residual, {unknown: trial.series}, local)
         if found is None:
-            return None, []
-        if c not in found[1].free_symbols:
-            return signs.sign(found[1]), []
+            return _Look()
         try:
-            return signs.sign(found[1]), []
+            return _Look(signs.sign(found[1]))
         except Undecided:
-            return None, [k for k in _roots(found[1], c, expander) if _inside(k, low, high, expander)]
+            if c not in found[1].free_symbols:
+                raise
+            return _Look(None, [k for k in _roots(found[1], c, expander) if _inside(k, low, high, expander)], found[1])
     except Undecided as undecided:
         if c not in undecided.expr.free_symbols:
             raise
         critical = [k for k in _roots(undecided.expr, c, expander) if _inside(k, low, high, expander)]
         if len(critical) != 1 or depth == 4:
-            return None, []
+            return _Look()
     except (NotExpandable, TimedOut, ValueError, ZeroDivisionError):
         if time.monotonic() > expander.deadline:
             raise
-        return None, []
+        return _Look()
     (middle,) = critical
-    below, inside = _between(residual, unknown, trial, expander, low, middle, depth + 1)
-    if inside:
-        return None, inside
-    above, inside = _between(residual, unknown, trial, expander, middle, high, depth + 1)
-    if inside:
-        return None, inside
-    if below is None or above is None:
-        return None, []
-    return (below, []) if below == above else (None, [middle])
+    below = _between(residual, unknown, trial, expander, low, middle, depth + 1)
+    if below.roots or below.equation is not None:
+        return below
+    above = _between(residual, unknown, trial, expander, middle, high, depth + 1)
+    if above.roots or above.equation is not None:
+        return above
+    if below.sign is None or above.sign is None:
+        return _Look()
+    return _Look(below.sign) if below.sign == above.sign else _Look(None, [middle])
 
 
 def _inside(value: Expr, low: Expr, high: Expr, expander: Expander) -> bool:
@@ -238,23 +248,11 @@ def _roots(equation: Expr, c: Symbol, expander: Expander) -> list[Expr]:
     return good
 
 
-def _open_constant(residual: Expr, unknown: Symbol, trial: Trial, expander: Expander) -> None:
-    """Name the open constant where its equation has a root that no closed form is found for.
+def _name(equation: Expr, c: Symbol, unknown: Symbol, expander: Expander, upper: Expr = oo) -> None:
+    """Name a root of an equation that exists and has no closed form.
 
     Raises: Reparametrize, which asks to start again with the constant in place of a parameter.
     """
-    c = trial.constant
-    try:
-        found = _leading(residual, {unknown: trial.series}, expander)
-    except (NotExpandable, TimedOut, ValueError, ZeroDivisionError):
-        return
-    if found is None or c not in found[1].free_symbols:
-        return
-    _name(found[1], c, unknown, expander)
-
-
-def _name(equation: Expr, c: Symbol, unknown: Symbol, expander: Expander, upper: Expr = oo) -> None:
-    """Raise Reparametrize for a root of an equation that exists and has no closed form."""
     name = Symbol(f"{unknown.name.split('_')[0]}_0", positive=True)
     constant = Constant(name, sp.factor_terms(equation.subs(c, name)), S.Zero, upper)
     try:
@@ -275,7 +273,8 @@ def _still(residual: Expr, stage: Stage, expander: Expander) -> Root:
     unknown = stage.unknown
     for value in _roots(residual, unknown, expander):
         if stage.upper is oo or expander.moves(stage.upper) or expander.ring.signs.sign(stage.upper - value) >= 0:
-            return Root(expander.ring.constant(value), f"{unknown} = {value}, which does not move")
+            series = expander.ring.constant(value)
+            return Root(series, series)
     upper = stage.upper if not expander.moves(stage.upper) else oo
     _name(residual, unknown, unknown, expander, upper)
     raise NotExpandable(f"{unknown} does not move and has no closed form", given=str(residual), allowed="")
@@ -295,7 +294,8 @@ def _refine(residual: Expr, unknown: Symbol, start: Series, expander: Expander) 
     before: Monomial | None = None
     for _ in range(STEPS):
         at = expander.bound({unknown: Series(u.terms)})
-        r = at(residual)
+        found = at(residual)
+        r = Series({m: k for m, k in found.terms.items() if not ring.is_zero(k)}, found.errors)
         if not r.terms and not r.errors:
             return Series(u.terms)
         step = expander.negative(ring.mul(r, ring.power(at(slope), S.NegativeOne)))

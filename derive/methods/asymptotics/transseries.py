@@ -18,7 +18,7 @@ import sympy as sp
 from sympy import Expr, S, Symbol
 
 from derive.methods.asymptotics.coefficients import Ratio, Table
-from derive.methods.asymptotics.dominance import Lost, NotExpandable, Signs
+from derive.methods.asymptotics.dominance import Lost, NotExpandable, Signs, Undecided
 from derive.nodes.timebox import TimedOut, timebox
 
 __all__ = ["ONE", "Monomial", "Ring", "Series", "normal"]
@@ -155,8 +155,17 @@ class Ring:
         return Ring(signs or self.signs, terms, sectors, self.table, self._order)
 
     def sign(self, c: Ratio) -> int:
-        """Sign of a coefficient; raises Undecided."""
-        return self.signs.sign(self.table.expr(c))
+        """Sign of a coefficient, factor by factor; raises Undecided."""
+        if not c:
+            return 0
+        content, found = self.table.factors(c)
+        made = int(sp.sign(content))
+        try:
+            for base, power in found:
+                made *= self.signs.sign(base) ** (power % 2 or 2)
+        except Undecided:
+            return self.signs.sign(self.table.expr(c))
+        return made
 
     def is_zero(self, c: Ratio) -> bool:
         """Whether a coefficient vanishes; exact where no letters can be related."""
@@ -390,16 +399,18 @@ class Ring:
 
         Raises: NotExpandable for a negative constant; Undecided where a sign is open.
         """
-        if self.sign(c) < 0:
+        content, found = self.table.factors(c)
+        made: list[tuple[Expr, Expr]] = [(abs(content), S.One)] if abs(content) != 1 else []
+        side = int(sp.sign(content))
+        for base, power in found:
+            if not base.is_positive and self.signs.sign(base) < 0:
+                side *= (-1) ** power
+                base = sp.expand(-base)
+            made.append((base, S(power)))
+        if side < 0:
             raise NotExpandable(
                 "a logarithm or root of a negative number", given=str(self.table.expr(c)), allowed="a positive argument"
             )
-        content, found = self.table.factors(c)
-        made: list[tuple[Expr, Expr]] = [(abs(content), S.One)] if abs(content) != 1 else []
-        for base, power in found:
-            if not base.is_positive and self.signs.sign(base) < 0:
-                base = sp.expand(-base)
-            made.append((base, S(power)))
         return made
 
     def log(self, a: Series) -> Series:
