@@ -344,6 +344,7 @@ class Expansion:
     limit: the value approached, oo or -oo included; None where it is not known.
     terms: largest first; their scales are functions of the variable.
     remainder: the size of what is left out, in the sector of the leading term; None where nothing is.
+    closed: the series in powers and logarithms summed to all orders, where that is known; None elsewhere.
     exponential: the first exponentially small term beyond a series in powers and logarithms; None where there is none.
     assumptions: under which it holds, relations or sentences.
     definitions: constants known by an equation only, (symbol, equation).
@@ -361,6 +362,7 @@ class Expansion:
     limit: Expr | None = None
     terms: tuple[Term, ...] = ()
     remainder: Expr | None = None
+    closed: Expr | None = None
     exponential: Term | None = None
     assumptions: tuple[Boolean | str, ...] = ()
     definitions: tuple[tuple[Symbol, Basic], ...] = ()
@@ -432,6 +434,7 @@ class Expansion:
             "leading": term(self.leading),
             "terms": [term(t) for t in self.terms],
             "remainder": text(self.remainder),
+            "closed": text(self.closed),
             "exponential": term(self.exponential),
             "assumptions": [str(a) for a in self.assumptions],
             "definitions": [{"symbol": str(k), "equation": str(e)} for k, e in self.definitions],

@@ -494,7 +494,7 @@ def test_an_error_of_the_program_is_not_a_traceback(monkeypatch: pytest.MonkeyPa
     assert isinstance(run("solve", "odd", obj={"odd": quantity}).exception, ZeroDivisionError)
 
 
-@pytest.mark.parametrize("command", ["", "list", "show", "cite", "check", "solve", "export", "plot", "simulate"])
+@pytest.mark.parametrize("command", ["", "list", "show", "cite", "check", "solve", "export", "plot", "limit", "simulate"])
 def test_help_has_an_example(command: str) -> None:
     result = run(*command.split(), "--help")
     assert result.exit_code == 0

@@ -23,7 +23,17 @@ from derive.cli.answer import (
 )
 from derive.cli.display import progress_bar, show_answer, table
 from derive.cli.errors import Cli, mistake, nearest
-from derive.cli.request import SIZES, Axis, Request, atlas_of, chosen, domain_text, find, read_request
+from derive.cli.request import (
+    SIZES,
+    Axis,
+    Request,
+    atlas_of,
+    chosen,
+    domain_text,
+    find,
+    read_ensemble,
+    read_request,
+)
 
 if TYPE_CHECKING:
     from derive.quantity import Quantity
@@ -606,6 +616,48 @@ def _curves(request: Request, answer: Answer) -> Any:
         fixed=tuple((k, float(v)) for k, v in fixed.items()),
         notes=tuple(reasons),
     )
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  derive limit collapse-time alpha_D=0
+  derive limit generalization-time alpha_D=0 --over collapse-time
+  derive limit collapse-time alpha_D=0 --hold kappa=alpha/alpha_D
+  derive limit collapse-time alpha=oo --where "alpha_D < 1" --of log
+
+The first PARAM=POINT moves; further ones give values to other parameters."""
+)
+@click.argument("name")
+@click.argument("words", nargs=-1, required=True, metavar="PARAM=POINT [PARAM=VALUE]...")
+@click.option("--order", type=click.IntRange(0, 12), default=3, show_default=True, help="Vanishing corrections wanted.")
+@click.option("--over", metavar="OTHER", help="Expand the quotient with this quantity or expression.")
+@click.option("--hold", multiple=True, metavar="NAME=EXPR", help="A combination that stays fixed: kappa=alpha/alpha_D.")
+@click.option("--where", multiple=True, metavar="RELATION", help="A relation between other parameters: 'alpha_D < 1'.")
+@click.option("--of", type=click.Choice(["value", "log"]), default="value", show_default=True, help="What is expanded.")
+@click.option("--direction", metavar="SIDE", help="+ from above, - from below, +- both; both at an inner point.")
+@click.option(
+    "--seconds", type=click.FloatRange(0, min_open=True), default=60.0, show_default=True, help="The time box in all."
+)
+@_ensemble_options
+@_JSON
+@click.pass_context
+def limit(
+    ctx: click.Context, /, name: str, words: tuple[str, ...], over: str | None, as_json: bool, **options: Any
+) -> int:
+    """Expand a quantity as one of its parameters approaches a point.
+
+    Two witnesses: a symbolic argument (dominant balance, transseries) and a numerical study of the remainder. Exit
+    status 1 where they disagree or nothing is decided, or where the two sides of a point differ.
+    """
+    from derive.cli.limits import ask, over_of, show_limit
+
+    quantity = chosen(ctx, name, options)
+    ensemble = read_ensemble(options)
+    other = None if over is None else over_of(atlas_of(ctx), over, ensemble)
+    with progress_bar(f"expanding {name}", None):
+        found = ask(quantity, words, other, options)
+    return show_limit(quantity, found, as_json)
 
 
 @cli.command(epilog="Example: derive simulate collapse-time --size smoke")

@@ -1,7 +1,8 @@
 """Coefficients of transseries: quotients of polynomials over the integers, in lowest terms.
 
-The letters are the parameters, and every constant that is not rational in them (log(1 - alpha_D), exp(2 kappa), sqrt(2))
-under a letter of its own.  Arithmetic is exact and fast; that letters may be related is left to the tests for zero.
+The letters are the parameters, and every constant that is not rational in them (log(1 - alpha_D), exp(2 kappa),
+sqrt(2)) under a letter of its own.  Arithmetic is exact and fast; that letters may be related is left to the tests for
+zero.
 """
 
 from __future__ import annotations
@@ -94,7 +95,9 @@ class Table:
         """The letter of a constant, a new one where it has none."""
         if e not in self._index:
             if len(self.letters) == LETTERS:
-                raise DeriveError("more than {LETTERS} constants in one calculation", given=str(e), allowed=str(LETTERS))
+                raise DeriveError(
+                    f"more than {LETTERS} constants in one calculation", given=str(e), allowed=str(LETTERS)
+                )
             self._index[e] = len(self.letters)
             self.letters.append(e)
         return Ratio(_CONTEXT.gen(self._index[e]))
@@ -127,9 +130,11 @@ class Table:
             if power.is_Integer:
                 return self.ratio(base) ** int(power)
             if power.is_Add:
-                return self.ratio(sp.Mul(*(base**p for p in power.args))) if any(
-                    p.is_Integer for p in power.args
-                ) else self._powered(base, power)
+                return (
+                    self.ratio(sp.Mul(*(base**p for p in power.args)))
+                    if any(p.is_Integer for p in power.args)
+                    else self._powered(base, power)
+                )
             return self._powered(base, power)
         if isinstance(e, sp.log) and e.args[0].is_Rational:
             return self._log_number(e.args[0])

@@ -2,9 +2,9 @@
 
 The order of two scales is the sign of a constant such as 1 - alpha_D or a - b.  It is looked for in this order:
 assumptions of the symbols, after each parameter is written through one that is positive and free (a < p < b becomes
-p = (a + b q)/(1 + q), because assumptions about inequalities do not reach SymPy's own reasoning); a look at random points
-at high precision, which can refute and finds zeros.  A sign that differs from point to point is `Undecided`, and that
-exception carries the expression, so that the caller can split into cases.
+p = (a + b q)/(1 + q), because assumptions about inequalities do not reach SymPy's own reasoning); a look at random
+points at high precision, which can refute and finds zeros.  A sign that differs from point to point is `Undecided`, and
+that exception carries the expression, so that the caller can split into cases.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ class Undecided(NotExpandable):
 
     def __init__(self, expr: Expr) -> None:
         super().__init__(
-            f"the order of two terms hangs on the sign of {expr}", given=str(expr), allowed="an assumption that settles it"
+            f"the order of two terms hangs on the sign of {expr}",
+            given=str(expr),
+            allowed="an assumption that settles it",
         )
         self.expr = expr
 
@@ -198,7 +200,9 @@ class Signs:
         while len(self._points) < count:
             tries += 1
             if tries > 200 * count:
-                raise NotExpandable("the conditions leave no room", given=str(self.conditions), allowed="other conditions")
+                raise NotExpandable(
+                    "the conditions leave no room", given=str(self.conditions), allowed="other conditions"
+                )
             point = {k: _draw(rng, interval) for k, interval in self.intervals.items()}
             if all(bool(c.subs(point)) for c in self.conditions):
                 self._points.append(point)

@@ -9,6 +9,7 @@ from typing import Any
 import sympy as sp
 from sympy import Expr, S, Symbol
 
+from derive.methods.asymptotics.averages import expand_average
 from derive.methods.asymptotics.coefficients import Ratio
 from derive.methods.asymptotics.dominance import Lost, NotExpandable
 from derive.methods.asymptotics.transseries import ONE, Ring, Series, level
@@ -32,7 +33,10 @@ class Expander:
     """
 
     def __init__(
-        self, ring: Ring, bindings: Mapping[Symbol, Series], deadline: float = float("inf"),
+        self,
+        ring: Ring,
+        bindings: Mapping[Symbol, Series],
+        deadline: float = float("inf"),
         starts: dict[Expr, Series] | None = None,
     ) -> None:
         self.ring, self.bindings, self.deadline = ring, dict(bindings), deadline
@@ -52,7 +56,8 @@ class Expander:
             if time.monotonic() > self.deadline:
                 raise TimedOut(0.0)
             self.memo[expr] = self._expand(expr)
-        return self.memo[expr]
+        found: Series = self.memo[expr]
+        return found
 
     def moves(self, expr: Expr) -> bool:
         """Whether an expression depends on a bound symbol."""
@@ -65,7 +70,8 @@ class Expander:
                 raise NotExpandable(f"{e} is not finite", given=str(e), allowed="finite constants")
             return ring.constant(e)
         if isinstance(e, Symbol):
-            return self.bindings[e]
+            found: Series = self.bindings[e]
+            return found
         if e.is_Add:
             return ring.add(*(self(a) for a in e.args))
         if e.is_Mul:
@@ -94,8 +100,6 @@ class Expander:
     def _average(self, e: Expr) -> Series:
         done = timebox(5.0, e.doit)
         if done == e or isinstance(done, sp.Piecewise):
-            from derive.methods.asymptotics.averages import expand_average
-
             return expand_average(self, e)
         return self(done)
 
@@ -117,13 +121,18 @@ class Expander:
         """f of a series that stays finite."""
         large, constant, small = self.ring.split(a)
         if large.terms:
-            raise NotExpandable(f"{f(Symbol('x'))} at infinity has no expansion here", given=str(f(Symbol("x"))),
-                                allowed="functions with a limit or known growth")
+            raise NotExpandable(
+                f"{f(Symbol('x'))} at infinity has no expansion here",
+                given=str(f(Symbol("x"))),
+                allowed="functions with a limit or known growth",
+            )
         return self.ring.taylor(f, self.ring.table.expr(constant), small)
 
     def _smooth(self, f: Callable[[Expr], Expr], a: Series) -> Series:
         if self.direction(a) and f in (sp.sin, sp.cos, sp.tan):
-            raise NotExpandable(f"{f.__name__} oscillates without limit", given=f.__name__, allowed="")  # type: ignore[attr-defined]
+            raise NotExpandable(
+                f"{f.__name__} oscillates without limit", given=f.__name__, allowed="a function with a limit"
+            )
         return self.at_finite(f, a)
 
     def negative(self, a: Series) -> Series:
@@ -234,9 +243,7 @@ def _mp_response(x: Expander, e: Expr) -> Series:
     ring = x.ring
     b, ratio = (x(a) for a in e.args)
     p = ring.add(b, x.negative(ring.mul(b, ratio)), ratio)
-    root = ring.power(
-        ring.add(ring.mul(p, p), ring.scale(ring.mul(ring.mul(ratio, ratio), b), S(4))), S.Half
-    )
+    root = ring.power(ring.add(ring.mul(p, p), ring.scale(ring.mul(ring.mul(ratio, ratio), b), S(4))), S.Half)
     total = ring.add(p, root)
     try:
         whole = ring.leading(total)
@@ -327,4 +334,3 @@ HANDLERS: Mapping[type, Callable[[Expander, Expr], Series]] = {
     sp.Min: _extreme,
     sp.Piecewise: _piecewise,
 }
-

@@ -1,10 +1,10 @@
-"""Roots of F(u) = 0 as transseries: the dominant balance is looked for, substituted back, and corrected order by order.
+"""Roots of F(u) = 0 as transseries: the dominant balance is found, substituted back, and corrected order by order.
 
-A *balance* is a family of trial scales with one constant c left open: c, c X^q, exp(-c X), c log X, ...  Substituted into
-F, the terms that survive either determine c (their sum vanishes there), or compete with an order that hangs on c (the
+A *balance* is a family of trial scales with one constant c left open: c, c X^q, exp(-c X), c log X, ...  Put into F,
+the terms that survive either determine c (their sum vanishes there), or compete with an order that hangs on c (the
 critical c balances them), or do neither: then the family is not the scale of the root.  Once a scale is found,
-Newton's method in the field of transseries doubles the number of correct terms a step; a step counts only where it makes
-the residual smaller.  F is monotone in u (that is what a Stage claims), so that a balance that closes is the root.
+Newton's method in the field of transseries doubles the number of correct terms a step; a step counts only where it
+makes the residual smaller.  F is monotone in u (a Stage claims that), so that a balance that closes is the root.
 """
 
 from __future__ import annotations
@@ -140,9 +140,7 @@ def _put(m: Monomial, c: Symbol, value: Expr) -> Monomial:
 def _with(trial: Trial, value: Expr, ring: Ring) -> Series:
     """A trial scale with its constant put in."""
     c, table = trial.constant, ring.table
-    return Series(
-        {_put(m, c, value): table.ratio(table.expr(k).subs(c, value)) for m, k in trial.series.terms.items()}
-    )
+    return Series({_put(m, c, value): table.ratio(table.expr(k).subs(c, value)) for m, k in trial.series.terms.items()})
 
 
 def _leading(residual: Expr, bindings: dict[Symbol, Series], expander: Expander) -> tuple[Monomial, Expr] | None:
@@ -231,8 +229,12 @@ def _roots(equation: Expr, c: Symbol, expander: Expander) -> list[Expr]:
         if c in equation.free_symbols and expander.ring.signs.is_zero(equation.subs(c, named)):
             return [named]
     try:
-        found = timebox(SOLVE_SECONDS, sp.solve, sp.numer(sp.together(equation)) if equation.is_rational_function(c)
-                        else equation, c)
+        found = timebox(
+            SOLVE_SECONDS,
+            sp.solve,
+            sp.numer(sp.together(equation)) if equation.is_rational_function(c) else equation,
+            c,
+        )
     except (TimedOut, NotImplementedError, ValueError, TypeError):
         return []
     good = []

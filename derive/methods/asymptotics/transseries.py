@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cmp_to_key, lru_cache
 from itertools import zip_longest
-from typing import Any
 
 import sympy as sp
 from sympy import Expr, S, Symbol
@@ -76,7 +75,8 @@ class Monomial:
             return self
         if not self.powers and not self.expo:
             return other
-        return _product(self, other)
+        made: Monomial = _product(self, other)
+        return made
 
     def __pow__(self, power: Expr) -> Monomial:
         if power == 1:
@@ -84,7 +84,8 @@ class Monomial:
         return Monomial.of((normal(p * power) for p in self.powers), {m: normal(c * power) for m, c in self.expo})
 
     def __truediv__(self, other: Monomial) -> Monomial:
-        return self * other ** S.NegativeOne
+        made: Monomial = self * other**S.NegativeOne
+        return made
 
     @property
     def log_terms(self) -> tuple[tuple[Monomial, Expr], ...]:

@@ -22,7 +22,11 @@ from derive.methods.asymptotics.dominance import Constant, NotExpandable, Signs
 from derive.nodes.mp_eval import compile_mp
 from derive.nodes.timebox import TimedOut
 
-__all__ = ["Study", "study"]
+__all__ = ["Evaluate", "Study", "study"]
+
+Evaluate = Callable[[Mapping[str, Any], int], Any]
+"""(parameter name -> exact value, digits) -> the value as an mpf, or None where there is none."""
+
 
 LEAST = 30  # digits, at least
 MOST = 1500  # digits, at most
@@ -57,7 +61,7 @@ class Row:
     scale: Any
 
 
-def study(s: Study, evaluate: Sequence[Callable[[Mapping[str, Any], int], Any]]) -> Witness:
+def study(s: Study, evaluate: Sequence[Evaluate]) -> Witness:
     """The witness; UNDECIDED where the solver gives too few values."""
     name = "numerical"
     try:
@@ -91,15 +95,19 @@ def _bounded(lines: Sequence[Sequence[Row]]) -> Witness:
     """No next term is known, only its size: the quotient must stay bounded."""
     growth = max(abs(line[-1].quotient) / max(abs(line[-2].quotient), mpmath.mpf(10) ** -LEAST) for line in lines)
     verdict = Verdict.CORROBORATED if growth < 1.5 else Verdict.UNDECIDED
-    return Witness("numerical", verdict, "remainder over its claimed size stays bounded: last growth "
-                   f"{mpmath.nstr(growth, 4)}", _data(lines))
+    return Witness(
+        "numerical",
+        verdict,
+        f"remainder over its claimed size stays bounded: last growth {mpmath.nstr(growth, 4)}",
+        _data(lines),
+    )
 
 
 def _compared(lines: Sequence[Sequence[Row]]) -> Witness:
     """The remainder over the next term must go to 1."""
     ends = [line[-1].quotient for line in lines]
     gaps = [[abs(r.quotient - 1) for r in line] for line in lines]
-    orders = [_order(line) for line in lines]
+    orders = [k for k in map(_order, lines) if k is not None]
     count, shown = sum(map(len, lines)), ", ".join(mpmath.nstr(e, 6) for e in ends)
     detail = f"remainder over the next term goes to 1: {shown} at the last of {count} points"
     if orders:
@@ -109,18 +117,24 @@ def _compared(lines: Sequence[Sequence[Row]]) -> Witness:
     for line, gap in zip(lines, gaps, strict=True):
         moved = abs(line[-1].quotient - line[-2].quotient)
         if gap[-1] > CLOSE and moved < gap[-1] / 20:
-            return Witness("numerical", Verdict.REFUTED,
-                           f"remainder over the next term settles at {mpmath.nstr(line[-1].quotient, 8)}, not at 1",
-                           _data(lines))
-    return Witness("numerical", Verdict.UNDECIDED, f"remainder over the next term has not reached 1: {shown}",
-                   _data(lines))
+            return Witness(
+                "numerical",
+                Verdict.REFUTED,
+                f"remainder over the next term settles at {mpmath.nstr(line[-1].quotient, 8)}, not at 1",
+                _data(lines),
+            )
+    return Witness(
+        "numerical", Verdict.UNDECIDED, f"remainder over the next term has not reached 1: {shown}", _data(lines)
+    )
 
 
 def _order(line: Sequence[Row]) -> Any:
     """Fitted order of the remainder, in units of the claimed one, from the last two points."""
     a, b = line[-2], line[-1]
     change = mpmath.log(abs(b.scale / a.scale))
-    return 1 + mpmath.log(abs(b.quotient / a.quotient)) / change if a.quotient and b.quotient else mpmath.nan
+    if abs(change) < 1e-9 or not a.quotient or not b.quotient:
+        return None
+    return 1 + mpmath.log(abs(b.quotient / a.quotient)) / change
 
 
 # ------------------------------------------------------------------------------------------------------------ points
@@ -141,9 +155,7 @@ def _draws(s: Study) -> list[dict[Symbol, Any]]:
     return found or [dict(p) for p in signs.points(DRAWS)]
 
 
-def _line(
-    s: Study, evaluate: Sequence[Callable[[Mapping[str, Any], int], Any]], draw: Mapping[Symbol, Any]
-) -> list[Row]:
+def _line(s: Study, evaluate: Sequence[Evaluate], draw: Mapping[Symbol, Any]) -> list[Row]:
     """The study at one set of the other parameters."""
     e, large = s.expansion, Symbol("X", positive=True)
     symbols = sorted(draw, key=str)
@@ -199,12 +211,10 @@ def _fraction(value: Any) -> Fraction:
     return number * Fraction(2) ** int(exponent)
 
 
-def _sequence(
-    following: Callable[[Any], Any], lead: Callable[[Any], Any], open_end: bool, count: int
-) -> list[Any]:
+def _sequence(following: Callable[[Any], Any], lead: Callable[[Any], Any], open_end: bool, count: int) -> list[Any]:
     """Rational points along which the next term falls by a factor of about _FALL each, over the leading one."""
     if not open_end:
-        return [mpmath.mpf(3) * mpmath.mpf(1 + 24 // count) ** k / 2 for k in range(count)]
+        return [mpmath.mpf(1000) * mpmath.mpf(1 + 24 // count) ** k for k in range(count)]
 
     def level(x: Any) -> Any:
         return mpmath.log(abs(following(x) / lead(x)))
@@ -227,5 +237,3 @@ def _sequence(
             factor = factor**1.5
         x = mpmath.mpf(int(x * factor * 64)) / 64
     return found
-
-

@@ -1,0 +1,168 @@
+"""Scaling limits of the quantities: section 4 of the physics as expectations, and what a bad question is told."""
+
+import pytest
+import sympy as sp
+from sympy import E, Eq, Rational, exp, log, oo, sqrt
+
+from derive import Binary, DeriveError, Gaussian, HiddenManifold, Spherical, Verdict, atlas
+from derive.core import Expansion
+from derive.symbols import alpha, alpha_D, lam
+
+TC, TO, TG = (atlas[f"{name}-time"] for name in ("collapse", "onset", "generalization"))
+KAPPA = sp.Symbol("kappa", positive=True)
+
+
+def same(found, expected):
+    return sp.simplify(sp.expand(found - expected)) == 0
+
+
+def corroborated(found: Expansion) -> bool:
+    return found.verdict is Verdict.CORROBORATED and all(
+        len(c.witnesses) == 2 and all(w.verdict.sound for w in c.witnesses) for c in found.cases or (found,)
+    )
+
+
+def test_collapse_on_a_thin_manifold():
+    found = TC.limit("alpha_D", 0)
+    assert corroborated(found)
+    scale = exp(-2 * alpha / alpha_D) / alpha_D
+    assert same(found.expr / scale, 1 - alpha_D / 2 - alpha_D**2 / 24 - alpha_D**3 / 48)
+    assert found.limit == 0
+    assert same(found.exponential.expr, exp(-4 * alpha / alpha_D) / alpha_D)
+    assert same(found.remainder, alpha_D**4 * scale)
+
+
+def test_the_logarithm_of_the_collapse_time():
+    found = TC.limit("alpha_D", 0, of="log")
+    assert corroborated(found)
+    terms = -2 * alpha / alpha_D - log(alpha_D) - alpha_D / 2 - alpha_D**2 / 6 - alpha_D**3 / 12
+    assert same(found.expr, terms)
+    assert found.exponential.scale == exp(-2 * alpha / alpha_D)
+
+
+def test_order_counts_the_corrections_that_vanish():
+    assert len(TC.limit("alpha_D", 0, order=0).terms) == 1
+    assert len(TC.limit("alpha_D", 0, order=1, of="log").terms) == 3
+
+
+@pytest.mark.parametrize(("quantity", "limit"), [(TG, 0), (TO, E)])
+def test_ratios_on_a_thin_manifold(quantity, limit):
+    found = quantity.limit("alpha_D", 0, over=TC)
+    assert corroborated(found)
+    assert found.limit == limit
+    expected = {TG: alpha_D, TO: E}[quantity]
+    assert same(found.expr, expected)
+    assert same(found.exponential.expr, -expected * exp(-2 * alpha / alpha_D))
+
+
+def test_large_load_below_at_and_above_one():
+    found = TC.limit("alpha", oo, of="log", order=1)
+    assert [c.assumptions for c in found.cases] == [(alpha_D < 1,), (Eq(alpha_D, 1),), (alpha_D > 1,)]
+    assert corroborated(found)
+    below, at, above = (c.expr - c.terms[-1].expr for c in found.cases)
+    assert same(below.subs(alpha_D, Rational(1, 3)),
+                (-2 * alpha / alpha_D - log(alpha_D) - (1 / alpha_D - 1) * log(1 - alpha_D) - 1).subs(
+                    alpha_D, Rational(1, 3)))
+    assert same(at, -2 * alpha - 1)
+    assert same(above.subs(alpha_D, 3), -2 * alpha + 2 * log(Rational(3, 2)) - 1)
+    scales = [c.terms[-1].scale for c in found.cases]
+    assert scales == [exp(-2 * alpha / alpha_D), exp(-alpha), exp(-2 * alpha)]  # a hard edge, a soft one, none at zero
+
+
+def test_small_load():
+    assert same(TC.limit("alpha", 0, order=1).expr, 1 / (2 * alpha) - (1 + alpha_D) / (2 * alpha_D))
+    assert same(TO.limit("alpha", 0, order=1).expr, 1 / alpha - 3 * (1 + alpha_D) / (4 * alpha_D))
+    assert same(TG.limit("alpha", 0, order=1).expr, 2 - 2 * sqrt(3 * alpha) * sqrt((1 + alpha_D) / alpha_D))
+
+
+def test_independent_data_come_back_on_a_wide_manifold():
+    found = TC.limit("alpha_D", oo, order=1)
+    assert corroborated(found)
+    assert same(found.limit, 1 / (exp(2 * alpha) - 1))
+    onset = TO.limit("alpha_D", oo, order=1)
+    assert corroborated(onset)
+    ((name, equation),) = onset.definitions
+    t = sp.Symbol("t", positive=True)
+    plain = alpha - log(1 + 1 / t) / 2 - 1 / (2 * (1 + t))
+    quotient = (equation.lhs / plain).subs({name: Rational(2, 3), t: Rational(2, 3)})
+    assert sp.N(quotient.subs(alpha, 1) - quotient.subs(alpha, 2), 30) == pytest.approx(0, abs=1e-25)
+
+
+def test_two_scales_together():
+    found = TC.limit("alpha_D", 0, hold={"kappa": alpha / alpha_D}, order=1)
+    assert corroborated(found)
+    assert same(found.expr, 1 / (alpha_D * (exp(2 * KAPPA) - 1)) - exp(-2 * KAPPA) / 2)
+    other = TC.limit("alpha", 0, hold={"kappa": alpha / alpha_D}, order=0)
+    assert same(other.expr, KAPPA / (alpha * (exp(2 * KAPPA) - 1)))
+
+
+def test_the_uniform_approximation_and_its_error():
+    plain = 1 / (alpha_D * (exp(2 * alpha / alpha_D) - 1))
+    found = TC.limit("alpha_D", 0, hold={"kappa": alpha / alpha_D}, over=plain, order=1)
+    assert corroborated(found)
+    assert same(found.expr, 1 - alpha_D * (1 - exp(-2 * KAPPA)) / 2)
+
+
+CAPACITIES = [
+    (Gaussian(), oo, Rational(1, 2)),
+    (Gaussian(), 0, lam - lam**2 / 2),
+    (Spherical(), oo, (1 + log(lam)) / 2 + 1 / (8 * lam)),
+    (Binary(), oo, log(2) - exp(-2 * lam) + exp(-4 * lam) / 2),
+    (Binary(), 0, lam - lam**2 / 2 + lam**4 / 12),
+    (HiddenManifold(), oo, alpha_D / (2 * (1 + alpha_D))),
+    (HiddenManifold(), 0, lam - lam**2 * (1 + 1 / alpha_D) / 2),
+]
+
+
+@pytest.mark.parametrize(("ensemble", "point", "expected"), CAPACITIES, ids=[f"{e} {p}" for e, p, _ in CAPACITIES])
+def test_capacities(ensemble, point, expected):
+    found = atlas["retrieval-capacity"].with_(ensemble=ensemble).limit("lam", point, order=2)
+    assert corroborated(found)
+    order = len(sp.Add.make_args(sp.expand(expected)))
+    assert same(found.truncated(order - 1), expected)
+
+
+def test_an_inner_point_from_both_sides():
+    found = atlas["retrieval-capacity"].limit("lam", 1, direction="+-")
+    assert [c.limit for c in found.cases] == [Rational(1, 2), Rational(1, 2)]
+    assert found.limit == Rational(1, 2)
+    assert not found.reason
+
+
+def test_no_value_above_the_entropy():
+    found = TC.with_(ensemble=Binary()).limit("alpha", 2)
+    assert found.verdict is Verdict.UNDECIDED
+    assert "entropy" in found.reason
+
+
+def test_the_fields_are_plain_data():
+    data = TC.limit("alpha_D", 0, order=1).to_dict()
+    assert data["leading"] == {"coefficient": "1", "scale": "exp(-2*alpha/alpha_D)/alpha_D"}
+    assert [w["name"] for w in data["witnesses"]] == ["symbolic", "numerical"]
+    assert data["verdict"] == "CORROBORATED"
+
+
+BAD = [
+    (("alpha_E", 0), {}, "alpha_D"),
+    (("alpha_D", -1), {}, "alpha_D=0"),
+    (("alpha_D", 0), {"direction": "-"}, "+"),
+    (("alpha_D", 0), {"direction": "up"}, "+"),
+    (("alpha_D", "zero"), {}, None),
+    (("alpha_D", float("nan")), {}, None),
+    (("alpha_D", 0), {"order": -1}, None),
+    (("alpha_D", 0), {"of": "sqrt"}, None),
+    (("alpha_D", 0), {"hold": {"alpha": alpha / alpha_D}}, None),
+    (("alpha_D", 0), {"hold": {"kappa": alpha**2}}, None),
+    (("alpha_D", 0), {"where": {"alpha": -1}}, None),
+    (("alpha_D", 0), {"where": alpha_D < 1}, None),
+    (("alpha_D", 0), {"where": sp.Symbol("aplha") < 1}, "alpha"),
+    (("alpha_D", 0), {"over": "collapse-time"}, None),
+]
+
+
+@pytest.mark.parametrize(("arguments", "options", "nearest"), BAD)
+def test_bad_questions_are_one_line(arguments, options, nearest):
+    with pytest.raises(DeriveError) as error:
+        TC.limit(*arguments, **options)
+    assert "\n" not in str(error.value)
+    assert error.value.nearest == nearest
