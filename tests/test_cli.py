@@ -374,7 +374,7 @@ REFUSALS: list[tuple[Sequence[str], str, str | None]] = [
     (("cite", "nothing-like-it"), "no quantity is named", None),
     (("check", "collapse-tim"), "no quantity is named", "collapse-time"),
     (("sovle", "collapse-time"), "no command", "solve"),
-    (("limit", "collapse-time", "alpha_D=0"), "no command", None),
+    (("extend", "collapse-time", "alpha_D=0"), "no command", None),
     ((*SOLVE, "alpha=1"), "needs alpha_D", "alpha_D=0.5"),
     (SOLVE, "needs alpha", "alpha=0.5"),
     ((*SOLVE, "alhpa=1", "alpha_D=1"), "no parameter 'alhpa'", "alpha"),

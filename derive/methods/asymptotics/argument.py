@@ -123,7 +123,7 @@ def _short(found: Found, request: Request) -> tuple[int, int]:
     if beyond:
         return 0, 0
     if any(e.expo == head[0].expo for e in series.errors):
-        return (2, 0) if ring.terms < request.order + 5 else (0, 0)
+        return (2, 0) if len(shown) > 1 and ring.terms < request.order + 5 else (0, 0)
     return (0, max(1, request.order + 2 - len(shown))) if ring.sectors < request.order + 5 else (0, 0)
 
 
