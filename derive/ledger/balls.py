@@ -19,6 +19,7 @@ from sympy.logic.boolalg import And, BooleanFalse, BooleanTrue, Not, Or
 
 from derive.nodes.averages import GaussianAverage, LogAverageExp, MeasureAverage, SpectralAverage, TiltedAverage
 from derive.nodes.binders import Binder
+from derive.nodes.extremum import Extremum
 from derive.nodes.laws import Atoms, Density, Law, MarchenkoPastur, Noisy, Normal
 
 __all__ = ["NotEnclosed", "enclose", "precision"]
@@ -291,6 +292,22 @@ class _Evaluator:
         opposite = {"<": d >= 0, "<=": d > 0, ">": d <= 0, ">=": d < 0}[relation]
         return True if strict else False if opposite else None
 
+    def _on_Extremum(self, e: Extremum) -> Ball:
+        """The largest or smallest value over a bounded interval, between bounds that close in on it.
+
+        A cell of the interval is dropped where the body stays below a value that is taken, and shrinks to an end where
+        the slope has one sign.
+        """
+        if e.kind not in ("max", "min") or any(isinstance(v, acb) for v in self.scope.values()):
+            raise NotEnclosed(f"the {e.kind} of an extremum here")
+        (x,), (body,) = e.open()
+        low, high = (self(end) for end in (e.interval.start, e.interval.end))
+        if not (low.is_finite() and high.is_finite() and low.is_exact() and high.is_exact() and low < high):
+            raise NotEnclosed("an extremum over an interval whose ends are not exact numbers")
+        sign = 1 if e.kind == "max" else -1
+        f, slope = self.over(sign * body, x), self.over(sign * body.diff(x), x)
+        return sign * _largest(lambda z: f(z, False), lambda z: slope(z, False), low, high, self.goal)
+
     def _on_Integral(self, e: Basic) -> Ball:
         raise NotEnclosed("an integral that is not a node")
 
@@ -442,6 +459,58 @@ def _free_parts(e: Basic, symbol: Symbol) -> Iterator[Basic]:
         return  # what stands below another sign of averaging has bound symbols
     for a in e.args:
         yield from _free_parts(a, symbol)
+
+
+_CELLS = 600
+
+
+def _largest(f: Callable[[arb], Ball], slope: Callable[[arb], Ball], low: arb, high: arb, goal: int) -> arb:
+    """An enclosure of the largest value of a differentiable function on an interval."""
+    best = f(low).max(f(high)) if all(_is_real(f(z)) for z in (low, high)) else arb("-inf")
+    cells, closed = [(low, high)], [z for z in (f(low), f(high)) if _is_real(z)]
+    for _ in range(_CELLS):
+        if not cells:
+            break
+        uppers = [(_upper(f, slope, a, b), a, b) for a, b in cells]
+        top = max((u for u, _, _ in uppers), default=best)
+        if top.is_finite() and best.is_finite() and top - best < arb(2) ** -goal * (1 + abs(best)):
+            return best.union(arb(best.max(top).upper()))
+        kept = []
+        for upper, a, b in uppers:
+            if upper.is_finite() and upper <= best.lower():
+                continue
+            middle = ((a + b) / 2).mid()
+            value = f(middle)
+            if _is_real(value):
+                closed.append(value)
+                best = arb(best.lower()).max(value) if best.is_finite() else value
+            turn = slope(a.union(b))
+            if _is_real(turn) and (turn > 0 or turn < 0):
+                value = f(b if turn > 0 else a)
+                if _is_real(value):  # the largest value of the cell is at its end
+                    best = best.max(value) if best.is_finite() else value
+                    continue
+            kept += [(a, middle), (middle, b)]
+        if len(kept) > _CELLS:
+            break
+        cells = kept
+    if cells or not best.is_finite():
+        raise NotEnclosed("the bounds of an extremum did not close in")
+    return best
+
+
+def _upper(f: Callable[[arb], Ball], slope: Callable[[arb], Ball], a: arb, b: arb) -> arb:
+    """An upper bound of a function on a cell, by its ball there and by its slope."""
+    cell, middle = a.union(b), ((a + b) / 2).mid()
+    direct, turn, there = f(cell), slope(cell), f(middle)
+    bounds = [arb(direct.upper())] if _is_real(direct) else []
+    if _is_real(turn) and _is_real(there):
+        bounds.append(arb((there + abs(turn) * (b - a) / 2).upper()))
+    return min(bounds, key=float) if bounds else arb("+inf")
+
+
+def _is_real(z: Ball) -> bool:
+    return isinstance(z, arb) and bool(z.is_finite())
 
 
 def _near_zero(z: arb) -> bool:

@@ -15,7 +15,7 @@ from sympy import Basic, latex
 
 from derive.core import DeriveError, Evidence, Step, Verdict
 
-__all__ = ["SCHEMA", "Derivation", "Ledger", "Progress", "check_many", "check_step"]
+__all__ = ["SCHEMA", "Derivation", "Ledger", "Progress", "check_many", "check_step", "content_of"]
 
 #: version of the ledger's JSON
 SCHEMA = 1
@@ -218,8 +218,10 @@ class Ledger(Mapping[str, Evidence]):
 def check_step(derivation: Derivation, label: str) -> Evidence:
     """What the step's rule finds of its claim, from the step and its premises alone, and the time it took.
 
-    A rule that looks at the lineage of its premises (routes-agree) is given all that they stand on.
+    A rule that looks at the lineage of its premises (routes-agree) is given all that they stand on.  What the rule
+    cannot decide is REFUTED still where a point obeys the premises and not the claim.
     """
+    from derive.ledger.counterexamples import counterexample
     from derive.ledger.rules import RULES
 
     step = derivation[label]
@@ -232,6 +234,9 @@ def check_step(derivation: Derivation, label: str) -> Evidence:
         why = str(failure).splitlines()[0][:200] if str(failure) else ""
         detail = f"the rule could not handle the claim: {type(failure).__name__} {why}".strip()
         evidence = Evidence(Verdict.UNDECIDED, detail)
+    if evidence.verdict is Verdict.UNDECIDED:
+        own = {name: seen[name] for name in step.premises}
+        evidence = counterexample(step, own) or evidence
     return Evidence(evidence.verdict, evidence.detail, evidence.witness, time.perf_counter() - start)
 
 
@@ -253,7 +258,7 @@ def check_many(
     tasks: dict[Any, tuple[Derivation, str]] = {}
     for derivation in derivations:
         for step in derivation:
-            key = _content(derivation, step)
+            key = content_of(derivation, step)
             users.setdefault(key, []).append((derivation.name, step.label))
             tasks.setdefault(key, (derivation, step.label))
     by_name = {d.name: d for d in derivations}
@@ -294,7 +299,7 @@ def _work(index: int) -> tuple[int, Evidence]:
     return index, check_step(*_TASKS[index])
 
 
-def _content(derivation: Derivation, step: Step) -> tuple[Any, ...]:
+def content_of(derivation: Derivation, step: Step) -> tuple[Any, ...]:
     """All that a check can depend on, as a key."""
     from derive.ledger.rules import RULES
 

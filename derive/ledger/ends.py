@@ -9,8 +9,9 @@ from sympy import Expr, Integer, Rational, S, Symbol, limit, oo
 from derive.core import Domain, Evidence, Verdict
 from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.domain import declared, points, seed_of
+from derive.ledger.inequalities import Case, violation
 from derive.ledger.positivity import _Prover
-from derive.ledger.sampling import function_instances, instantiated
+from derive.ledger.sampling import bound_functions, function_instances, instantiated
 from derive.nodes.timebox import TimedOut, timebox
 
 __all__ = ["positive_near"]
@@ -30,9 +31,7 @@ def positive_near(f: Expr, x: Symbol, end: Expr, domain: Domain) -> Evidence:
     if value is not None and prover.positive(value, True, 2):
         return Evidence(Verdict.PROVED, f"positive in the limit {x.name} -> {end}")
     if value is not None:
-        from derive.ledger.rules_analysis import _violated
-
-        wrong = _violated(value, domain, False, 40, False)
+        wrong = violation(Case(value, domain, (), bound_functions(domain.constraints), strict=False), 40, 8.0)
         if wrong is not None and value.free_symbols <= f.free_symbols:
             detail = f"in the limit {x.name} -> {end} the sign is wrong: {wrong.detail}"
             return Evidence(Verdict.REFUTED, detail, wrong.witness)

@@ -54,7 +54,10 @@ from derive.nodes.binders import Binder
 from derive.nodes.functions import MPResponse
 from derive.nodes.timebox import TimedOut, timebox
 
-__all__ = ["Contradiction", "Proof", "exactly_zero", "prove_identity", "vanishes"]
+__all__ = [
+    "Contradiction", "Proof", "exactly_zero", "holds_everywhere", "independent", "prove_identity", "refuted_identity",
+    "vanishes",
+]
 
 #: points that must agree before an identity is called corroborated
 ENOUGH = 20
@@ -112,22 +115,68 @@ def prove_identity(
     'PROVED'
     """
     start = time.perf_counter()
-    lhs, rhs, domain = sympify(lhs), sympify(rhs), domain or Domain()
+    ready = _prepared(sympify(lhs), sympify(rhs), domain or Domain(), rewriting)
+    evidence = _decide(ready, seconds)
+    if evidence.verdict is Verdict.UNDECIDED:
+        evidence = refuted_by_values(ready.a, ready.b, ready.domain, ready.given, ready.names) or evidence
+    return Evidence(evidence.verdict, evidence.detail, evidence.witness, time.perf_counter() - start)
+
+
+def refuted_identity(
+    lhs: Expr, rhs: Expr, domain: Domain | None = None, rewriting: Sequence[Basic] = (), *, seconds: float = 8.0
+) -> Evidence | None:
+    """A point of the domain that obeys the equations, at which lhs = rhs fails; None where none was found in time.
+
+    Nothing is proved on the way but that the point is one: no rule and no rung takes part.
+
+    >>> x = Symbol("x", real=True)
+    >>> refuted_identity((x + 1)**2, x**2 + 1).verdict.name
+    'REFUTED'
+    """
+    ready = _prepared(sympify(lhs), sympify(rhs), domain or Domain(), rewriting)
+    if ready.a == ready.b:
+        return None
+    trial = _trial(ready, _eliminations(ready.given, ready.domain, (ready.a, ready.b)))
+    seed = seed_of(_plain(ready.a, ready.names), _plain(ready.b, ready.names))
+    for count, coarse, share in ((6, True, 0.4), (ENOUGH, False, 0.6)):
+        tally = _points(trial, seed, count, 3, share * seconds, coarse=coarse)
+        if tally.refuted:
+            return _refutation(tally, ready.names)
+    return refuted_by_values(ready.a, ready.b, ready.domain, ready.given, ready.names)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """Two sides with the premises carried in and symbols that say what the domain says of them.
+
+    Attributes: a, b (the sides), domain, given (equations that are left), names (new symbol -> old one), bound (the
+    functions of which an inequality speaks).
+    """
+
+    a: Expr
+    b: Expr
+    domain: Domain
+    given: tuple[Eq, ...]
+    names: dict[Symbol, Symbol]
+    bound: frozenset[UndefinedFunction]
+
+    @property
+    def heavy(self) -> bool:
+        """Whether a value costs an integral."""
+        return any(e.has(Binder) for e in (self.a, self.b, *self.given))
+
+
+def _prepared(lhs: Expr, rhs: Expr, domain: Domain, rewriting: Sequence[Basic]) -> _Prepared:
     given = [e for e in rewriting if isinstance(e, Eq)]
     relations = [e for e in rewriting if not isinstance(e, Eq) and getattr(e, "is_Relational", False)]
     pair, left = rewrite(_Pair(carried_out(lhs), carried_out(rhs)), given)
     left_side, right_side = pair.args
     facts = Domain(domain.intervals, (*domain.constraints, *relations, *_ranges(given, domain)))
     sides, names = _sharp((left_side, right_side, *(e for eq in left for e in eq.args)), facts)
-    a, b = sides[0], sides[1]
     left = tuple(Eq(sides[2 + 2 * i], sides[3 + 2 * i], evaluate=False) for i in range(len(left)))
-    sharp_domain = _sharp_domain(facts, names)
-    back = {v: k for k, v in names.items()}
     bound = bound_functions(c.xreplace(names) for c in (*domain.constraints, *relations))
-    evidence = _decide(a, b, sharp_domain, left, seconds, back, bound)
-    if evidence.verdict is Verdict.UNDECIDED:
-        evidence = refuted_by_values(a, b, sharp_domain, left, back) or evidence
-    return Evidence(evidence.verdict, evidence.detail, evidence.witness, time.perf_counter() - start)
+    back = {v: k for k, v in names.items()}
+    return _Prepared(sides[0], sides[1], _sharp_domain(facts, names), left, back, bound)
 
 
 class _Pair(Basic):  # type: ignore[misc]
@@ -150,18 +199,15 @@ def _sharp_domain(domain: Domain, names: dict[Symbol, Symbol]) -> Domain:
     )
 
 
-def _decide(
-    a: Expr, b: Expr, domain: Domain, given: tuple[Eq, ...], seconds: float, names: dict[Symbol, Symbol],
-    bound: frozenset[UndefinedFunction] = frozenset(),
-) -> Evidence:
+def _decide(ready: _Prepared, seconds: float) -> Evidence:
+    a, b, domain, given, names, heavy = ready.a, ready.b, ready.domain, ready.given, ready.names, ready.heavy
     if a == b:
         return Evidence(Verdict.PROVED, "both sides are the same expression")
     seed = seed_of(_plain(a, names), _plain(b, names))
     eliminated = _eliminations(given, domain, (a, b)) if given else [((), domain)]
     attempts = _Attempts()
     start = time.perf_counter()
-    heavy = a.has(Binder) or b.has(Binder) or any(g.has(Binder) for g in given)
-    trial = _trial(a, b, domain, given, eliminated, bound, heavy)
+    trial = _trial(ready, eliminated)
     if heavy and not trial.deep:  # values are cheap, as all averages have closed forms
         early = _points(trial, seed, 2, 0, 1.0, coarse=True)
         if early.refuted:
@@ -296,21 +342,19 @@ def _nested(e: Basic) -> bool:
     return any(_nested(a) for a in e.args)
 
 
-def _trial(
-    a: Expr, b: Expr, domain: Domain, given: tuple[Eq, ...], eliminated: Sequence[tuple[_Solved, Domain]],
-    bound: frozenset[UndefinedFunction], heavy: bool,
-) -> _Trial:
+def _trial(ready: _Prepared, eliminated: Sequence[tuple[_Solved, Domain]]) -> _Trial:
     """The sides and the premises as they are compared: averages in closed form where they have one, premises that hold
     everywhere left out, and of the others those that can be solved put in."""
-    if heavy:
+    a, b, domain, given = ready.a, ready.b, ready.domain, ready.given
+    if ready.heavy:
         a, b = (_timely_done(e, domain) for e in (a, b))
         closed = (Eq(_timely_done(g.lhs, domain), _timely_done(g.rhs, domain), evaluate=False) for g in given)
-        given = tuple(g for g in closed if not _holds_everywhere(g, domain))
-        eliminated = _eliminations(given, domain, (a, b)) if given else [((), domain)]
+        given = tuple(g for g in closed if not holds_everywhere(g, domain))
+        eliminated = _eliminations(given, domain, (a, b))
     used, narrowed = eliminated[0]
-    unsolved = tuple(g for g in given if g not in {p for p, _, _ in used})
+    unsolved = independent([g for g in given if g not in {p for p, _, _ in used}], domain)
     left, right = (_eliminate(s, used) for s in (a, b))
-    return _Trial(left, right, narrowed, unsolved, bound)
+    return _Trial(left, right, narrowed, unsolved, ready.bound)
 
 
 @lru_cache(maxsize=1024)
@@ -325,12 +369,31 @@ def _timely_done(e: Expr, domain: Domain) -> Expr:
 
 
 @lru_cache(maxsize=1024)
-def _holds_everywhere(equation: Eq, domain: Domain) -> bool:
+def holds_everywhere(equation: Eq, domain: Domain) -> bool:
     """Whether an equation is an identity, proved; every point obeys it then."""
     if equation.lhs == equation.rhs:
         return True
     proof = _cheap(equation.lhs - equation.rhs, domain)
     return proof is not None and not proof.open
+
+
+def independent(equations: Sequence[Eq], domain: Domain) -> tuple[Eq, ...]:
+    """The equations without those that follow from others before them, by normal forms; a point that obeys these obeys
+    all."""
+    kept: list[Eq] = []
+    seen: set[Expr] = set()
+    for e in equations:
+        difference = e.lhs - e.rhs
+        if difference == 0 or difference in seen or -difference in seen:
+            continue
+        seen.add(difference)
+        try:
+            follows = timebox(1.0, _modulo, difference, tuple(kept), domain, _Attempts()) if kept else None
+        except TimedOut:
+            follows = None
+        if follows is None or follows.open:
+            kept.append(e)
+    return tuple(kept)
 
 
 def _points(trial: _Trial, seed: int, count: int, deep: int, seconds: float, *, coarse: bool = False) -> Tally:

@@ -14,7 +14,7 @@ import multiprocessing
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -45,15 +45,16 @@ from sympy import (
 )
 from sympy.core.function import AppliedUndef
 
-from derive.core import DeriveError, Evidence, Step, UniqueRoot, Verdict
-from derive.ledger.derivation import Derivation, _content, check_step
+from derive.core import DeriveError, Step, UniqueRoot, Verdict
+from derive.ledger.derivation import Derivation, content_of
 from derive.nodes.extremum import Extremum
-from derive.nodes.timebox import TimedOut, timebox
 
 __all__ = ["OPERATORS", "Mutant", "MutationReport", "Outcome", "Trial", "mutants_of", "mutate"]
 
 _DEPTH = 7
 _SECONDS = 40.0
+#: random points at which a mutated inequality must hold, besides its proof, to count as true as well
+_AGREEING = 10
 
 
 class Outcome(Enum):
@@ -341,7 +342,7 @@ def mutate(
     assumed = steps = 0
     for derivation in derivations:
         for step in derivation:
-            key = _content(derivation, step)
+            key = content_of(derivation, step)
             if key in seen:
                 continue
             seen.add(key)
@@ -408,88 +409,18 @@ def _work(index: int) -> tuple[int, Trial]:
 
 def try_mutant(derivation: Derivation, mutant: Mutant) -> Trial:
     """Ask the rule of a step about a mutant of it."""
-    wrong = Derivation(derivation.name, derivation.title, tuple(
-        replace(s, claim=mutant.claim) if s.label == mutant.label else s for s in derivation.up_to(mutant.label)))
-    try:
-        found = timebox(_SECONDS, check_step, wrong, mutant.label)
-    except TimedOut:
-        found = Evidence(Verdict.UNDECIDED, f"the check was stopped after {_SECONDS:g} s")
+    from derive.ledger.asking import agreeing_points, ask, same_claim
+
+    found = ask(derivation, mutant.label, mutant.claim, seconds=_SECONDS)
     if found.verdict is Verdict.REFUTED:
         return Trial(mutant, Outcome.KILLED, found.detail, found.witness)
-    try:
-        same = timebox(_SECONDS, _equivalent, derivation, mutant, found)
-    except (TimedOut, ArithmeticError, LookupError, NotImplementedError, RecursionError, TypeError, ValueError):
-        same = None  # not shown to be equivalent, so it counts against the check
+    same = same_claim(derivation, mutant.label, mutant.claim)
     if same is not None:
         return Trial(mutant, Outcome.EQUIVALENT, same)
+    if found.verdict is Verdict.PROVED and isinstance(mutant.claim, Rel) and not isinstance(mutant.claim, Eq):
+        agreed = agreeing_points(derivation, mutant.label, mutant.claim)
+        if agreed >= _AGREEING:  # the rule's word is not enough
+            said = f"true as well: {found.detail}; {agreed} random points agree"
+            return Trial(mutant, Outcome.EQUIVALENT, said)
     outcome = Outcome.UNDECIDED if found.verdict is Verdict.UNDECIDED else Outcome.SURVIVED
     return Trial(mutant, outcome, f"{found.verdict.name}: {found.detail}", found.witness)
-
-
-def _equivalent(derivation: Derivation, mutant: Mutant, found: Evidence) -> str | None:
-    """Why a mutant says the same as the original on the domain of the step, or is true as well; None if not known."""
-    from derive.ledger.context import context
-    from derive.ledger.ladder import prove_identity
-    from derive.ledger.rules_algebra import same_zeros
-
-    step = derivation[mutant.label]
-    claim, other = step.claim, mutant.claim
-    premises = {name: derivation[name] for name in step.premises}
-    bare = context(replace(step, premises=()), {})
-    given = context(step, premises)
-    if isinstance(claim, Eq) and isinstance(other, Eq):
-        for where, said in ((bare, ""), (given, ", given the premises")):
-            for sign in (1, -1):
-                alike = prove_identity(
-                    claim.lhs - claim.rhs, sign * (other.lhs - other.rhs), where.domain, where.facts, seconds=4.0)
-                if alike.verdict is Verdict.PROVED:
-                    return f"the same equation{said}: {alike.detail}"
-        if same_zeros(other, claim, bare).verdict is Verdict.PROVED:
-            return "the same equation up to a factor that does not vanish"
-        return None
-    if isinstance(claim, UniqueRoot) and isinstance(other, UniqueRoot):
-        return _same_root(claim, other, bare)
-    if isinstance(claim, Rel) and isinstance(other, Rel) and found.verdict is Verdict.PROVED:
-        points = _no_violation(other, given)
-        return f"true as well: {found.detail}; {points} random points agree" if points else None
-    return None
-
-
-def _same_root(claim: UniqueRoot, other: UniqueRoot, where: Any) -> str | None:
-    from derive.ledger.rules_algebra import same_zeros
-
-    if claim.direction != other.direction or claim.interval != other.interval:
-        return None
-    zero = Integer(0)
-    alike = same_zeros(Eq(other.residual, zero, evaluate=False), Eq(claim.residual, zero, evaluate=False), where)
-    return f"the same root: {alike.detail}" if alike.verdict is Verdict.PROVED else None
-
-
-def _no_violation(relation: Rel, where: Any) -> int:
-    """At how many random points of the domain a relation was seen to hold in balls; 0 where it fails at one."""
-    from flint import acb
-
-    from derive.core import Domain
-    from derive.ledger.balls import NotEnclosed, enclose
-    from derive.ledger.domain import points, seed_of
-    from derive.ledger.rewriting import rewrite
-    from derive.ledger.sampling import function_instances, instantiated
-
-    pair, _ = rewrite(Basic(relation.lhs, relation.rhs), where.equations)
-    low, high = pair.args if relation.rel_op in ("<", "<=") else pair.args[::-1]
-    seed = seed_of(low, high)
-    difference = instantiated(high - low, function_instances((high - low,), seed))
-    domain = Domain(where.domain.intervals, (*where.domain.constraints, *where.relations))
-    symbols = [s for s in difference.free_symbols if isinstance(s, Symbol)]
-    agreed = 0
-    for point in points(symbols, domain, seed, 40):
-        try:
-            value = enclose(difference, point, 128)
-        except (NotEnclosed, ValueError, ZeroDivisionError, OverflowError):
-            continue
-        if isinstance(value, acb) or not value.is_finite():
-            continue
-        if value < 0:
-            return 0
-        agreed += bool(value > 0) or (value.contains(0) and relation.rel_op in ("<=", ">="))
-    return agreed if agreed >= 10 else 0

@@ -13,7 +13,7 @@ from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.domain import Range, declared, points
 from derive.nodes.binders import Binder
 
-__all__ = ["ball_of", "obeying", "points_on", "root_ball"]
+__all__ = ["ball_of", "obeying", "places", "points_on", "root_ball"]
 
 #: a root is enclosed to so many bits; fewer where every value is an integral
 _BITS, _FEW = 190, 120
@@ -53,11 +53,12 @@ def obeying(equations: Sequence[Expr], point: Mapping[Symbol, Rational], domain:
     moved: dict[Symbol, Any] = dict(point)
     fixed: set[Symbol] = set()
     for p in sorted(equations, key=lambda e: (len(e.free_symbols), str(e))):
-        value = ball_of(p, moved, 128)
-        if value is not None and value.is_zero():
-            fixed |= p.free_symbols
-            continue
-        for symbol in sorted((s for s in p.free_symbols - fixed if s in moved), key=_preference):
+        if not p.has(Binder):
+            value = ball_of(p, moved, 128)
+            if value is not None and value.is_zero():
+                fixed |= p.free_symbols
+                continue
+        for symbol in _by_preference(p, [s for s in p.free_symbols - fixed if s in moved]):
             root = root_ball(p, symbol, {k: v for k, v in moved.items() if k != symbol}, domain)
             if root is not None:
                 moved[symbol] = root
@@ -68,9 +69,15 @@ def obeying(equations: Sequence[Expr], point: Mapping[Symbol, Rational], domain:
     return moved if all(_holds(k, moved) for k in domain.constraints) else None
 
 
-def _preference(s: Symbol) -> tuple[bool, str]:
-    """Constants of the functions that stand for undefined ones first: they are free, and often enter linearly."""
-    return (not s.name.startswith("constant of "), s.name)
+def _by_preference(p: Expr, symbols: Sequence[Symbol]) -> list[Symbol]:
+    """Symbols outside averages first, and of these the constants of the functions that stand for undefined ones: they
+    are free and often enter linearly."""
+    inside = {s for node in p.atoms(Binder) for s in node.free_symbols}
+
+    def key(s: Symbol) -> tuple[bool, bool, str]:
+        return s in inside, not s.name.startswith(("constant of ", "slope of ")), s.name
+
+    return sorted(symbols, key=key)
 
 
 def _holds(condition: Basic, point: Mapping[Symbol, Any]) -> bool:
@@ -93,6 +100,9 @@ def root_ball(p: Expr, symbol: Symbol, rest: Mapping[Symbol, Any], domain: Domai
     if p.has(*_JUMPS):
         return None
     r = declared(symbol, domain)
+    slope = p.diff(symbol)
+    if symbol not in slope.free_symbols:
+        return _linear(p, slope, symbol, rest, r)
     lower, upper = _rational(r.lower, rest), _rational(r.upper, rest)
     few = p.has(Binder)
     previous: tuple[Rational, int] | None = None
@@ -105,6 +115,27 @@ def root_ball(p: Expr, symbol: Symbol, rest: Mapping[Symbol, Any], domain: Domai
             return _narrowed(p, symbol, rest, previous[0], x, _FEW if few else _BITS)
         previous = (x, found) if found else None
     return None
+
+
+def _linear(p: Expr, slope: Expr, symbol: Symbol, rest: Mapping[Symbol, Any], r: Range) -> arb | None:
+    """The zero of p = p(0) + slope * symbol, where it lies in the range for certain."""
+    start, rise = (ball_of(e, {**rest, symbol: Rational(0)}) for e in (p, slope))
+    if start is None or rise is None or rise.contains(0):
+        return None
+    root = -start / rise
+    for bound, side in ((r.lower, 1), (r.upper, -1)):
+        if bound.is_infinite:
+            continue
+        end = ball_of(bound, rest)
+        if end is None or not side * (root - end) > 0:
+            return None
+    return root
+
+
+def places(symbol: Symbol, rest: Mapping[Symbol, Any], domain: Domain) -> Iterator[Rational]:
+    """Values inside the range of a symbol, in order, given values of the others."""
+    r = declared(symbol, domain)
+    yield from _grid(r, _rational(r.lower, rest), _rational(r.upper, rest), False)
 
 
 def _narrowed(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from flint import arb
 from sympy import Basic, Eq, Expr, Function, Lambda, Rel, S, Symbol, exp, log, oo
 from sympy.core.function import AppliedUndef, UndefinedFunction
 from sympy.logic.boolalg import BooleanFalse, BooleanTrue
@@ -21,14 +20,17 @@ from derive.ledger.ladder import (
     _sharp,
     _sharp_domain,
     _show,
+    holds_everywhere,
+    independent,
     prove_identity,
     refuted_by_values,
     with_field,
 )
 from derive.ledger.rewriting import _replace_function, carried_out, rewrite
 from derive.ledger.roots import ball_of, points_on
-from derive.ledger.sampling import FAMILIES, function_instances, instantiated, shown_point
+from derive.ledger.sampling import FAMILIES, function_instances, instantiated, shown_functions, shown_point, shown_value
 from derive.nodes.averages import DivergentAverage
+from derive.nodes.binders import Binder
 from derive.nodes.timebox import TimedOut, timebox
 
 __all__ = [
@@ -258,16 +260,19 @@ def rearrange(step: Step, premises: Premises) -> Evidence:
 def same_zeros(claim: Eq, premise: Eq, ctx: Context) -> Evidence:
     """Whether two equations hold at the same points of a domain; REFUTED with a point where only one does."""
     domain, facts = ctx.domain, ctx.facts
-    pair, _ = rewrite(Basic(claim.lhs, claim.rhs, premise.lhs, premise.rhs), ctx.equations)
+    pair, left = rewrite(Basic(claim.lhs, claim.rhs, premise.lhs, premise.rhs), ctx.equations)
     a, b, c, d = pair.args
     if a == c and b == d:
         return Evidence(Verdict.PROVED, "the same equation")
-    if isinstance(a, AppliedUndef) and b == d and a != c:
-        pass
     first, second = a - b, c - d
     relations = Domain(domain.intervals, (*domain.constraints, *ctx.relations))
-    sharp, names = _sharp((first, second), relations)
+    sharp, names = _sharp((first, second, *(e.lhs - e.rhs for e in left)), relations)
     inside = _sharp_domain(relations, names)
+    rest = (Eq(e, 0, evaluate=False) for e in sharp[2:] if e != 0)
+    others = [e.lhs for e in independent([e for e in rest if not holds_everywhere(e, inside)], inside)]
+    early = _only_one_holds(sharp[0], sharp[1], others, inside, 3, 1.0)
+    if early is not None:
+        return early
     how: Proof | None = None
     try:
         how = timebox(10.0, _ratio, sharp[0], sharp[1], inside)
@@ -286,10 +291,10 @@ def same_zeros(claim: Eq, premise: Eq, ctx: Context) -> Evidence:
         for x, y in ((c, d), (d, c)):
             if _zero(a - function(x), domain, facts) and _zero(b - function(y), domain, facts):
                 return Evidence(Verdict.PROVED, f"{name} of both sides, which is one-to-one")
-    counter = _only_one_holds(sharp[0], sharp[1], inside)
+    counter = _only_one_holds(sharp[0], sharp[1], others, inside, 12, 6.0)
     if counter is not None:
         return counter
-    given = (Eq(sharp[1], S.Zero, evaluate=False),)
+    given = tuple(Eq(e, S.Zero, evaluate=False) for e in (sharp[1], *others))
     try:
         valued = timebox(8.0, refuted_by_values, sharp[0], S.Zero, inside, given)
     except (TimedOut, Unsupported, Full):
@@ -329,12 +334,14 @@ def _ratio(first: Expr, second: Expr, domain: Domain) -> Proof | None:
     return with_field(domain, work)
 
 
-def _only_one_holds(first: Expr, second: Expr, domain: Domain) -> Evidence | None:
-    """A point at which one of two equations holds and the other does not, both in balls."""
+def _only_one_holds(
+    first: Expr, second: Expr, others: Sequence[Expr], domain: Domain, count: int, seconds: float
+) -> Evidence | None:
+    """A point at which one of two equations holds and the other does not, both in balls, and all other premises do."""
     for p, q, said in ((second, first, "the premise holds and the claim does not"),
                        (first, second, "the claim holds and the premise does not")):
         try:
-            found = timebox(6.0, _witness, p, q, domain)
+            found = timebox(seconds, _witness, p, q, others, domain, count)
         except TimedOut:
             continue
         if found is not None:
@@ -344,26 +351,26 @@ def _only_one_holds(first: Expr, second: Expr, domain: Domain) -> Evidence | Non
     return None
 
 
-def _witness(p: Expr, q: Expr, domain: Domain) -> tuple[tuple[tuple[str, str], ...], str] | None:
-    """A point at which p vanishes, proven, and q does not."""
-    everything = (p, q, *domain.constraints)
+def _witness(
+    p: Expr, q: Expr, others: Sequence[Expr], domain: Domain, count: int
+) -> tuple[tuple[tuple[str, str], ...], str] | None:
+    """A point at which p and the others vanish, proven, and q does not."""
+    everything = (p, q, *others, *domain.constraints)
     undefined = any(e.atoms(AppliedUndef) for e in everything)
     for turn in range(FAMILIES if undefined else 1):
         seed = seed_of(p) + turn
         instances = function_instances(everything, seed, turn, True) if undefined else {}
-        left, right = (instantiated(e, instances) for e in (p, q))
+        left, right, *rest = (instantiated(e, instances) for e in (p, q, *others))
         inside = Domain(domain.intervals, tuple(instantiated(c, instances) for c in domain.constraints))
         symbols = sorted((s for s in left.free_symbols | right.free_symbols if isinstance(s, Symbol)), key=str)
-        for point in points_on([left], symbols, inside, seed, 12, 0.5):
-            value = ball_of(right, point)
+        calm = 0.2 if any(e.has(Binder) for e in (left, right, *rest)) else 0.5
+        for point in points_on([left, *rest], symbols, inside, seed, count, calm):
+            value = ball_of(right, point, goal=60)
             if value is not None and not value.contains(0):
-                shown = shown_point({k: _shown(v) for k, v in point.items() if k in symbols})
+                shown = shown_point({k: shown_value(v) for k, v in point.items() if k in symbols})
+                shown += shown_functions(instances)
                 return tuple((k.lstrip("_"), v) for k, v in shown), value.str(8)
     return None
-
-
-def _shown(v: Any) -> str:
-    return v.str(15, radius=False) if isinstance(v, arb) else str(v)
 
 
 # ---- solutions

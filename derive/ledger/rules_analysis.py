@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations, product
+from itertools import combinations
 from typing import Any
 
-from flint import acb
 from sympy import (
     Add,
     Basic,
@@ -31,13 +31,22 @@ from sympy.core.function import AppliedUndef
 from derive.core import Domain, Evidence, Step, UniqueRoot, Verdict
 from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.context import Context, context, hints_of, parts_of, undecided, weakened
-from derive.ledger.domain import declared, points, seed_of
+from derive.ledger.domain import points, seed_of
 from derive.ledger.gaussian import as_truth, counter_example
-from derive.ledger.ladder import ENOUGH, _sharp, _sharp_domain, exactly_zero, prove_identity
+from derive.ledger.inequalities import Case, agreements, violation
+from derive.ledger.ladder import (
+    ENOUGH,
+    _sharp,
+    _sharp_domain,
+    exactly_zero,
+    holds_everywhere,
+    independent,
+    prove_identity,
+)
 from derive.ledger.positivity import prove_nonzero, prove_positive
 from derive.ledger.rewriting import carried_out, rewrite
 from derive.ledger.rules_algebra import _trivial, same_zeros
-from derive.ledger.sampling import function_instances, instantiated, shown_point
+from derive.ledger.sampling import bound_functions, function_instances, instantiated
 from derive.nodes.averages import (
     Average,
     DivergentAverage,
@@ -89,22 +98,23 @@ def _inequality(relation: Any, ctx: Context) -> Evidence:
     facts = tuple(rewrite(r, ctx.equations)[0] for r in ctx.relations)
     domain = Domain(ctx.domain.intervals, (*ctx.domain.constraints, *(f for f in facts if isinstance(f, Rel))))
     nonzero = relation.rel_op == "!="
-    heavy = rewritten.has(Average)  # a proof costs less than a value then
-    counter = None if left or heavy else _violation(rewritten, domain, strict, 6, nonzero)
+    given = independent([e for e in left if not holds_everywhere(e, domain)], domain)
+    case = Case(rewritten, domain, given, bound_functions((*ctx.domain.constraints, *ctx.relations)), strict, nonzero)
+    counter = violation(case, 6, 2.0, coarse=True)
     if counter is not None:
         return counter
     why = None
+    end = time.perf_counter() + _PROOF_SECONDS
     for form in dict.fromkeys((rewritten, difference, _expanded(rewritten))):
+        rest = max(end - time.perf_counter(), 1.0)
         try:
-            why = timebox(_PROOF_SECONDS, prove_nonzero if nonzero else _proved, form, domain) if nonzero else timebox(
-                _PROOF_SECONDS, _proved, form, domain, strict)
+            why = (timebox(rest, prove_nonzero, form, domain) if nonzero
+                   else timebox(rest, _proved, form, domain, strict))
         except (TimedOut, DivergentAverage):
             continue
         if why:
             return Evidence(Verdict.PROVED, why)
-    if left:
-        return undecided("no proof was found, and points cannot be drawn that obey " + ", ".join(map(str, left)))
-    return _sampled(rewritten, domain, strict, nonzero)
+    return _sampled(case)
 
 
 def _proved(e: Expr, domain: Domain, strict: bool = True) -> str | None:
@@ -121,84 +131,12 @@ def _expanded(e: Expr) -> Expr:
         return e
 
 
-def _values(e: Expr, domain: Domain, count: int) -> Iterator[tuple[dict[Symbol, Rational], Any]]:
-    """Balls of an expression at points of a domain, corners first."""
-    seed = seed_of(e)
-    instances = function_instances((e, *domain.constraints), seed)
-    plain = instantiated(e, instances)
-    inside = Domain(domain.intervals, tuple(instantiated(c, instances) for c in domain.constraints))
-    symbols = {s for s in plain.free_symbols if isinstance(s, Symbol)}
-    for point in (*_corners(symbols, inside), *points(symbols, inside, seed, count)):
-        for bits in (96, 400, 2000):
-            try:
-                value = enclose(plain, point, bits)
-            except (NotEnclosed, ValueError, ZeroDivisionError):
-                value = None
-                break
-            if value.is_finite() and (not value.contains(0) or _exact_zero(value)):
-                break
-        own = {s: v for s, v in point.items() if s in symbols}
-        yield own, value
-
-
-def _exact_zero(value: Any) -> bool:
-    return bool(value.is_zero())
-
-
-def _corners(symbols: set[Symbol], domain: Domain) -> Iterator[dict[Symbol, Rational]]:
-    """Simple exact points: zero, one and closed ends, where the domain allows them."""
-    if not symbols or len(symbols) > 3 or domain.constraints:
-        return
-    choices = []
-    ordered = sorted(symbols, key=lambda s: s.name)
-    for s in ordered:
-        r = declared(s, domain)
-        candidates = [v for v in (Integer(0), Integer(1), Integer(-1), r.lower, r.upper) if v.is_Rational and v in r]
-        choices.append(list(dict.fromkeys(candidates)) or [None])
-    for values in product(*choices):
-        if None not in values:
-            yield dict(zip(ordered, values, strict=True))
-
-
-def _violation(e: Expr, domain: Domain, strict: bool, count: int, nonzero: bool = False) -> Evidence | None:
-    try:
-        return timebox(8.0, _violated, e, domain, strict, count, nonzero)
-    except TimedOut:
-        return None
-
-
-def _violated(e: Expr, domain: Domain, strict: bool, count: int, nonzero: bool) -> Evidence | None:
-    sharp, names = _sharp((e,), domain)
-    for point, value in _values(sharp[0], _sharp_domain(domain, names), count):
-        if value is None or not value.is_finite():
-            continue
-        zero = _exact_zero(value)
-        wrong = zero and strict if (zero or isinstance(value, acb)) else bool(value < 0) and not nonzero
-        if isinstance(value, acb) and not zero:
-            wrong = not value.imag.contains(0)
-        if wrong:
-            shown = tuple((k.lstrip("_"), v) for k, v in shown_point(point))
-            text = str(value.str(10))
-            at = ", ".join(f"{k} = {v}" for k, v in shown)
-            return Evidence(Verdict.REFUTED, f"the difference is {text} at {at or 'every point'}",
-                            (*shown, ("difference", text)))
-    return None
-
-
-def _sampled(e: Expr, domain: Domain, strict: bool, nonzero: bool) -> Evidence:
-    counter = _violation(e, domain, strict, 3 * ENOUGH, nonzero)
+def _sampled(case: Case) -> Evidence:
+    counter = violation(case, 3 * ENOUGH, 8.0)
     if counter is not None:
         return counter
-    sharp, names = _sharp((e,), domain)
-
-    def count() -> int:
-        good = 0
-        for _, value in _values(sharp[0], _sharp_domain(domain, names), ENOUGH + 8):
-            good += value is not None and not isinstance(value, acb) and bool(value > 0)
-        return good
-
     try:
-        good = timebox(_PROOF_SECONDS, count)
+        good = timebox(_PROOF_SECONDS, agreements, case, ENOUGH + 8)
     except TimedOut:
         good = 0
     if good >= ENOUGH:

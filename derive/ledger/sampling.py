@@ -16,11 +16,12 @@ from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.domain import points
 from derive.ledger.rewriting import _replace_function, carried_out
 from derive.ledger.roots import points_on
+from derive.nodes.binders import Binder
 from derive.nodes.functions import log_cosh
 from derive.nodes.laws import Density
 
 __all__ = ["FAMILIES", "Comparison", "Instances", "Tally", "bound_functions", "compare", "function_instances",
-           "instantiated", "probe", "shown_point"]
+           "instantiated", "probe", "shown_functions", "shown_point", "shown_value", "undefined_functions"]
 
 #: an undefined function -> the arguments and the body of a concrete one
 Instances = Mapping[UndefinedFunction, tuple[tuple[Symbol, ...], Expr]]
@@ -129,8 +130,6 @@ def _mp_number(value: Any) -> Any:
 
 
 def _has_nodes(*exprs: Basic) -> bool:
-    from derive.nodes.binders import Binder
-
     return any(e.has(Binder) for e in exprs)
 
 
@@ -159,6 +158,11 @@ FAMILIES = 5
 _CONVEX = 3
 
 
+def undefined_functions(exprs: Iterable[Basic]) -> frozenset[UndefinedFunction]:
+    """The undefined functions in expressions, below averages too."""
+    return frozenset(a.func for e in exprs for a in _all_applied(e))
+
+
 def bound_functions(conditions: Iterable[Basic]) -> frozenset[UndefinedFunction]:
     """The undefined functions that inequalities among conditions speak of."""
     return frozenset(a.func for e in conditions if getattr(e, "is_Relational", False) and not isinstance(e, Eq)
@@ -176,14 +180,15 @@ def function_instances(
     various sizes); 3 and 4 are negative.  A function that a relation speaks of is always of the first three, and one
     that stands in a density a polynomial.
 
-    Args: free (an additive constant of each function is left as a symbol, to be chosen), bound (the functions that
-        premises bind, those of the inequalities among the expressions unless told otherwise).
+    Args: free (a linear function is added to each, whose two constants are left to be chosen), bound (the functions
+        that premises bind, those of the inequalities among the expressions unless told otherwise).
     """
     exprs = tuple(exprs)
     rng = random.Random(seed)
     applied = {a for e in exprs for a in _all_applied(e)}
     bound = bound_functions(exprs) if bound is None else bound
     in_density = {a.func for e in exprs for law in e.atoms(Density) for a in _all_applied(law.pdf)}
+    averaged = {a.func for e in exprs for node in e.atoms(Binder) for a in _all_applied(node)}
     found: dict[UndefinedFunction, tuple[tuple[Symbol, ...], Expr]] = {}
     for a in sorted(applied, key=lambda f: (f.func.__name__, len(f.args))):
         if a.func not in found:
@@ -191,9 +196,12 @@ def function_instances(
             variables = tuple(Dummy(f"x{i}", real=True) for i in range(len(a.args)))
             if a.func in in_density:
                 own = 0 if own % 2 == 0 else 2
+            elif a.func in averaged:  # the average of the exponential of a quartic need not exist
+                own = (2, 2, 2, 4, 4)[own]
             body = _member(variables, own, rng)
             if free and a.func not in in_density:
-                body += Dummy(f"constant of {a.func.__name__}", real=True)
+                name = a.func.__name__
+                body += Dummy(f"constant of {name}", real=True) + Dummy(f"slope of {name}", real=True) * variables[0]
             found[a.func] = (variables, body)
     return found
 
@@ -288,7 +296,7 @@ def probe(
         symbols = sorted({s for e in (left, right, *zeros) for s in e.free_symbols if isinstance(s, Symbol)}, key=str)
         calm = 0.25 if _has_nodes(left, right, *zeros) else 1.0
         share = -(-(count + skip) // turns)
-        drawn = points_on(zeros, symbols, inside, seed + turn, 3 * share, 0.5 * calm) if zeros else points(
+        drawn = points_on(zeros, symbols, inside, seed + turn, 3 * share, max(0.5 * calm, 0.2)) if zeros else points(
             symbols, inside, seed + turn, share, calm)
         made = 0
         for number, point in enumerate(drawn):
@@ -299,10 +307,9 @@ def probe(
                 break
             found = compare(left, right, point, number - skip < deep, coarse)
             if found.outcome == "differ":
-                own = {s: _shown(v) for s, v in point.items() if s in symbols}
+                own = {s: shown_value(v) for s, v in point.items() if s in symbols}
                 shown = shown_point(own, found.value)
-                shown += tuple((f.__name__, str(body.xreplace(dict(zip(vs, _names(vs), strict=True)))))
-                               for f, (vs, body) in instances.items())
+                shown += shown_functions(instances)
                 tally.witness, tally.value, tally.method = shown, found.value, found.method
                 yield tally
                 return
@@ -319,7 +326,14 @@ def probe(
             yield tally
 
 
-def _shown(value: Any) -> str:
+def shown_functions(instances: Instances) -> tuple[tuple[str, str], ...]:
+    """The concrete functions of a witness: name and body."""
+    return tuple((f.__name__, str(body.xreplace(dict(zip(variables, _names(variables), strict=True)))))
+                 for f, (variables, body) in instances.items())
+
+
+def shown_value(value: Any) -> str:
+    """A number or a ball as text."""
     return value.str(15, radius=False) if isinstance(value, arb) else str(value)
 
 

@@ -1,0 +1,112 @@
+"""Asking a rule about a claim: one that stands in a derivation, or another in its place.
+
+One way in for all who ask: the check of a derivation, mutations, a reader's own page, the command line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sympy import Basic, Eq, Integer, Rel
+
+from derive.core import Evidence, Step, UniqueRoot, Verdict
+from derive.ledger.context import context
+from derive.ledger.derivation import Derivation, check_step
+from derive.ledger.inequalities import Case, agreements
+from derive.ledger.ladder import prove_identity
+from derive.ledger.rewriting import carried_out, rewrite
+from derive.ledger.rules_algebra import same_zeros
+from derive.ledger.sampling import bound_functions
+from derive.nodes.timebox import TimedOut, timebox
+
+__all__ = ["ask", "same_claim", "with_claim"]
+
+_FAILURES = (ArithmeticError, LookupError, NotImplementedError, RecursionError, TypeError, ValueError)
+
+
+def with_claim(derivation: Derivation, label: str, claim: Basic | str) -> Derivation:
+    """The part of a derivation that a step stands on, and that step with another claim.
+
+    Raises: DeriveError for a label that is not in the derivation.
+    """
+    return Derivation(derivation.name, derivation.title, tuple(
+        replace(s, claim=claim) if s.label == label else s for s in derivation.up_to(label)))
+
+
+def ask(
+    derivation: Derivation, label: str, claim: Basic | str | None = None, *, seconds: float | None = None
+) -> Evidence:
+    """What the rule of a step finds of its claim, or of another claim in its place, with the premises as they are.
+
+    Args: derivation, label (of the step), claim (in place of the step's; None asks about the step itself), seconds
+        (after which the rule is stopped; UNDECIDED then).
+    Raises: DeriveError for a label that is not in the derivation.
+
+    >>> from sympy import Symbol
+    >>> x = Symbol("x", real=True)
+    >>> steps = (Step("square", Eq((x + 1)**2, x**2 + 2*x + 1), "identity"),)
+    >>> square = Derivation("square", "The square of a sum", steps)
+    >>> ask(square, "square").verdict.name
+    'PROVED'
+    >>> ask(square, "square", Eq((x + 1)**2, x**2 + 1)).verdict.name
+    'REFUTED'
+    """
+    asked = derivation if claim is None else with_claim(derivation, label, claim)
+    if seconds is None:
+        return check_step(asked, label)
+    try:
+        return timebox(seconds, check_step, asked, label)
+    except TimedOut:
+        return Evidence(Verdict.UNDECIDED, f"the check was stopped after {seconds:g} s", (), seconds)
+
+
+def same_claim(derivation: Derivation, label: str, other: Basic, *, seconds: float = 10.0) -> str | None:
+    """Why another claim says the same as that of a step on its domain; None where that was not proved in time."""
+    try:
+        return timebox(seconds, _same, derivation, derivation[label], other)
+    except (TimedOut, *_FAILURES):
+        return None
+
+
+def _same(derivation: Derivation, step: Step, other: Basic) -> str | None:
+    claim = step.claim
+    bare = context(replace(step, premises=()), {})
+    if isinstance(claim, Eq) and isinstance(other, Eq):
+        given = context(step, {name: derivation[name] for name in step.premises})
+        for where, said in ((bare, ""), (given, ", given the premises")):
+            for sign in (1, -1):
+                alike = prove_identity(
+                    claim.lhs - claim.rhs, sign * (other.lhs - other.rhs), where.domain, where.facts, seconds=2.0)
+                if alike.verdict is Verdict.PROVED:
+                    return f"the same equation{said}: {alike.detail}"
+        if same_zeros(other, claim, bare).verdict is Verdict.PROVED:
+            return "the same equation up to a factor that does not vanish"
+        return None
+    if isinstance(claim, UniqueRoot) and isinstance(other, UniqueRoot):
+        if claim.args[1:] != other.args[1:]:
+            return None
+        zero = Integer(0)
+        alike = same_zeros(
+            Eq(other.residual, zero, evaluate=False), Eq(claim.residual, zero, evaluate=False), bare)
+        return f"the same root: {alike.detail}" if alike.verdict is Verdict.PROVED else None
+    if isinstance(claim, Rel) and isinstance(other, Rel) and claim.rel_op == other.rel_op:
+        alike = prove_identity(claim.lhs - claim.rhs, other.lhs - other.rhs, bare.domain, bare.facts, seconds=2.0)
+        return f"the same inequality: {alike.detail}" if alike.verdict is Verdict.PROVED else None
+    return None
+
+
+def agreeing_points(derivation: Derivation, label: str, relation: Rel, *, seconds: float = 6.0) -> int:
+    """At how many random points of a step's domain that obey its premises an inequality holds in balls."""
+    step = derivation[label]
+    where = context(step, {name: derivation[name] for name in step.premises})
+    up = relation.rel_op in (">", ">=", "!=")
+    difference, left = rewrite(
+        carried_out(relation.lhs - relation.rhs if up else relation.rhs - relation.lhs), where.equations)
+    bound = bound_functions((*where.domain.constraints, *where.relations))
+    facts = (*where.domain.constraints, *(r for r in where.relations if isinstance(r, Rel)))
+    domain = replace(where.domain, constraints=facts)
+    case = Case(difference, domain, left, bound, relation.rel_op in ("<", ">", "!="), relation.rel_op == "!=")
+    try:
+        return timebox(seconds, agreements, case, 40)
+    except (TimedOut, *_FAILURES):
+        return 0
