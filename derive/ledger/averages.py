@@ -33,6 +33,7 @@ def split_average(field: Field, node: Basic) -> Fraction:
         outside, inside = _additive_split(field, field.build(node.g), node.var)
         if inside.is_zero:
             return outside
+        (inside,) = _mirrored(field, (inside,), node.var, node.law)
         key = ("LogAverageExp", inside.key, node.law)
         made = _atom(field, key, LogAverageExp(field.to_expr(inside), node.var, node.law))
         return field.add(outside, made)
@@ -40,17 +41,33 @@ def split_average(field: Field, node: Basic) -> Fraction:
         _, tilt = _additive_split(field, field.build(node.g), node.var)
         if tilt.is_zero:
             return _linear(field, field.build(node.f), (node.var,), node.law, MeasureAverage)
-        tilt_expr = field.to_expr(tilt)
         result = field.zero
         for free, own in field.bound_split(field.build(node.f), frozenset((node.var,))):
             if own.num.is_constant() and own.den.is_constant():
                 result = field.add(result, free)
                 continue
-            tilted = ("TiltedAverage", own.key, tilt.key, node.law)
+            own, leaning = _mirrored(field, (own, tilt), node.var, node.law)
+            tilt_expr = field.to_expr(leaning)
+            tilted = ("TiltedAverage", own.key, leaning.key, node.law)
             made = _atom(field, tilted, TiltedAverage(field.to_expr(own), tilt_expr, node.var, node.law))
             result = field.add(result, field.mul(free, made))
         return result
     return field.opaque(node)
+
+
+def _mirrored(field: Field, parts: tuple[Fraction, ...], var: Symbol, law: Law) -> tuple[Fraction, ...]:
+    """The parts or their mirror images in the variable of an even law, which have the same average: the first of both
+    in the order of their texts."""
+    from derive.ledger.merging import even_law
+
+    if not even_law(law):
+        return parts
+    shown = tuple(field.to_expr(p) for p in parts)
+    flipped = tuple(e.xreplace({var: -var}) for e in shown)
+    if flipped == shown:
+        return parts
+    other = tuple(field.build(e) for e in flipped)
+    return min((parts, other), key=lambda form: str(tuple(field.to_expr(p) for p in form)))
 
 
 def _atom(field: Field, key: Any, expr: Any) -> Fraction:
@@ -81,6 +98,8 @@ def _linear(
             if not used:
                 term = field.mul(term, part)
                 continue
+            if len(used) == 1:
+                (part,) = _mirrored(field, (part,), used[0], law)
             arguments = used if kind is GaussianAverage else (*used, law)
             made = kind(field.to_expr(part), *arguments)
             if isinstance(made, kind) and made.bound_symbols != used:  # the names of the variables carry no meaning

@@ -219,7 +219,8 @@ def check_step(derivation: Derivation, label: str) -> Evidence:
     """What the step's rule finds of its claim, from the step and its premises alone, and the time it took.
 
     A rule that looks at the lineage of its premises (routes-agree) is given all that they stand on.  What the rule
-    cannot decide is REFUTED still where a point obeys the premises and not the claim.
+    cannot decide, or proves under conditions that it could not discharge, is REFUTED still where a point obeys the
+    premises and not the claim.
     """
     from derive.ledger.counterexamples import counterexample
     from derive.ledger.rules import RULES
@@ -234,7 +235,7 @@ def check_step(derivation: Derivation, label: str) -> Evidence:
         why = str(failure).splitlines()[0][:200] if str(failure) else ""
         detail = f"the rule could not handle the claim: {type(failure).__name__} {why}".strip()
         evidence = Evidence(Verdict.UNDECIDED, detail)
-    if evidence.verdict is Verdict.UNDECIDED:
+    if evidence.verdict in (Verdict.UNDECIDED, Verdict.CORROBORATED):
         own = {name: seen[name] for name in step.premises}
         evidence = counterexample(step, own) or evidence
     return Evidence(evidence.verdict, evidence.detail, evidence.witness, time.perf_counter() - start)

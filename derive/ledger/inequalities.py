@@ -15,7 +15,7 @@ from derive.core import Domain, Evidence, Verdict
 from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.domain import declared, points, seed_of
 from derive.ledger.ladder import _sharp, _sharp_domain
-from derive.ledger.roots import points_on
+from derive.ledger.roots import holds, points_on
 from derive.ledger.sampling import FAMILIES, function_instances, instantiated, shown_point, shown_value
 from derive.nodes.binders import Binder
 from derive.nodes.timebox import TimedOut, timebox
@@ -98,7 +98,7 @@ def _values(case: Case, count: int, coarse: bool) -> Iterator[tuple[dict[Any, An
         if zeros:
             drawn = points_on(zeros, symbols, inside, seed, share, 0.5)
         else:
-            drawn = _both(_corners(set(symbols), inside), points(symbols, inside, seed, share, calm))
+            drawn = _both(_corners(set(symbols), inside, heavy), points(symbols, inside, seed, share, calm))
         for point in drawn:
             own = {s: shown_value(v) for s, v in point.items() if s in symbols}
             yield own, _value(plain, point, coarse)
@@ -121,16 +121,21 @@ def _value(e: Expr, point: dict[Symbol, Any], coarse: bool) -> Any:
     return value
 
 
-def _corners(symbols: set[Symbol], domain: Domain) -> Iterator[dict[Symbol, Rational]]:
-    """Simple exact points: zero, one and closed ends, where the domain allows them."""
-    if not symbols or len(symbols) > 3 or domain.constraints:
+def _corners(symbols: set[Symbol], domain: Domain, heavy: bool) -> Iterator[dict[Symbol, Rational]]:
+    """Simple exact points: zero, one, closed ends, and, where a value costs little, the very large and small."""
+    symbols = symbols | {s for k in domain.constraints for s in k.free_symbols if isinstance(s, Symbol)}
+    if not symbols or len(symbols) > 3:
         return
+    far = () if heavy else (Integer(10) ** 15, Rational(1, 10**15))
     choices = []
     ordered = sorted(symbols, key=lambda s: s.name)
     for s in ordered:
         r = declared(s, domain)
-        candidates = [v for v in (Integer(0), Integer(1), Integer(-1), r.lower, r.upper) if v.is_Rational and v in r]
+        simple = (Integer(0), Integer(1), Integer(-1), r.lower, r.upper, *far)
+        candidates = [v for v in simple if v.is_Rational and v in r]
         choices.append(list(dict.fromkeys(candidates)) or [None])
     for values in product(*choices):
         if None not in values:
-            yield dict(zip(ordered, values, strict=True))
+            point = dict(zip(ordered, values, strict=True))
+            if all(holds(k, point) for k in domain.constraints):
+                yield point

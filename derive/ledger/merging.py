@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sympy import Add, Dummy, Expr, Mul, Rational, Symbol, expand_mul
@@ -47,6 +48,7 @@ def merged(difference: Expr, domain: Domain, prove: Prover) -> Proof | None:
     return None
 
 
+@lru_cache(maxsize=256)
 def even_law(law: Any) -> bool:
     """Whether a law is its own mirror image."""
     if isinstance(law, Normal):

@@ -13,7 +13,7 @@ from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.domain import Range, declared, points
 from derive.nodes.binders import Binder
 
-__all__ = ["ball_of", "obeying", "places", "points_on", "root_ball"]
+__all__ = ["ball_of", "holds", "obeying", "places", "points_on", "root_ball"]
 
 #: a root is enclosed to so many bits; fewer where every value is an integral
 _BITS, _FEW = 190, 120
@@ -66,7 +66,7 @@ def obeying(equations: Sequence[Expr], point: Mapping[Symbol, Rational], domain:
                 break
         else:
             return None
-    return moved if all(_holds(k, moved) for k in domain.constraints) else None
+    return moved if all(holds(k, moved) for k in domain.constraints) else None
 
 
 def _by_preference(p: Expr, symbols: Sequence[Symbol]) -> list[Symbol]:
@@ -80,7 +80,7 @@ def _by_preference(p: Expr, symbols: Sequence[Symbol]) -> list[Symbol]:
     return sorted(symbols, key=key)
 
 
-def _holds(condition: Basic, point: Mapping[Symbol, Any]) -> bool:
+def holds(condition: Basic, point: Mapping[Symbol, Any]) -> bool:
     """Whether a condition holds at a point for certain."""
     if condition == True:  # noqa: E712 - a SymPy Boolean
         return True

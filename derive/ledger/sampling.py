@@ -13,6 +13,7 @@ from sympy.core.function import AppliedUndef, UndefinedFunction
 
 from derive.core import Domain
 from derive.ledger.balls import NotEnclosed, enclose
+from derive.ledger.divergence import divergence
 from derive.ledger.domain import points
 from derive.ledger.rewriting import _replace_function, carried_out
 from derive.ledger.roots import points_on
@@ -51,6 +52,10 @@ def compare(
     """
     if coarse:
         return _compare_coarsely(lhs, rhs, point)
+    if _has_nodes(lhs, rhs):
+        infinite = _one_diverges(lhs, rhs, point)
+        if infinite is not None:
+            return infinite
     ladder = _LADDER if not _has_nodes(lhs, rhs) else (112, 192)
     agreed: Comparison | None = None
     why = "the value is not finite"
@@ -79,16 +84,29 @@ def compare(
 
 
 def _compare_coarsely(lhs: Expr, rhs: Expr, point: Mapping[Symbol, Any]) -> Comparison:
-    for bits, goal, evaluations in ((64, 24, 1200), (112, 64, 3000)):
+    for bits, goal, evaluations in ((64, 24, 2000), (112, 64, 3000)):
         try:
             left, right = (enclose(side, point, bits, goal=goal, evaluations=evaluations) for side in (lhs, rhs))
         except (NotEnclosed, ValueError, ZeroDivisionError, OverflowError) as refusal:
-            return Comparison("open", str(refusal))
+            return _one_diverges(lhs, rhs, point) or Comparison("open", str(refusal))
         if not (left.is_finite() and right.is_finite()):
-            return Comparison("open", "the value is not finite")
+            return _one_diverges(lhs, rhs, point) or Comparison("open", "the value is not finite")
         if not (left - right).contains(0):
             return Comparison("differ", _text(left - right))
     return Comparison("open", "rough balls overlap")
+
+
+def _one_diverges(lhs: Expr, rhs: Expr, point: Mapping[Symbol, Any]) -> Comparison | None:
+    """A difference because one side is infinite at a point and the other is not."""
+    for side, other in ((lhs, rhs), (rhs, lhs)):
+        why = divergence(side, point)
+        if why is not None:
+            try:
+                value = enclose(other, point, 64, goal=24, evaluations=1200)
+            except (NotEnclosed, ValueError, ZeroDivisionError, OverflowError):
+                return None
+            return Comparison("differ", f"infinite, as {why}") if value.is_finite() else None
+    return None
 
 
 def _compare_mp(lhs: Expr, rhs: Expr, point: Mapping[Symbol, Any], why: str) -> Comparison:
@@ -154,6 +172,8 @@ def shown_point(point: Mapping[Any, Any], value: str = "") -> tuple[tuple[str, s
 
 #: how many families of concrete functions there are
 FAMILIES = 5
+#: a family of small parabolas besides
+_SMALL = 5
 #: of these the first are smooth, positive, growing and convex for positive arguments
 _CONVEX = 3
 
@@ -176,9 +196,9 @@ def function_instances(
     """A concrete function for each undefined one.
 
     A claim about every function of a class is refuted by one member.  The families 0 to 2 are smooth, and positive,
-    growing and convex for positive arguments (polynomials with positive coefficients, and a + b x + c log cosh d x, of
-    various sizes); 3 and 4 are negative.  A function that a relation speaks of is always of the first three, and one
-    that stands in a density a polynomial.
+    growing and convex for positive arguments, the cubics of family 2 for these only (polynomials with positive
+    coefficients, and a + b x + c log cosh d x, of various sizes); 3 and 4 are negative.  A function that a relation
+    speaks of is always of the first three, and one that stands in a density a polynomial.
 
     Args: free (a linear function is added to each, whose two constants are left to be chosen), bound (the functions
         that premises bind, those of the inequalities among the expressions unless told otherwise).
@@ -195,9 +215,9 @@ def function_instances(
             own = family % _CONVEX if a.func in bound else family
             variables = tuple(Dummy(f"x{i}", real=True) for i in range(len(a.args)))
             if a.func in in_density:
-                own = 0 if own % 2 == 0 else 2
+                own = 0 if own % 2 == 0 else _SMALL
             elif a.func in averaged:  # the average of the exponential of a quartic need not exist
-                own = (2, 2, 2, 4, 4)[own]
+                own = (_SMALL, _SMALL, _SMALL, 4, 4)[own]
             body = _member(variables, own, rng)
             if free and a.func not in in_density:
                 name = a.func.__name__
@@ -214,9 +234,11 @@ def _member(variables: Sequence[Symbol], family: int, rng: random.Random) -> Exp
             body *= c[0] + c[1] * v + c[2] * v**2 + c[3] * v**3 / 7 + c[4] * v**4 / 11
         elif family in (1, 3):
             body *= c[0] + c[1] * v + c[2] * log_cosh(c[3] * v)
+        elif family == 2:
+            body *= c[0] + c[1] * v + c[3] * v**3 / 5
         else:
             body *= c[0] + c[1] * v + c[2] * v**2 / 5
-    return body * Rational((1, 1, 1, -1, -1)[family], (1, 10, 100, 1, 40)[family])
+    return body * Rational((1, 1, 1, -1, -1, 1)[family], (1, 10, 100, 1, 40, 100)[family])
 
 
 def _all_applied(e: Basic) -> set[AppliedUndef]:
