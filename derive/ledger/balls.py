@@ -204,6 +204,8 @@ class _Evaluator:
                 touches = z.upper() >= 0 and not self.analytic and _near_zero(z)
                 return z.nonnegative_part().sqrt() if touches else arb.nan()
             return arb.nan()
+        if self.analytic and z.real < 0:  # continues the value that it has on the real line, which is integrated along
+            return acb(0, 1) * (-z).sqrt()
         return z.sqrt(analytic=self.analytic)
 
     def log(self, z: Ball) -> Ball:
@@ -211,6 +213,8 @@ class _Evaluator:
             if z > 0:
                 return z.log()
             return acb((-z).log(), arb.pi()) if z < 0 else arb.nan()
+        if self.analytic and z.real < 0:
+            return (-z).log() + acb(0, arb.pi())
         return z.log(analytic=self.analytic)
 
     def _on_log(self, e: Basic) -> Ball:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flint import acb
-from sympy import Basic, Expr, Mul, Poly, PolynomialError, Symbol, exp
+from sympy import Basic, Expr, Mul, Piecewise, Poly, PolynomialError, Rel, Symbol, exp
 
 from derive.ledger.balls import NotEnclosed, enclose
-from derive.nodes.averages import GaussianAverage, LogAverageExp, TiltedAverage
-from derive.nodes.laws import Normal
+from derive.ledger.roots import holds
+from derive.nodes.averages import GaussianAverage, LogAverageExp, MeasureAverage, SpectralAverage, TiltedAverage
+from derive.nodes.laws import Atoms, MarchenkoPastur, Normal
 
 __all__ = ["divergence"]
 
@@ -20,19 +21,55 @@ def divergence(e: Basic, point: Mapping[Symbol, Any]) -> str | None:
 
     E exp(g) over a standard normal variable is infinite where g is a polynomial of odd degree above two, or of even
     degree above two with a positive leading coefficient, or of degree two with a leading coefficient of 1/2 or more.
+    Below an average over a spectrum one value inside the bulk is enough: it is so in a neighbourhood too.
 
     >>> x, p = Symbol("x", real=True), Symbol("p", positive=True)
     >>> divergence(GaussianAverage(exp(p*x**2), x), {p: 1}) is not None
     True
     """
-    for node in sorted(e.atoms(GaussianAverage, LogAverageExp, TiltedAverage), key=str):
-        if isinstance(node, GaussianAverage):
-            x = node.variables[0]
-            if len(node.variables) == 1 and _outgrown(_exponent(node.body, x), x, point):
-                return f"{node} diverges"
-        elif isinstance(node.law, Normal) and _outgrown(node.g, node.var, point):
-            return f"{node} diverges"
+    if isinstance(e, GaussianAverage) and len(e.variables) == 1:
+        if _outgrown(_exponent(e.body, e.variables[0]), e.variables[0], point):
+            return f"{e} diverges"
+    elif isinstance(e, LogAverageExp | TiltedAverage) and isinstance(e.law, Normal):
+        if _outgrown(e.g, e.var, point):
+            return f"{e} diverges"
+    elif isinstance(e, SpectralAverage | MeasureAverage):
+        for inside in _values(e, point):
+            found = divergence(e.body, {**point, **inside})
+            if found is not None:
+                return found
+        return None
+    if isinstance(e, Piecewise):
+        case = _case(e, point)
+        return None if case is None else divergence(case, point)
+    for a in e.args:
+        if isinstance(a, Expr) and (found := divergence(a, point)) is not None:
+            return found
     return None
+
+
+def _case(e: Piecewise, point: Mapping[Symbol, Any]) -> Expr | None:
+    """The case that holds at a point for certain."""
+    for expr, condition in e.args:
+        if condition == True or holds(condition, point):  # noqa: E712 - a SymPy Boolean
+            return expr
+        if not (isinstance(condition, Rel) and holds(condition.negated, point)):
+            return None
+    return None
+
+
+def _values(e: SpectralAverage | MeasureAverage, point: Mapping[Symbol, Any]) -> Iterator[dict[Symbol, Any]]:
+    """Values of the averaged variable that the law takes."""
+    if isinstance(e.law, Atoms):
+        yield from ({e.var: p} for p in e.law.points)
+    elif isinstance(e.law, MarchenkoPastur):
+        try:
+            low, high = (enclose(edge, point, 96) for edge in (e.law.lower, e.law.upper))
+        except (NotEnclosed, ValueError, ZeroDivisionError):
+            return
+        yield from ({e.var: (low + (high - low) * k / 16).mid()} for k in (1, 8, 15))
+    else:
+        yield {}
 
 
 def _exponent(body: Expr, x: Symbol) -> Expr | None:
