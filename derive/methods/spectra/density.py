@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -29,8 +29,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _NODES = 22  # of a Chebyshev series
 _TAIL = 4e-15  # of its last coefficients, against the smallest value on the piece
 _DEEPEST = 70  # bisections towards an edge
-_GAUSS = 32
+_GAUSS = 56
 _RATIO = 30.0  # largest over smallest value on a piece
+_ELLIPSE = 1.35  # within it a series is continued off its piece, outside the quadrature converges
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Half:
     def _cumulative(self) -> tuple[Array, Array, Array]:
         """Mass below each piece; Chebyshev coefficients of the mass on it, for the first divided by s^(k + 1)."""
         k = self.power + self.ramification - 1
-        nodes, weights = legendre.leggauss(_GAUSS)
+        nodes, weights = _gauss()
         size = _NODES + k + 2
         at, values = _chebyshev_nodes(size), []
         below = [0.0]
@@ -163,7 +164,7 @@ class Half:
         Args: close (a distance beyond the edge at which the function is singular: the first piece is refined towards
         it; 0 for none).
         """
-        nodes, weights = legendre.leggauss(_GAUSS)
+        nodes, weights = _gauss()
         bounds, _ = self._table
         cuts = list(bounds)
         if close > 0:
@@ -180,19 +181,21 @@ class Half:
         return s**self.ramification, w
 
     def transform(self, index: Array, s: Array) -> Array:
-        """g at complex s near pieces of the half, by their series; with it where the series may be used."""
+        """g at complex s near pieces of the half, by their series."""
         bounds, _ = self._table
         table = np.array([p.transform for p in self.pieces])
-        return np.asarray(_clenshaw(table, index, _local(bounds, index, s)) * s ** (-self.pole))
+        value = _clenshaw(table, index, _local(bounds, index, s))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return value / s**self.pole if self.pole else value
 
     def local(self, s: Array) -> tuple[Array, Array]:
         """Index of the piece next to complex s, and whether s is close enough to it for its series to hold."""
         bounds, _ = self._table
         index = np.searchsorted(bounds[1:-1], s.real, side="right")
         u = _local(bounds, index, s)
-        # half-way into the ellipse in which the coefficients fall as they do on the piece
+        # well inside the ellipse in which the coefficients fall as they do on the piece
         ellipse = np.abs(u + np.sqrt(u - 1) * np.sqrt(u + 1))
-        return index, ellipse < 1.5
+        return index, ellipse < _ELLIPSE
 
 
 def _local(bounds: Array, index: Array, s: Array) -> Array:
@@ -211,6 +214,12 @@ def _clenshaw(table: Array, index: Array, u: Array) -> Array:
 
 def _clenshaw_one(row: Array, u: Array) -> Array:
     return np.asarray(chebyshev.chebval(u, row))
+
+
+@cache
+def _gauss() -> tuple[Array, Array]:
+    nodes, weights = legendre.leggauss(_GAUSS)
+    return nodes, weights
 
 
 def _chebyshev_nodes(n: int) -> Array:

@@ -10,7 +10,7 @@ from math import comb
 from typing import Any
 
 import mpmath
-from flint import acb, arb, fmpz_poly
+from flint import acb, arb, ctx, fmpz_poly
 from sympy import Expr, Poly, Rational, S, Symbol
 
 from derive.ledger.balls import precision
@@ -20,7 +20,7 @@ from derive.methods.spectra.sheet import Critical, Interval, NoSheet, PhysicalSh
 __all__ = ["Atom", "Bulk", "Edge", "atoms_of", "bulks_of"]
 
 _CLOSE = 2.0**-200  # of the nearest gap: where the behaviour at a critical point is read off
-_SHARES = (2.0**-40, 2.0**-100, 2.0**-250)  # of the gap: where weights are looked at, until one candidate stands out
+_SHARES = (2.0**-12, 2.0**-40, 2.0**-100, 2.0**-250)  # of the gap: where weights are looked at, until one candidate stands out
 _LOCAL_BITS = 900
 _LARGEST_ROOT = 12  # of the powers d^(m/r) that are looked for at an edge
 
@@ -153,11 +153,12 @@ def bulks_of(sheet: PhysicalSheet) -> tuple[Bulk, ...]:
 def _beside(sheet: PhysicalSheet, point: Critical, interval: Interval, share: float) -> tuple[arb, acb, arb]:
     """A point at a tiny distance from a critical point, g there, and the distance."""
     inner = interval.near_left if interval.left is point else interval.near_right
-    with precision(_LOCAL_BITS):
-        exact = point.at(_LOCAL_BITS).mid()
+    bits = _LOCAL_BITS if share < _SHARES[0] else _LOCAL_BITS // 3
+    with precision(bits):
+        exact = point.at(bits).mid()
         distance = (abs(inner[0] - exact) * arb(share)).mid()
         z = exact + distance if interval.left is point else exact - distance
-    return z, sheet.value(interval, z, bits=_LOCAL_BITS), distance
+    return z, sheet.value(interval, z, bits=bits), distance
 
 
 def _regular(sheet: PhysicalSheet, before: Interval, after: Interval) -> bool:
@@ -213,8 +214,8 @@ def atoms_of(sheet: PhysicalSheet) -> tuple[Atom, ...]:
 def _seen_weight(sheet: PhysicalSheet, point: Critical, after: Interval, share: float) -> float:
     """(c - z) g(z) at c plus a tiny imaginary distance."""
     z, g, distance = _beside(sheet, point, after, share)
-    with precision(_LOCAL_BITS):
-        exact = point.at(_LOCAL_BITS).mid()
+    with precision(_LOCAL_BITS // 3 if share == _SHARES[0] else _LOCAL_BITS):
+        exact = point.at(ctx.prec).mid()
 
         def quarter(s: Any) -> Any:
             angle = arb(s) / 2

@@ -481,9 +481,21 @@ class AlgebraicLaw:
         return mpmath.mpf(0)
 
     def stieltjes(self, z: Any) -> Any:
-        """g(z) = <1/(c - z)> at an array of complex points, same shape; on a bulk its value from above."""
+        """g(z) = <1/(c - z)> at an array of complex points, same shape; on a bulk its value from above.
+
+        Raises: DeriveError at atoms and hard edges, where g is infinite.
+        """
         values = np.asarray(z, dtype=complex)
-        return _unwrapped(self._distribution.stieltjes(np.atleast_1d(values)).reshape(values.shape))
+        if not np.isfinite(values).all():
+            raise DeriveError("a point is not finite", given=str(z), allowed="finite numbers")
+        found = self._distribution.stieltjes(np.atleast_1d(values)).reshape(values.shape)
+        if not np.isfinite(found).all():
+            where = values[~np.isfinite(found)].ravel()[0]
+            raise DeriveError(
+                f"the Stieltjes transform is infinite at z = {where.real:g}", given=f"z = {where.real:g}",
+                allowed="points that are neither atoms nor hard edges",
+            )  # fmt: skip
+        return _unwrapped(found)
 
     def cdf(self, x: Any) -> Any:
         """Weight of the points <= x."""

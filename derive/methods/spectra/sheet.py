@@ -15,7 +15,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from flint import acb, acb_poly, arb, fmpq, fmpz_poly
+from flint import acb, acb_poly, arb, ctx, fmpq, fmpz_poly
 
 from derive.core import DeriveError
 from derive.ledger.balls import precision
@@ -129,6 +129,7 @@ class PhysicalSheet:
             candidates |= {_key(univariate(f, 1)) for f in factors(poly.discriminant(0))}
         self.criticals, self._radius = isolate(sorted(candidates))
         self._bits = _BITS + _spread(self.criticals, self._radius)
+        self._known: dict[int, list[tuple[float, arb, acb]]] = {}
         self.intervals = self._follow_all()
 
     # ---- roots
@@ -142,8 +143,6 @@ class PhysicalSheet:
 
     def roots(self, z: Any) -> list[acb]:
         """All roots at z, isolated; the precision is raised until they are."""
-        from flint import ctx
-
         bits = ctx.prec
         for _ in range(_RETRIES):
             with precision(bits):
@@ -234,11 +233,11 @@ class PhysicalSheet:
             start = -reach
             at_start, left = (start, g), None
             for k, (critical, point) in enumerate(zip(self.criticals, points, strict=True)):
-                stop = point - rooms[k]
+                stop = (point - rooms[k]).mid()
                 g = self.follow(_between(start, stop, point, points[k - 1] if k else None), g)
                 made.append(self._interval(k, left, critical, at_start, (stop, g)))
                 g = self.follow(_arc(point, rooms[k]), g)
-                start, left = point + rooms[k], critical
+                start, left = (point + rooms[k]).mid(), critical
                 at_start = (start, g)
             stop = arb(reach)
             g = self.follow(_between(start, stop, None, points[-1] if points else None), g)
@@ -326,19 +325,32 @@ class PhysicalSheet:
             found = self.polished(z, seed, goal)
             if found is not None and bool(found.imag > 0):
                 return found
-        highest = max(self.roots(z), key=lambda r: float(r.imag.mid()))
+        roots = self.roots(z)
+        (highest,) = (r for r in roots if bool(r.imag > 0) and not self._is_real(r, roots))
         found = self.polished(z, highest, goal)
         return found if found is not None and bool(found.imag > 0) else None
 
     def _tracked(self, interval: Interval, z: arb) -> Any:
-        start, g = min(
-            (interval.near_left, interval.near_right), key=lambda known: float(abs(known[0] - z).mid())
-        )
-        left = interval.left.at(self._bits).mid() if interval.left else None
-        right = interval.right.at(self._bits).mid() if interval.right else None
-        if bool(abs(start - z) == 0):
+        """The value followed to a point of an interval from the nearest one at which it is known."""
+        left = interval.left.at(ctx.prec).mid() if interval.left else None
+        right = interval.right.at(ctx.prec).mid() if interval.right else None
+
+        def place(point: arb) -> float:
+            """Where a point is on a scale that is logarithmic towards both ends."""
+            below = 0.0 if left is None else float(abs(point - left).log().mid())
+            above = 0.0 if right is None else float(abs(right - point).log().mid())
+            return below - above
+
+        known = self._known.setdefault(interval.index, [])
+        if not known:
+            known += [(place(p), p, g) for p, g in (interval.near_left, interval.near_right)]
+        here = place(z)
+        _, start, g = min(known, key=lambda entry: abs(entry[0] - here))
+        if bool(start == z):
             return g
-        return self.follow(_between(start, z.mid(), right, left), g)
+        g = self.follow(_between(start, z.mid(), right, left), g)
+        known.append((here, z.mid(), g))
+        return g
 
 
 def _key(f: fmpz_poly) -> tuple[int, ...]:
@@ -422,7 +434,7 @@ def _spread(points: Sequence[Critical], radius: float) -> int:
 
 def _between(start: Any, stop: Any, right: Any, left: Any) -> Callable[[Any], Any]:
     """A path on the real axis, in steps that shrink towards the critical points on either side."""
-    start, stop = arb(start), arb(stop)
+    start, stop = arb(start).mid(), arb(stop).mid()
     if left is not None and right is not None:
         # log((z - left)/(right - z)) runs evenly
         first, last = ((z - left) / (right - z) for z in (start, stop))
