@@ -4,5 +4,9 @@ from derive.methods.spectra.edges import Atom, Bulk, Edge
 from derive.methods.spectra.law import AlgebraicLaw, free_product, free_sum
 from derive.methods.spectra.population import Population
 from derive.methods.spectra.transforms import Transform
+from derive.methods.spectra.transitions import Transition, transitions
 
-__all__ = ["AlgebraicLaw", "Atom", "Bulk", "Edge", "Population", "Transform", "free_product", "free_sum"]
+__all__ = [
+    "AlgebraicLaw", "Atom", "Bulk", "Edge", "Population", "Transform", "Transition", "free_product", "free_sum",
+    "transitions",
+]

@@ -351,48 +351,55 @@ class Distribution:
 
     def cdf(self, x: Array) -> Array:
         """Weight of the points <= x."""
-        out = np.zeros(x.shape)
-        for atom in self.atoms:
-            out += float(atom.weight) * (x >= float(atom))
-        for (middle, _, lower, upper), (left, right) in zip(self._cuts, self.halves, strict=True):
-            below = np.clip((x - lower[0]) - lower[1], 0.0, left.length)
-            above = np.clip((upper[0] - x) + upper[1], 0.0, right.length)
-            out += np.where(
-                x <= middle, left.mass_within(below), left.mass + (right.mass - right.mass_within(above))
-            )
-        return out
+        return self._weight_beside(x, True)
 
     def sf(self, x: Array) -> Array:
-        """Weight of the points > x."""
+        """Weight of the points > x, right relative to itself up to the upper end."""
+        return self._weight_beside(x, False)
+
+    def _weight_beside(self, x: Array, below: bool) -> Array:
         out = np.zeros(x.shape)
         for atom in self.atoms:
-            out += float(atom.weight) * (x < float(atom))
+            out += float(atom.weight) * ((x >= float(atom)) == below)
         for (middle, _, lower, upper), (left, right) in zip(self._cuts, self.halves, strict=True):
-            below = np.clip((x - lower[0]) - lower[1], 0.0, left.length)
-            above = np.clip((upper[0] - x) + upper[1], 0.0, right.length)
-            out += np.where(
-                x <= middle, right.mass + (left.mass - left.mass_within(below)), right.mass_within(above)
-            )
-        return out
+            inner = left.mass_within(np.clip((x - lower[0]) - lower[1], 0.0, left.length))
+            outer = right.mass_within(np.clip((upper[0] - x) + upper[1], 0.0, right.length))
+            if below:
+                out += np.where(x <= middle, inner, left.mass + (right.mass - outer))
+            else:
+                out += np.where(x <= middle, right.mass + (left.mass - inner), outer)
+        return np.minimum(out, 1.0)
 
     def ppf(self, q: Array) -> Array:
         """The smallest point with weight q at or below it."""
         parts, below = self._steps
         edges = np.array(below)
         index = np.clip(np.searchsorted(edges, q, side="left") - 1, 0, len(parts) - 1)
-        out = np.full(q.shape, np.nan)
-        for k, (_, part) in enumerate(parts):
+        return self._points(index, lambda k, here: (q[here] - edges[k], edges[k + 1] - q[here]))
+
+    def isf(self, q: Array) -> Array:
+        """The largest point with weight q at or above it."""
+        parts, _ = self._steps
+        above = np.append(np.cumsum([_weight(part) for _, part in parts[::-1]])[::-1], 0.0)
+        index = np.clip(len(parts) - np.searchsorted(above[::-1], q, side="left"), 0, len(parts) - 1)
+        return self._points(index, lambda k, here: (above[k] - q[here], q[here] - above[k + 1]))
+
+    def _points(self, index: Array, weights: Callable[[int, Array], tuple[Array, Array]]) -> Array:
+        """Points on the parts of these indices, given the weights of a part that lie below and above them."""
+        out = np.full(index.shape, np.nan)
+        for k, (_, part) in enumerate(self._steps[0]):
             here = index == k
             if not here.any():
                 continue
             if isinstance(part, Atom):
                 out[here] = float(part)
-            elif part.edge.lower:
-                high, low = part.edge.split
-                out[here] = high + (low + part.distance_at(q[here] - edges[k]))
+                continue
+            high, low = part.edge.split
+            below, above = weights(k, here)
+            if part.edge.lower:
+                out[here] = high + (low + part.distance_at(below))
             else:
-                high, low = part.edge.split
-                out[here] = high + (low - part.distance_at(edges[k + 1] - q[here]))
+                out[here] = high + (low - part.distance_at(above))
         return out
 
     def average(self, function: Callable[[Array], Array], singular: float | None = None) -> float:

@@ -206,6 +206,8 @@ def atoms_of(sheet: PhysicalSheet) -> tuple[Atom, ...]:
             weight = ranked[0]
             if len(ranked) == 1 or _misses(seen, weight) < 1e-3 * _misses(seen, ranked[1]):
                 break
+        if weight < 0:
+            raise NoSheet(f"the point {float(point.at(64).mid()):g} has the weight {float(weight):g}")
         if weight != 0:
             found.append(Atom(point, weight))
     return tuple(found)

@@ -437,7 +437,13 @@ class AlgebraicLaw:
 
         Args: edge (one of `edges()`, or its place there), distance (array).
         """
-        chosen = self.edges()[edge] if isinstance(edge, int) else edge
+        edges = self.edges()
+        if isinstance(edge, int) and not 0 <= edge < len(edges):
+            raise DeriveError(
+                f"the law has {len(edges)} edges, none of number {edge}", given=str(edge),
+                allowed=f"0 to {len(edges) - 1}" if edges else "a law with a bulk",
+            )  # fmt: skip
+        chosen = edges[edge] if isinstance(edge, int) else edge
         half = self._half(chosen)
         other = self._half(self._facing(chosen))
 
@@ -507,20 +513,13 @@ class AlgebraicLaw:
 
     def ppf(self, q: Any) -> Any:
         """Quantiles: the smallest point with weight q in [0, 1] at or below it; nan for other q."""
-
-        def values(u: np.ndarray) -> np.ndarray:
-            inside = (u >= 0) & (u <= 1)
-            out = np.full(u.shape, np.nan)
-            out[inside] = self._distribution.ppf(u[inside])
-            return out
-
-        return _shaped(q, values)
+        return _shaped(q, partial(_on_unit, self._distribution.ppf))
 
     quantile = ppf
 
     def isf(self, q: Any) -> Any:
-        """Quantiles from above."""
-        return self.ppf(1 - np.asarray(q, dtype=float))
+        """Quantiles from above: the largest point with weight q in [0, 1] at or above it; nan for other q."""
+        return _shaped(q, partial(_on_unit, self._distribution.isf))
 
     def rvs(self, size: Any = None, random_state: Any = None) -> Any:
         """Independent points of the law; random_state is a NumPy generator, a seed or None."""
@@ -714,13 +713,28 @@ def _physical_law(candidates: Sequence[Poly]) -> AlgebraicLaw:
                     continue
             laws.append(law)
     if not laws:
-        raise NoSheet(reasons[0] if reasons else "it does not contain g")
+        raise _no_law(candidates, reasons[0] if reasons else "it does not contain g")
     if len(laws) > 1:
         raise DeriveError(
             f"the equation has {len(laws)} physical sheets", given="a product of equations",
             allowed="the equation of one law", nearest=str(laws[0].polynomial.as_expr()),
         )  # fmt: skip
     return laws[0]
+
+
+def _no_law(candidates: Sequence[Poly], why: str) -> NoSheet:
+    """No sheet, with a hint where the equation is one for the Cauchy transform -g."""
+    nearest = None
+    for poly in candidates:
+        mirrored = _normal(Poly(poly.as_expr().xreplace({G: -G}), *poly.gens))
+        if series.branches(_over(mirrored)) and not series.branches(_over(poly)):
+            why += "; it has one for -g, and g is <1/(c - z)>, minus the Cauchy transform"
+            nearest = str(mirrored.as_expr())
+            break
+    refused = NoSheet(why)
+    refused.given = " * ".join(f"({poly.as_expr()})" for poly in candidates)
+    refused.nearest = nearest or refused.nearest
+    return refused
 
 
 def _undecided(poly: Poly) -> DeriveError:
@@ -848,8 +862,18 @@ def _binary(x: Any) -> fmpq:
     return fmpq(int(rational.p), int(rational.q))
 
 
+def _on_unit(function: Callable[[np.ndarray], np.ndarray], q: np.ndarray) -> np.ndarray:
+    inside = (q >= 0) & (q <= 1)
+    out = np.full(q.shape, np.nan)
+    out[inside] = function(q[inside])
+    return out
+
+
 def _shaped(x: Any, function: Callable[[np.ndarray], np.ndarray]) -> Any:
-    values = np.asarray(x, dtype=float)
+    try:
+        values = np.asarray(x, dtype=float)
+    except (TypeError, ValueError):
+        raise DeriveError(f"{x} is not an array of numbers", given=str(x), allowed="numbers") from None
     if np.isnan(values).any():
         raise DeriveError("a point is nan", given="nan", allowed="numbers")
     return _unwrapped(function(np.atleast_1d(values)).reshape(values.shape))
