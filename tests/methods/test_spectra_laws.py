@@ -208,7 +208,8 @@ def test_two_variances_merge_where_two_edges_meet(ratio, fraction):
     w = Symbol("w", positive=True)
     law = marchenko_pastur(ratio, population={1: fraction, w: 1 - fraction})
     (found,) = transitions(law, w, 0, 1)
-    below, above = (law.subs({w: Rational(float(found)) * (1 + s)}).bulks() for s in (Rational(-1, 10**9), Rational(1, 10**9)))
+    tiny = Rational(1, 10**9)
+    below, above = (law.subs({w: Rational(float(found)) * (1 + s)}).bulks() for s in (-tiny, tiny))
     assert (len(below), len(above)) == (2, 1) == (found.below, found.above)
     assert float(below[1].lower) - float(below[0].upper) < 1e-10 * float(below[1].upper)
 

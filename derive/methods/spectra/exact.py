@@ -6,10 +6,11 @@ The arithmetic that grows (resultants, discriminants, factors) is FLINT's; polyn
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import lcm
 from numbers import Real
 from typing import Any
 
-from flint import Ordering, fmpz_mpoly_ctx, fmpz_poly
+from flint import Ordering, fmpq_mpoly_ctx, fmpz_mpoly_ctx, fmpz_poly
 from sympy import Expr, Integer, Poly, Rational, Symbol, sympify
 from sympy.polys.polyerrors import BasePolynomialError
 
@@ -126,8 +127,21 @@ def univariate(poly: Sparse, index: int) -> fmpz_poly:
 
 
 def factors(poly: Sparse) -> list[Sparse]:
-    """The irreducible factors that depend on something, each once."""
-    return [factor for factor, _ in poly.factor()[1] if not factor.is_constant()]
+    """The irreducible factors that depend on something, each once, with coprime coefficients and a positive leading one.
+
+    Factored over the rationals: over the integers the bindings fail to sort factors with coefficients beyond a word.
+    """
+    context = poly.context()
+    rational = fmpq_mpoly_ctx.get(context.names(), Ordering.lex).from_dict(poly.to_dict())
+    made = []
+    for factor, _ in rational.factor()[1]:
+        terms = factor.to_dict()
+        common = lcm(*(int(c.q) for c in terms.values()))
+        whole = context.from_dict({e: int(c * common) for e, c in terms.items()})
+        if not whole.is_constant():
+            whole = whole.primitive()[1]
+            made.append(-whole if whole.leading_coefficient() < 0 else whole)
+    return made
 
 
 def primitive_part(poly: Sparse, index: int = 0) -> Sparse:

@@ -418,11 +418,16 @@ class AlgebraicLaw:
 
     def edge_coefficient(self, edge: Edge) -> float:
         """C in density ~ C distance^exponent at an edge."""
-        return float(self._half(edge).coefficient)
+        for cell in self._distribution.cells:
+            for half in (cell.left, cell.right):
+                if half.anchor == edge:
+                    return half.coefficient
+        raise DeriveError("the edge belongs to another law", given=str(float(edge)), allowed="one of edges()")
 
     def weights(self) -> tuple[float, ...]:
         """The weight of each bulk, in order."""
-        return tuple(left.mass + right.mass for left, right in self._distribution.halves)
+        cells = self._distribution.cells
+        return tuple(sum(c.left.mass + c.right.mass for c in cells if c.bulk == bulk) for bulk in self._bulks)
 
     # ---- numbers
 
@@ -444,34 +449,9 @@ class AlgebraicLaw:
                 allowed=f"0 to {len(edges) - 1}" if edges else "a law with a bulk",
             )  # fmt: skip
         chosen = edges[edge] if isinstance(edge, int) else edge
-        half = self._half(chosen)
-        other = self._half(self._facing(chosen))
-
-        def values(d: np.ndarray) -> np.ndarray:
-            if (d < 0).any():
-                raise DeriveError("a distance from an edge is negative", given=str(d.min()), allowed="distances >= 0")
-            near = d <= half.length
-            out = np.zeros(d.shape)
-            out[near] = half.density(d[near])
-            beyond = (half.length - d) + other.length
-            far = ~near & (beyond >= 0)
-            out[far] = other.density(beyond[far])
-            return out
-
-        return _shaped(distance, values)
-
-    def _half(self, edge: Edge) -> Any:
-        for pair in self._distribution.halves:
-            for half in pair:
-                if half.edge == edge:
-                    return half
-        raise DeriveError("the edge belongs to another law", given=str(float(edge)), allowed="one of edges()")
-
-    def _facing(self, edge: Edge) -> Edge:
-        for bulk in self._bulks:
-            if edge in (bulk.lower, bulk.upper):
-                return bulk.upper if edge == bulk.lower else bulk.lower
-        raise DeriveError("the edge belongs to another law", given=str(float(edge)), allowed="one of edges()")
+        if chosen not in edges:
+            raise DeriveError("the edge belongs to another law", given=str(float(chosen)), allowed="one of edges()")
+        return _shaped(distance, partial(_from_edge, self._distribution, chosen))
 
     def density_mp(self, x: Any, digits: int = 50) -> Any:
         """The density at one point to a number of digits; a float is taken as the binary fraction that it is."""
@@ -860,6 +840,12 @@ def _binary(x: Any) -> fmpq:
         return fmpq(value.numerator, value.denominator)
     rational = number(x, "a point")
     return fmpq(int(rational.p), int(rational.q))
+
+
+def _from_edge(compiled: Distribution, edge: Edge, distance: np.ndarray) -> np.ndarray:
+    if (distance < 0).any():
+        raise DeriveError("a distance from an edge is negative", given=str(distance.min()), allowed="distances >= 0")
+    return compiled.density_from(edge, distance)
 
 
 def _on_unit(function: Callable[[np.ndarray], np.ndarray], q: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from derive.core import DeriveError
 from derive.ledger.balls import precision
 from derive.methods.spectra.exact import Sparse, coefficients, factors, univariate
 
-__all__ = ["Critical", "Interval", "NoSheet", "PhysicalSheet"]
+__all__ = ["Critical", "Interval", "NoSheet", "PhysicalSheet", "as_fraction", "isolate"]
 
 _BITS = 160  # to follow roots
 _NODE_BITS = 256  # to compute a value
@@ -127,7 +127,7 @@ class PhysicalSheet:
             candidates |= {_key(univariate(f, 1)) for f in factors(leading)}
         if self.degree > 1:
             candidates |= {_key(univariate(f, 1)) for f in factors(poly.discriminant(0))}
-        self.criticals, self._radius = isolate(sorted(candidates))
+        self.criticals, self.complex_criticals, self._radius = isolate(sorted(candidates))
         self._bits = _BITS + _spread(self.criticals, self._radius)
         self._known: dict[int, list[tuple[float, arb, acb]]] = {}
         self.intervals = self._follow_all()
@@ -357,26 +357,31 @@ def _key(f: fmpz_poly) -> tuple[int, ...]:
     return tuple(int(c) for c in f.coeffs())
 
 
-def isolate(polynomials: Sequence[tuple[int, ...]]) -> tuple[tuple[Critical, ...], float]:
-    """The real roots of irreducible polynomials, isolated and in order, and a bound on the modulus of all roots.
+def isolate(
+    polynomials: Sequence[tuple[int, ...]],
+) -> tuple[tuple[Critical, ...], tuple[tuple[arb, arb], ...], float]:
+    """The roots of irreducible polynomials: real ones isolated and in order, others, and a bound on the moduli.
 
-    The polynomials differ, so that their roots do: the precision is raised until all balls are disjoint.
+    Of others the real and the imaginary part, for positive imaginary part.  The polynomials differ, so that their roots
+    do: the precision is raised until the balls of all real roots are disjoint.
     """
     bits = 128
     while True:
         with precision(bits):
-            found: list[tuple[Any, tuple[int, ...]]] = []
+            real: list[tuple[Any, tuple[int, ...]]] = []
+            others: list[tuple[arb, arb]] = []
             largest = 0.0
             for key in polynomials:
                 roots: Any = fmpz_poly(list(key)).complex_roots()
                 for ball, _ in roots:
                     largest = max(largest, float(abs(ball).upper()))
                     if isinstance(ball, arb) or ball.imag == 0:
-                        found.append((ball if isinstance(ball, arb) else ball.real, key))
-            found.sort(key=lambda item: _Order(item[0]))
-            apart = all(bool(a[0] < b[0]) for a, b in pairwise(found))
-        if apart:
-            return tuple(Critical(key, *_ends(ball)) for ball, key in found), largest
+                        real.append((ball if isinstance(ball, arb) else ball.real, key))
+                    elif bool(ball.imag > 0):
+                        others.append((ball.real.mid(), ball.imag.mid()))
+            real.sort(key=lambda item: _Order(item[0]))
+            if all(bool(a[0] < b[0]) for a, b in pairwise(real)):
+                return tuple(Critical(key, *_ends(ball)) for ball, key in real), tuple(others), largest
         bits *= 2
 
 
@@ -411,10 +416,11 @@ class _Order:
 
 
 def _ends(ball: arb) -> tuple[fmpq, fmpq]:
-    return _fraction(ball.lower()), _fraction(ball.upper())
+    return as_fraction(ball.lower()), as_fraction(ball.upper())
 
 
-def _fraction(x: arb) -> fmpq:
+def as_fraction(x: arb) -> fmpq:
+    """A ball without radius as the rational number that it is."""
     mantissa, exponent = x.man_exp()
     m, e = int(mantissa), int(exponent)
     return fmpq(m * 2**e) if e >= 0 else fmpq(m, 2**-e)

@@ -1,8 +1,8 @@
 """Where bulks merge and split as a parameter of a law moves.
 
-Edges are roots in z of the discriminant D(z, p) of the equation.  As p moves they can meet, or run off to infinity, only at
-roots of the discriminant of D in z, of the resultants of its factors and of its leading coefficients: finitely many
-values of p, which are isolated exactly.  Between two of them the number of bulks is constant and is counted at one
+Edges are roots in z of the discriminant D(z, p) of the equation.  As p moves they can meet, or run off to infinity,
+only at roots of the discriminant of D in z, of the resultants of its factors and of its leading coefficients: finitely
+many values of p, which are isolated exactly.  Between two of them the number of bulks is constant and is counted at one
 rational point.
 """
 
@@ -77,10 +77,11 @@ def transitions(law: AlgebraicLaw, parameter: Symbol, low: Any, high: Any) -> tu
     if not (first.is_Rational and last.is_Rational and first < last):
         raise DeriveError(f"the range {low}:{high} is empty", given=f"{low}:{high}", allowed="low < high")
     ends = fmpq(int(first.p), int(first.q)), fmpq(int(last.p), int(last.q))
-    found, _ = isolate(sorted({tuple(int(c) for c in univariate(f, 2).coeffs()) for f in _meetings(law)}))
+    found, _, _ = isolate(sorted({tuple(int(c) for c in univariate(f, 2).coeffs()) for f in _meetings(law)}))
     inside = [c for c in found if ends[0] < c.low and c.high < ends[1]]
     walls = [ends[0], *(e for c in inside for e in (c.low, c.high)), ends[1]]
-    counts = [len(law.subs({parameter: as_rational(_simple(a, b))}).bulks()) for a, b in zip(*[iter(walls)] * 2, strict=True)]
+    samples = [as_rational(_simple(a, b)) for a, b in zip(walls[::2], walls[1::2], strict=True)]
+    counts = [len(law.subs({parameter: value}).bulks()) for value in samples]
     return tuple(
         Transition(parameter, c, below, above)
         for c, (below, above) in zip(inside, pairwise(counts), strict=True)
