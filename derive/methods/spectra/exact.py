@@ -127,7 +127,7 @@ def univariate(poly: Sparse, index: int) -> fmpz_poly:
 
 
 def factors(poly: Sparse) -> list[Sparse]:
-    """The irreducible factors that depend on something, each once, with coprime coefficients and a positive leading one.
+    """The irreducible factors that depend on something, each once, with coprime coefficients, the leading one positive.
 
     Factored over the rationals: over the integers the bindings fail to sort factors with coefficients beyond a word.
     """
