@@ -1,0 +1,132 @@
+"""The linear hidden manifold whose latent directions have different variances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from sympy import Add, Expr, Float, Interval, Rational, S, oo, sympify
+
+from derive.core import DeriveError, Parameter
+from derive.ensembles.base import Ensemble
+from derive.ensembles.sites import SiteLaw
+from derive.symbols import alpha_D
+
+__all__ = ["VarianceManifold"]
+
+_SIMPLE = 10**6
+"""Largest denominator of a fraction that a float is taken to stand for, where it rounds to that float."""
+
+
+@dataclass(frozen=True, init=False)
+class VarianceManifold(Ensemble):
+    """Patterns F diag(s) z / sqrt(D): a linear manifold with variances s_k^2 on fractions of its latent directions (A4).
+
+    Args: variances, a mapping variance -> fraction of the D latent directions that have it, or pairs of them; the
+    fractions sum to 1.  Floats are read as the numbers they print as.
+
+    In the eigenbasis the covariance is the sum of one Wishart matrix for each variance, F_k F_k^T s_k^2 / D.
+
+    Raises: DeriveError for no variance at all, a variance that is not positive, a fraction that is not positive,
+    fractions that do not sum to 1, or anything that is not a number.
+
+    >>> VarianceManifold({1: Rational(1, 2), 0.09: Rational(1, 2)}).parts[0]
+    (9/(100*alpha_D), alpha_D/2)
+    """
+
+    variances: tuple[tuple[Expr, Expr], ...]
+
+    name = "manifold"
+    parameters = (Parameter(alpha_D, Interval.open(0, oo), "manifold dimension D/N", "ratio"),)
+
+    def __init__(self, variances: Mapping[object, object] | Iterable[tuple[object, object]] = ((1, 1),)) -> None:
+        pairs = variances.items() if isinstance(variances, Mapping) else variances
+        object.__setattr__(self, "variances", _checked([(_number(v), _number(f)) for v, f in pairs]))
+
+    @property
+    def parts(self) -> tuple[tuple[Expr, Expr], ...]:
+        """(v_k, alpha_k) of each Wishart matrix, smallest variance first: v_k = s_k^2/alpha_D, alpha_k = D_k/N."""
+        return tuple((variance / alpha_D, alpha_D * fraction) for variance, fraction in self.variances)
+
+    @property
+    def isotropic(self) -> bool:
+        """Whether all latent directions have one variance."""
+        return len(self.variances) == 1
+
+    @property
+    def title(self) -> str:  # type: ignore[override]
+        if self.variances == ((S.One, S.One),):
+            return "linear hidden manifold"
+        words = ", ".join(f"{v} on {f}" if f != 1 else f"{v}" for v, f in self.variances)
+        return f"linear hidden manifold, latent variance {words}"
+
+    @property
+    def site(self) -> SiteLaw:
+        raise DeriveError(
+            "only the spectrum is derived for a manifold with several variances",
+            given=str(self),
+            allowed="spectral-density, spectral-edges, spectral-gap, gap-times",
+        )
+
+    @property
+    def rho(self) -> Expr:
+        return Add(*(variance * fraction for variance, fraction in self.variances))
+
+    def __str__(self) -> str:
+        if self.variances == ((S.One, S.One),):
+            return self.name
+        return "manifold, variances " + ",".join(f"{v}:{f}" for v, f in self.variances)
+
+
+def _number(value: object) -> Expr:
+    """A number as given, exact; a float is the simplest fraction that rounds to it."""
+    if isinstance(value, float | Float):
+        number = float(value)
+        if not abs(number) < float("inf"):
+            raise DeriveError(f"{value} is not a finite number", given=str(value), allowed="a finite number")
+        simple = Fraction(number).limit_denominator(_SIMPLE)
+        if float(simple) != number:
+            simple = Fraction(repr(number))
+        return Rational(simple.numerator, simple.denominator)
+    if isinstance(value, str | bool):
+        raise DeriveError(f"{value!r} is not a number", given=repr(value), allowed="a number")
+    try:
+        result = sympify(value, strict=True)
+    except (ValueError, TypeError, AttributeError):
+        result = None
+    if not isinstance(result, Expr) or result.free_symbols or not result.is_real or not result.is_finite:
+        raise DeriveError(f"{value} is not a real number", given=str(value), allowed="a finite real number")
+    return result
+
+
+def _checked(pairs: list[tuple[Expr, Expr]]) -> tuple[tuple[Expr, Expr], ...]:
+    if not pairs:
+        raise DeriveError("a spectrum needs a variance", given="none", allowed="VAR:FRACTION,...", nearest="1:1")
+    merged: dict[Expr, Expr] = {}
+    for variance, fraction in pairs:
+        if not variance.is_positive:
+            raise DeriveError(
+                f"a variance of the manifold is {variance}",
+                given=f"{variance}:{fraction}",
+                allowed="positive variances (a direction of variance 0 is none of the D latent ones)",
+            )
+        if not fraction.is_positive:
+            raise DeriveError(
+                f"the fraction of the latent space with variance {variance} is {fraction}",
+                given=f"{variance}:{fraction}",
+                allowed="positive fractions that sum to 1",
+            )
+        merged[variance] = merged.get(variance, S.Zero) + fraction
+    total = Add(*merged.values())
+    if not (total - 1).equals(0):
+        nearest = ",".join(f"{v}:{f / total}" for v, f in merged.items())
+        raise DeriveError(
+            f"the fractions of the latent space sum to {total}, not to 1",
+            given=",".join(f"{v}:{f}" for v, f in merged.items()),
+            allowed="fractions that sum to 1; alpha_D sets the size of the latent space",
+            nearest=nearest,
+        )
+    return tuple(sorted(merged.items(), key=lambda pair: pair[0]))
+
+
