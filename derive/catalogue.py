@@ -28,6 +28,10 @@ _PLACES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
         "generalization-time": ("derive.systems.diffusion", "generalization_time", "HiddenManifold"),
         "basin-radius": ("derive.systems.diffusion", "basin_radius", "HiddenManifold"),
         "kl-divergence": ("derive.systems.diffusion", "kl_divergence", "HiddenManifold"),
+        "spectral-density": ("derive.systems.score_spectrum", "spectral_density", "HiddenManifold"),
+        "spectral-edges": ("derive.systems.score_spectrum", "spectral_edges", "HiddenManifold"),
+        "spectral-gap": ("derive.systems.score_spectrum", "spectral_gap", "HiddenManifold"),
+        "gap-times": ("derive.systems.score_spectrum", "gap_times", "HiddenManifold"),
     }
 )
 

@@ -14,15 +14,21 @@ from sympy.logic.boolalg import Boolean
 __all__ = [
     "Branch",
     "Citation",
+    "DensityProblem",
     "DeriveError",
     "Domain",
+    "EdgesProblem",
     "Evidence",
     "Expansion",
+    "GapProblem",
+    "GapTimesProblem",
     "Parameter",
     "Problem",
+    "ProfileProblem",
     "SaddleStage",
     "Site",
     "Solution",
+    "SpectralProblem",
     "Stage",
     "Step",
     "Term",
@@ -160,9 +166,9 @@ class Parameter:
 
     @property
     def name(self) -> str:
-        """The name typed by a user ("lam", not "lambda", which Python keeps for itself)."""
+        """The name typed by a user ("lam", not "lambda", which Python keeps for itself; "resolution" for G)."""
         name: str = self.symbol.name
-        return {"lambda": "lam", "epsilon": "eps"}.get(name, name)
+        return {"lambda": "lam", "epsilon": "eps", "G": "resolution"}.get(name, name)
 
 
 @dataclass(frozen=True)
@@ -287,6 +293,75 @@ class Problem:
     stages: tuple[Stage | SaddleStage, ...] = ()
     outputs: tuple[tuple[str, Expr], ...] = ()
     positive: bool = True
+
+
+@dataclass(frozen=True)
+class SpectralProblem:
+    """A question about a spectral law, as plain mathematics.
+
+    Attributes
+    ----------
+    name, symbol, parameters: of the quantity.
+    resolvent, inverse: g and z(g), the inverse function of the resolvent g(z) = <1/(c - z)>: a shift, -1/g and terms
+        a v/(1 + v g) with a, v > 0, expressions in the parameters.
+    variable, image: c and the eigenvalue asked about, a rising function of c and the parameters.
+    axis: what the answer's own axis counts, "" where the answer is one number.
+    """
+
+    name: str
+    symbol: Symbol
+    parameters: tuple[Parameter, ...]
+    resolvent: Symbol
+    inverse: Expr
+    variable: Symbol
+    image: Expr
+    axis: str
+
+
+@dataclass(frozen=True)
+class EdgesProblem(SpectralProblem):
+    """The edges of the bulks."""
+
+
+@dataclass(frozen=True)
+class DensityProblem(SpectralProblem):
+    """The density at the eigenvalue that is a parameter: of variance `variance`, times `volume` = dc/d(eigenvalue)."""
+
+    eigenvalue: Symbol
+    variance: Expr
+    volume: Expr
+
+
+@dataclass(frozen=True)
+class ProfileProblem(SpectralProblem):
+    """The density on so many points that fill the bulks; `volume` = dc/d(eigenvalue) as for a density."""
+
+    eigenvalue: Symbol
+    volume: Expr
+    points: int
+
+
+@dataclass(frozen=True)
+class GapProblem(SpectralProblem):
+    """A value for each gap between facing edges `low` and `high` of the law of c.
+
+    It holds where `condition` does, `reason` says why not; `outputs` hold with it, `facts` for every gap that there is;
+    `unbounded` says why there is no final gap, between an atom and the lowest bulk.
+    """
+
+    low: Symbol
+    high: Symbol
+    value: Expr
+    unbounded: str
+    outputs: tuple[tuple[str, Expr], ...] = ()
+    facts: tuple[tuple[str, Expr], ...] = ()
+    condition: Boolean = true
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class GapTimesProblem(GapProblem):
+    """As for a gap, where the value is the time at which it opens; the phases of the spectrum are read off all gaps."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,17 @@ from typing import Any, Protocol
 
 from sympy import Eq, Expr, Symbol, latex, srepr
 
-from derive.core import Citation, DeriveError, Expansion, Parameter, Problem, SaddleStage, Stage, Verdict
+from derive.core import (
+    Citation,
+    DeriveError,
+    Expansion,
+    Parameter,
+    Problem,
+    SaddleStage,
+    SpectralProblem,
+    Stage,
+    Verdict,
+)
 from derive.ledger import Derivation, Ledger
 
 __all__ = ["Quantity", "Result"]
@@ -30,6 +40,8 @@ class Named(Protocol):
 
     def activated(self, activation: object) -> Named: ...
 
+    def varied(self, variances: object) -> Named: ...
+
 
 @dataclass(frozen=True)
 class Result:
@@ -37,7 +49,7 @@ class Result:
 
     derivation: Derivation
     equation: Eq
-    problem: Problem
+    problem: Problem | SpectralProblem
 
 
 @dataclass(frozen=True)
@@ -91,13 +103,31 @@ class Quantity:
         return self._result.equation
 
     @property
-    def problem(self) -> Problem:
-        """The equation as plain mathematics, with domains and branches: what solvers are generated from."""
+    def question(self) -> Problem | SpectralProblem:
+        """What is asked, as plain mathematics: what solvers are generated from."""
         return self._result.problem
 
     @property
+    def problem(self) -> Problem:
+        """The equation as plain mathematics, with domains and branches.
+
+        Raises: DeriveError for a quantity that is read off a spectrum, where no single equation has it as its root.
+        """
+        question = self.question
+        if isinstance(question, SpectralProblem):
+            raise DeriveError(
+                f"{self.name} is read off a spectrum: there is no equation with one root to invert, to certify or to "
+                "take a limit of",
+                given=self.name,
+                allowed=f"derive solve {self.name} on a range of its parameters, and check, export, plot",
+            )
+        return question
+
+    @property
     def kind(self) -> str:
-        """Formula (explicit), Root (one implicit unknown), Saddle (over overlaps) or Composite (inner roots)."""
+        """Formula (explicit), Root (one implicit unknown), Composite (branches with inner roots), or Spectrum."""
+        if isinstance(self.question, SpectralProblem):
+            return "Spectrum"
         stages, branches = self.problem.stages, [k for k in self.problem.branches if k.value is not None]
         if not stages:
             return "Formula"
@@ -131,17 +161,22 @@ class Quantity:
                 return variant
         return self
 
-    def with_(self, *, ensemble: Named | None = None, activation: object = None) -> Quantity:
+    def with_(
+        self, *, ensemble: Named | None = None, activation: object = None, variances: object = None
+    ) -> Quantity:
         """The same quantity for another law of patterns.
 
         Args: ensemble; activation of a hidden manifold (a SymPy function, a Lambda, a callable on a symbol or an
-        expression in one symbol), which is implied where no ensemble is named.
+        expression in one symbol), which is implied where no ensemble is named; variances of its latent directions, a
+        mapping variance -> fraction of the latent space.
 
         Raises: DeriveError where the system does not cover the ensemble ("not derived for this ensemble"), where the
-        ensemble takes no activation, or where the activation is none.
+        ensemble takes no activation or variances, or where these are none.
         """
         if activation is not None:
             ensemble = self.ensemble.manifold(activation) if ensemble is None else ensemble.activated(activation)
+        if variances is not None:
+            ensemble = (self.ensemble if ensemble is None else ensemble).varied(variances)
         return self if ensemble is None else self.remake(ensemble)
 
     def limit(
@@ -201,10 +236,15 @@ class Quantity:
         """
         from derive import solvers
 
+        question = self.question
         if target == "numpy":
-            return solvers.compile_numpy(self.problem)
+            if isinstance(question, SpectralProblem):
+                return solvers.compile_spectrum(question)
+            return solvers.compile_numpy(question)
         if target == "mpmath":
-            return solvers.compile_mp_solver(self.problem)
+            if isinstance(question, SpectralProblem):
+                return solvers.compile_spectrum_mp(question)
+            return solvers.compile_mp_solver(question)
         raise DeriveError(f"no solver target {target!r}", given=target, allowed="numpy, mpmath", nearest="numpy")
 
     def export(self, path: str | Path, target: str = "numpy", *, force: bool = False) -> Path:
@@ -215,7 +255,7 @@ class Quantity:
         """
         from derive import solvers
 
-        return solvers.export(self.problem, self.export_meta(), path, target=target, force=force)
+        return solvers.export(self.question, self.export_meta(), path, target=target, force=force)
 
     def export_meta(self) -> Any:
         """What the head of an exported file says: equation, citation, domain, verdict and a hash of the equation."""

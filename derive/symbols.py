@@ -43,6 +43,9 @@ __all__ = [  # noqa: RUF022 - as the table has them
     "y",
     "z",
     "V",
+    "g",
+    "G",
+    "j",
 ]
 
 
@@ -89,6 +92,9 @@ w = Symbol("w", real=True)
 y = Symbol("y", real=True)
 z = Symbol("z", real=True)
 V = Symbol("V", positive=True)
+g = Symbol("g", positive=True)
+G = Symbol("G", positive=True)
+j = Symbol("j", negative=True)
 
 _ENTRIES = (
     Entry(N, "ambient dimension", "number", (("A1", "N"), ("A2", "N"), ("A4", "d"), ("B2", "d"))),
@@ -110,8 +116,11 @@ _ENTRIES = (
     Entry(v, "variance of the noise in the query", "variance"),
     Entry(l, "running inverse temperature", "1"),
     Entry(theta, "multiplier of the empirical law's cost", "1"),
-    Entry(c, "eigenvalue of the data covariance", "variance"),
+    Entry(c, "eigenvalue of the data covariance", "variance", (("A4", "\\gamma"),)),
     Entry(V, "response of the spectral law", "1"),
+    Entry(g, "resolvent of the data covariance, g(z) = <1/(c - z)>", "1/variance"),
+    Entry(G, "resolution: the smallest spectral gap that is told apart", "1", (), ("resolution",)),
+    Entry(j, "eigenvalue of t times the Jacobian of the score", "1"),
 )
 ALPHABET = MappingProxyType({e.symbol.name: e for e in _ENTRIES})
 

@@ -3,5 +3,8 @@
 from derive.ensembles.activation import Activation
 from derive.ensembles.base import Binary, Ensemble, Gaussian, HiddenManifold, Spherical
 from derive.ensembles.product import ProductMeasure
+from derive.ensembles.variances import VarianceManifold
 
-__all__ = ["Activation", "Binary", "Ensemble", "Gaussian", "HiddenManifold", "ProductMeasure", "Spherical"]
+__all__ = [
+    "Activation", "Binary", "Ensemble", "Gaussian", "HiddenManifold", "ProductMeasure", "Spherical", "VarianceManifold",
+]

@@ -47,11 +47,11 @@ class Ensemble(ABC):
         """What was chosen, for the record: pairs (name, text)."""
         return (("ensemble", str(self)),)
 
-    def manifold(self, activation: object) -> HiddenManifold:
+    def manifold(self, activation: object) -> Ensemble:
         """The hidden manifold with an activation, in place of this ensemble."""
         return HiddenManifold(activation)
 
-    def activated(self, activation: object) -> HiddenManifold:
+    def activated(self, activation: object) -> Ensemble:
         """This ensemble with an activation; only a hidden manifold takes one.
 
         Raises: DeriveError for any other ensemble.
@@ -59,6 +59,18 @@ class Ensemble(ABC):
         raise DeriveError(
             f"an activation belongs to the hidden manifold, not to {self.title}",
             given=f"ensemble {self}, activation {activation}",
+            allowed="the ensemble manifold, or no ensemble",
+            nearest="manifold",
+        )
+
+    def varied(self, variances: object) -> Ensemble:
+        """This ensemble with several variances of the latent directions; only a hidden manifold takes them.
+
+        Raises: DeriveError for any other ensemble, and for variances that are none.
+        """
+        raise DeriveError(
+            f"latent variances belong to the hidden manifold, not to {self.title}",
+            given=f"ensemble {self}, variances {variances}",
             allowed="the ensemble manifold, or no ensemble",
             nearest="manifold",
         )
@@ -202,6 +214,11 @@ class HiddenManifold(Ensemble):
 
     def activated(self, activation: object) -> HiddenManifold:
         return HiddenManifold(activation)
+
+    def varied(self, variances: object) -> Ensemble:
+        from derive.ensembles.variances import VarianceManifold
+
+        return VarianceManifold(variances, self.activation)  # type: ignore[arg-type]
 
     def __str__(self) -> str:
         return self.name if self.activation is None else f"{self.name} {self.activation}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
-from sympy import Add, Expr, Float, Interval, Rational, S, oo, sympify
+from sympy import Add, Expr, Float, Interval, Rational, S, oo, sqrt, sympify
 
 from derive.core import DeriveError, Parameter
-from derive.ensembles.base import Ensemble
+from derive.ensembles.activation import Activation, H
+from derive.ensembles.base import Ensemble, HiddenManifold
 from derive.ensembles.sites import SiteLaw
 from derive.symbols import alpha_D
 
@@ -21,12 +23,11 @@ _SIMPLE = 10**6
 
 @dataclass(frozen=True, init=False)
 class VarianceManifold(Ensemble):
-    """Patterns F diag(s) z / sqrt(D): a linear manifold with variances s_k^2 on fractions of its latent directions (A4).
+    """Patterns sigma(F diag(s) z / sqrt(D)) with variances s_k^2 on fractions of the latent directions (A4).
 
     Args: variances, a mapping variance -> fraction of the D latent directions that have it, or pairs of them; the
-    fractions sum to 1.  Floats are read as the numbers they print as.
-
-    In the eigenbasis the covariance is the sum of one Wishart matrix for each variance, F_k F_k^T s_k^2 / D.
+    fractions sum to 1.  Floats are read as the simplest fraction that rounds to them.  activation sigma, by default
+    linear, as for `HiddenManifold`.
 
     Raises: DeriveError for no variance at all, a variance that is not positive, a fraction that is not positive,
     fractions that do not sum to 1, or anything that is not a number.
@@ -36,17 +37,23 @@ class VarianceManifold(Ensemble):
     """
 
     variances: tuple[tuple[Expr, Expr], ...]
+    activation: Activation | None
 
     name = "manifold"
     parameters = (Parameter(alpha_D, Interval.open(0, oo), "manifold dimension D/N", "ratio"),)
 
-    def __init__(self, variances: Mapping[object, object] | Iterable[tuple[object, object]] = ((1, 1),)) -> None:
+    def __init__(
+        self,
+        variances: Mapping[object, object] | Iterable[tuple[object, object]] = ((1, 1),),
+        activation: object = None,
+    ) -> None:
         pairs = variances.items() if isinstance(variances, Mapping) else variances
         object.__setattr__(self, "variances", _checked([(_number(v), _number(f)) for v, f in pairs]))
+        object.__setattr__(self, "activation", HiddenManifold(activation).activation)
 
     @property
     def parts(self) -> tuple[tuple[Expr, Expr], ...]:
-        """(v_k, alpha_k) of each Wishart matrix, smallest variance first: v_k = s_k^2/alpha_D, alpha_k = D_k/N."""
+        """(v_k, alpha_k) of each latent variance, smallest first: v_k = s_k^2/alpha_D, alpha_k = D_k/N."""
         return tuple((variance / alpha_D, alpha_D * fraction) for variance, fraction in self.variances)
 
     @property
@@ -55,11 +62,62 @@ class VarianceManifold(Ensemble):
         return len(self.variances) == 1
 
     @property
+    def linear(self) -> bool:
+        """Whether the patterns are linear in the latent variables."""
+        return self.activation is None
+
+    @property
+    def field_variance(self) -> Expr:
+        """Variance of an entry before the activation, the mean of the latent variances."""
+        return Add(*(variance * fraction for variance, fraction in self.variances))
+
+    def _average(self, of: Callable[[Expr, Expr], Expr]) -> Expr:
+        """E of(h, sigma(sqrt(variance) h)) over a standard normal h."""
+        assert self.activation is not None
+        spread = sqrt(self.field_variance)
+        scaled = Activation(self.activation(spread * H))
+        return scaled.average(lambda sigma: of(H, sigma))
+
+    @cached_property
+    def mean(self) -> Expr:
+        """kappa_0 = E sigma, over an entry before the activation."""
+        return S.Zero if self.linear else self._average(lambda h, sigma: sigma)
+
+    @cached_property
+    def slope(self) -> Expr:
+        """kappa_1 = E h sigma, over the standardised entry h: weight of its linear part."""
+        return sqrt(self.field_variance) if self.linear else self._average(lambda h, sigma: h * sigma)
+
+    @cached_property
+    def rest(self) -> Expr:
+        """kappa_*^2 = E sigma^2 - kappa_0^2 - kappa_1^2: variance of what is not linear."""
+        return S.Zero if self.linear else self.rho - self.mean**2 - self.slope**2
+
+    @property
     def title(self) -> str:  # type: ignore[override]
-        if self.variances == ((S.One, S.One),):
-            return "linear hidden manifold"
         words = ", ".join(f"{v} on {f}" if f != 1 else f"{v}" for v, f in self.variances)
-        return f"linear hidden manifold, latent variance {words}"
+        tail = "" if self.variances == ((S.One, S.One),) else f", latent variance {words}"
+        return f"{HiddenManifold(self.activation).title}{tail}"
+
+    @property
+    def options(self) -> tuple[tuple[str, str], ...]:
+        chosen = [("ensemble", self.name)]
+        if self.activation is not None:
+            chosen.append(("activation", str(self.activation)))
+        return (*chosen, ("variances", self._listed))
+
+    @property
+    def _listed(self) -> str:
+        return ",".join(f"{v}:{f}" for v, f in self.variances)
+
+    def manifold(self, activation: object) -> VarianceManifold:
+        return VarianceManifold(self.variances, activation)
+
+    def activated(self, activation: object) -> VarianceManifold:
+        return VarianceManifold(self.variances, activation)
+
+    def varied(self, variances: object) -> VarianceManifold:
+        return VarianceManifold(variances, self.activation)  # type: ignore[arg-type]
 
     @property
     def site(self) -> SiteLaw:
@@ -69,14 +127,13 @@ class VarianceManifold(Ensemble):
             allowed="spectral-density, spectral-edges, spectral-gap, gap-times",
         )
 
-    @property
-    def rho(self) -> Expr:
-        return Add(*(variance * fraction for variance, fraction in self.variances))
+    @cached_property
+    def rho(self) -> Expr:  # type: ignore[override]
+        return self.field_variance if self.linear else self._average(lambda h, sigma: sigma**2)
 
     def __str__(self) -> str:
-        if self.variances == ((S.One, S.One),):
-            return self.name
-        return "manifold, variances " + ",".join(f"{v}:{f}" for v, f in self.variances)
+        plain = str(HiddenManifold(self.activation))
+        return plain if self.variances == ((S.One, S.One),) else f"{plain}, variances {self._listed}"
 
 
 def _number(value: object) -> Expr:

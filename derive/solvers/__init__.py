@@ -9,12 +9,16 @@ if TYPE_CHECKING:
     from derive.solvers.inversion import invert, mp_invert
     from derive.solvers.mp_target import compile_mp_solver
     from derive.solvers.numpy_target import NumpySolver, compile_numpy, numpy_source
+    from derive.solvers.spectral_mp import compile_spectrum_mp
+    from derive.solvers.spectral_target import compile_spectrum
 
 __all__ = [
     "ExportMeta",
     "NumpySolver",
     "compile_mp_solver",
     "compile_numpy",
+    "compile_spectrum",
+    "compile_spectrum_mp",
     "export",
     "invert",
     "mp_invert",
@@ -30,6 +34,8 @@ _HOMES = {
     "NumpySolver": "numpy_target",
     "compile_numpy": "numpy_target",
     "numpy_source": "numpy_target",
+    "compile_spectrum": "spectral_target",
+    "compile_spectrum_mp": "spectral_mp",
 }
 
 

@@ -68,13 +68,13 @@ def _pieces(module: ModuleType) -> tuple[dict[str, tuple[int, str, frozenset[str
 def bundle(wanted: Iterable[str], *modules: ModuleType) -> tuple[str, str]:
     """Import lines, and the text of the wanted definitions with everything they use, in the order of the modules.
 
-    Args: wanted names; modules to take them from, each standing alone but for earlier ones.
+    Args: wanted names; modules to take them from, each standing alone but for what it imports from earlier ones.
     Raises: KeyError for a name that no module defines.
     """
     imports: set[str] = set()
     texts: list[str] = []
     left = set(wanted)
-    for module in modules:
+    for module in reversed(modules):
         found, known = _pieces(module)
         todo, taken = [n for n in left if n in found], set()
         left -= set(found)
@@ -86,11 +86,14 @@ def bundle(wanted: Iterable[str], *modules: ModuleType) -> tuple[str, str]:
             for used in found[name][2]:
                 if used in found:
                     todo.append(used)
+                elif used in known and known[used].startswith("from derive."):
+                    left.add(used)
                 elif used in known:
                     imports.add(known[used])
         placed = {found[n][:2] for n in taken}
         ordered = sorted(placed)
-        texts += [("\n\n" if "\n" in text or text.startswith(("def", "class")) else "") + text for _, text in ordered]
+        own = [("\n\n" if "\n" in text or text.startswith(("def", "class")) else "") + text for _, text in ordered]
+        texts = own + texts
     if left:
         raise KeyError(", ".join(sorted(left)))
     order = sorted(imports, key=lambda line: ("numpy" in line or "scipy" in line or "mpmath" in line, line))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import sympy as sp
 from sympy import Expr, Symbol
 
-from derive.core import DeriveError, Problem, SaddleStage, Solution, Stage
+from derive.core import DeriveError, Problem, SaddleStage, Solution, SpectralProblem, Stage
 from derive.solvers import mp_functions, mp_runtime
 from derive.solvers.bundle import bundle
 from derive.solvers.mp_printer import MpText
@@ -110,9 +110,8 @@ class Table:
         }
 
 
-def _parameters(problem: Problem) -> list[tuple[Any, ...]]:
+def parameter_rows(problem: Problem | SpectralProblem, names: Mapping[Symbol, str]) -> list[tuple[Any, ...]]:
     """Rows for `read_exact`, ends and defaults as fractions where they are rational."""
-    names = names_of(problem)
     rows = []
     for p in problem.parameters:
         ends = [
@@ -143,7 +142,7 @@ class MpSolver:
         self.problem = problem
         self.table = Table(problem, entry)
         self.rows = self.table.rows()
-        self.parameters = _parameters(problem)
+        self.parameters = parameter_rows(problem, names_of(problem))
 
     def point(self, digits: int, given: dict[str, Any], guesses: dict[str, Any] | None = None) -> dict[str, Any]:
         """One point: see `mp_runtime.solve_point`."""
@@ -170,19 +169,12 @@ class MpSolver:
                 given=repr(digits),
                 allowed=f"1..{MAX_DIGITS}",
             )
-        arrays = {k: _cells(v) for k, v in parameters.items()}
-        try:
-            shape = np.broadcast_shapes(*(a.shape for a in arrays.values()))
-        except ValueError:
-            raise DeriveError(
-                "the parameters do not broadcast", given=str({k: a.shape for k, a in arrays.items()})
-            ) from None
-        wide = {k: np.broadcast_to(a, shape).ravel() for k, a in arrays.items()}
-        size = int(np.prod(shape, dtype=int))
+        cells, shape = broadcast_cells(parameters)
+        size = len(cells)
         points = []
-        for i in range(size):
+        for cell in cells:
             try:
-                points.append(self.point(digits, {k: a[i] for k, a in wide.items()}))
+                points.append(self.point(digits, cell))
             except mp_runtime.ParameterError as error:
                 raise DeriveError(
                     str(error),
@@ -217,6 +209,21 @@ class MpSolver:
             gather(lambda p: p["reason"], str),
             outputs,
         )
+
+
+def broadcast_cells(parameters: Mapping[str, Any]) -> tuple[list[dict[str, Any]], tuple[int, ...]]:
+    """The parameters at each point, and the shape that they broadcast to.
+
+    Raises: DeriveError where they do not broadcast.
+    """
+    arrays = {k: _cells(v) for k, v in parameters.items()}
+    try:
+        shape = np.broadcast_shapes(*(a.shape for a in arrays.values()))
+    except ValueError:
+        given = str({k: a.shape for k, a in arrays.items()})
+        raise DeriveError("the parameters do not broadcast", given=given) from None
+    wide = {k: np.broadcast_to(a, shape).ravel() for k, a in arrays.items()}
+    return [{k: a[i] for k, a in wide.items()} for i in range(int(np.prod(shape, dtype=int)))], shape
 
 
 def _cells(value: Any) -> Any:
@@ -296,7 +303,7 @@ def mp_module_text(problem: Problem) -> tuple[str, str]:
         return _Written(f"({name}, ({''.join(repr(a) + ', ' for a in arguments)}))")
 
     rows = Table(problem, entry).rows()
-    rows["parameters"] = [_row(r) for r in _parameters(problem)]
+    rows["parameters"] = [_row(r) for r in parameter_rows(problem, printer.names)]
     imports, helpers = bundle(printer.uses | {"solve_point", "read_exact", "show"}, mp_functions, mp_runtime)
     imports = "import math\n" + imports
     generated = "\n\n".join(f"def {name}{text}" for text, name in functions.items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
@@ -14,12 +14,12 @@ import numpy as np
 import sympy as sp
 from sympy import Expr, Symbol
 
-from derive.core import Branch, DeriveError, Parameter, Problem, SaddleStage, Solution, Stage
+from derive.core import Branch, DeriveError, Parameter, Problem, SaddleStage, Solution, SpectralProblem, Stage
 from derive.solvers import runtime
 from derive.solvers.bundle import bundle
 from derive.solvers.lowering import Code, Lowering, NoSlope, identifier
 
-__all__ = ["NumpySolver", "compile_numpy", "content_hash", "numpy_source"]
+__all__ = ["GeneratedSolver", "NumpySolver", "compile_numpy", "content_hash", "numpy_source"]
 
 _LAWS = ("NormalLaw", "AtomsLaw", "DensityLaw", "NoisyLaw", "MarchenkoPasturLaw")
 
@@ -71,7 +71,7 @@ def has_average(*expressions: Any) -> bool:
     return any(e is not None and e.has(Average) for e in expressions)
 
 
-def _function(code: Code, hint: str, e: Expr, doc: str = "", log: bool = False) -> str:
+def function_entry(code: Code, hint: str, e: Expr, doc: str = "", log: bool = False) -> str:
     """Text (name, arguments) of the function that gives e, and log e too where asked for."""
     low = Lowering(code)
     low.prepare(e)
@@ -86,7 +86,7 @@ def _entry(low: Lowering, hint: str, outputs: Sequence[int], doc: str = "", extr
     return f"({name}, ({''.join(repr(n) + ', ' for n in names)}))"
 
 
-def _condition(code: Code, hint: str, condition: Any) -> str:
+def condition_entry(code: Code, hint: str, condition: Any) -> str:
     low = Lowering(code)
     low.prepare(condition)
     unknown = low.argument("unknown")
@@ -131,7 +131,7 @@ def _stage(code: Code, stage: Stage | SaddleStage, unknowns: Sequence[Symbol], d
     if len(outputs) == 2:
         fixed, _ = stage.residual.as_independent(stage.unknown, as_Add=True)
         if fixed != 0:
-            offset = _function(code, "offset", fixed)
+            offset = function_entry(code, "offset", fixed)
     needs = [code.names[u] for u in unknowns if u in _symbols(stage)]
     rows = {
         "name": repr(name),
@@ -140,8 +140,8 @@ def _stage(code: Code, stage: Stage | SaddleStage, unknowns: Sequence[Symbol], d
         "residual": residual,
         "slope": repr(len(outputs) == 2),
         "offset": offset,
-        "lower": _function(code, "lower", stage.lower),
-        "upper": _function(code, "upper", stage.upper),
+        "lower": function_entry(code, "lower", stage.lower),
+        "upper": function_entry(code, "upper", stage.upper),
         "clip": repr(bool(stage.clip)),
         "exists": _exists(code, stage),
         "absent": repr(stage.absent),
@@ -167,11 +167,11 @@ def _symbols(stage: Stage | SaddleStage) -> set[Symbol]:
 def _branch(code: Code, branch: Branch, positive: bool, unknowns: Sequence[Symbol]) -> str:
     condition, needs = "None", set()
     if branch.condition != sp.true:
-        condition, needs = _condition(code, "case", branch.condition), branch.condition.free_symbols
+        condition, needs = condition_entry(code, "case", branch.condition), branch.condition.free_symbols
     value, rests = "None", set()
     if branch.value is not None:
         value, rests = (
-            _function(code, "value", branch.value, f"Value on branch {branch.name}.", positive),
+            function_entry(code, "value", branch.value, f"Value on branch {branch.name}.", positive),
             branch.value.free_symbols,
         )
     rows = {
@@ -205,7 +205,7 @@ def _body(problem: Problem) -> tuple[str, set[str]]:
         stages.append(_stage(code, stage, unknowns))
         unknowns += known_symbols((stage,))
     branches = [_branch(code, b, problem.positive, unknowns) for b in problem.branches]
-    outputs = [f"{key!r}: {_function(code, 'output', e)}" for key, e in problem.outputs]
+    outputs = [f"{key!r}: {function_entry(code, 'output', e)}" for key, e in problem.outputs]
     parameters = [parameter_row(p, names[p.symbol]) for p in problem.parameters]
     table = "\n".join(
         [
@@ -270,31 +270,23 @@ def numpy_source(problem: Problem) -> str:
     )
 
 
-class NumpySolver:
-    """A generated solver: callable with parameters as keywords, numbers or arrays that broadcast.
+class GeneratedSolver:
+    """A generated module as a function of its parameters, numbers or arrays that broadcast.
 
     Attributes: problem, source (the text that is run), parameters (their names), hash.
     """
 
-    def __init__(self, problem: Problem, source: str) -> None:
-        self.problem, self.source = problem, source
+    def __init__(self, problem: Problem | SpectralProblem, source: str, names: Sequence[str]) -> None:
+        self.problem, self.source, self.parameters = problem, source, tuple(names)
         self.hash = source.split("content ", 1)[1][:16]
-        self.parameters = tuple(names_of(problem)[p.symbol] for p in problem.parameters)
         module = ModuleType(f"derive_generated_{self.hash}")
         sys.modules[module.__name__] = module  # dataclasses look their module up
         self._namespace: dict[str, Any] = module.__dict__
         exec(compile(source, f"<derive {problem.name} {self.hash}>", "exec"), self._namespace)
 
-    def unknowns(self, **parameters: Any) -> dict[str, Any]:
-        """The unknowns of all stages, in their logarithms where they are positive.
-
-        Raises: DeriveError as for a call.
-        """
-        return dict(self._solve(parameters, True)["unknowns"])
-
-    def _solve(self, parameters: dict[str, Any], unknowns: bool) -> dict[str, Any]:
+    def _run(self, parameters: dict[str, Any], run: Callable[..., dict[str, Any]], *given: Any) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = self._namespace["run_problem"](self._namespace["PROBLEM"], parameters, unknowns)
+            return run(*given)
         except self._namespace["InputError"] as error:
             raise DeriveError(
                 str(error),
@@ -302,7 +294,6 @@ class NumpySolver:
                 allowed=", ".join(f"{p.name} in {p.domain}" for p in self.problem.parameters),
                 nearest=error.nearest,
             ) from None
-        return found
 
     def __call__(self, **parameters: Any) -> Solution:
         """Solve.
@@ -310,7 +301,7 @@ class NumpySolver:
         Raises: DeriveError for parameters that are missing, unknown, out of domain, not numbers, nan, or of shapes
         that do not broadcast.
         """
-        found = self._solve(parameters, False)
+        found = self._run(parameters, lambda: self._namespace["solve"](**parameters))
         outputs = dict(found["outputs"])
         stability = outputs.pop("stability", np.broadcast_to(np.nan, found["value"].shape))
         return Solution(
@@ -329,13 +320,29 @@ class NumpySolver:
         return f"<solver of {self.problem.name}({', '.join(self.parameters)}) {self.hash}>"
 
 
+class NumpySolver(GeneratedSolver):
+    """A generated solver of an equation or of a chain of them."""
+
+    def __init__(self, problem: Problem, source: str) -> None:
+        super().__init__(problem, source, [names_of(problem)[p.symbol] for p in problem.parameters])
+
+    def unknowns(self, **parameters: Any) -> dict[str, Any]:
+        """The unknowns of all stages, in their logarithms where they are positive.
+
+        Raises: DeriveError as for a call.
+        """
+        names = self._namespace
+        found = self._run(parameters, names["run_problem"], names["PROBLEM"], parameters, True)
+        return dict(found["unknowns"])
+
+
 @lru_cache(maxsize=256)
 def _compiled(source: str, problem: Problem) -> NumpySolver:
     return NumpySolver(problem, source)
 
 
 def compile_numpy(problem: Problem) -> NumpySolver:
-    """The generated solver of a problem; one for each text.
+    """The generated solver of a problem; one for each text.  `compile_spectrum` is its counterpart for spectra.
 
     Raises: DeriveError for an expression that no code is generated for.
     """

@@ -5,6 +5,7 @@ Each function states one piece of the derivation; `derive.systems.score_spectrum
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 from sympy import (
@@ -16,11 +17,9 @@ from sympy import (
     Function,
     Gt,
     Interval,
-    Lt,
+    N,
     Ne,
-    Rational,
     S,
-    Subs,
     Symbol,
     diff,
     discriminant,
@@ -36,25 +35,27 @@ from derive.ensembles.variances import VarianceManifold
 from derive.methods.marchenko_pastur import SpectralLaw
 from derive.methods.script import Script
 from derive.nodes import Extremum, GaussianAverage, MarchenkoPastur, MPResponse, SpectralAverage
+from derive.symbols import G as RESOLUTION
 from derive.symbols import alpha_D as ALPHA_D
 from derive.symbols import c as C
+from derive.symbols import g as RESOLVENT
+from derive.symbols import j as EIGENVALUE
 from derive.symbols import t as T
 from derive.symbols import x as X
 from derive.symbols import z as Z
 
 __all__ = [
-    "GAP", "HIGH", "LOW", "RESOLUTION", "RESOLVENT", "edge_steps", "gap_steps", "image", "inverse",
-    "law_steps", "opening", "score_steps", "script", "shannon_steps", "time_steps",
+    "GAP", "HIGH", "LOW", "Covariance", "edge_load", "edge_steps", "edge_value", "equivalent_steps", "gap_steps",
+    "image", "inverse", "law_steps", "opening", "score_steps", "script", "shannon_steps", "time_steps",
 ]
 
 SOURCE = "A4"
-#: the resolvent g(z) = <1/(c - z)>
-RESOLVENT = Symbol("g", positive=True)
 #: facing edges of two neighbouring parts of the spectrum of the covariance, the lower one possibly zero
 HIGH, LOW = Symbol("gamma_1", positive=True), Symbol("gamma_2", nonnegative=True)
-#: the smallest gap that is told apart
-RESOLUTION = Symbol("G", positive=True)
 GAP = Function("Delta", real=True)
+#: coefficients of an activation: of its linear part, and of what is neither constant nor linear
+KAPPA, KAPPA_STAR = Symbol("kappa_1", positive=True), Symbol("kappa_*", positive=True)
+_KAPPA_0 = Symbol("kappa_0", real=True)
 _MARGINAL, _LOG = Function("p", positive=True), Function("L", real=True)
 _INVERSE, _TRANSFORM = Function("z", real=True), Function("R", real=True)
 _RATE, _JUMP = Symbol("alpha_k", positive=True), Symbol("v", positive=True)
@@ -65,7 +66,6 @@ _NEARNESS = Symbol("w", positive=True)
 _DISTANCE, _PART = Symbol("y", positive=True), Symbol("r", positive=True)
 _ROOT_LOW, _ROOT_GAP = Symbol("q", positive=True), Symbol("d", positive=True)
 _LOAD = Function("phi", real=True)
-_J = Symbol("j", negative=True)
 _POSITIVE = Interval.open(0, oo)
 
 
@@ -75,7 +75,8 @@ def script() -> Script:
         Domain((
             (T, _POSITIVE), (C, Interval(0, oo)), (ALPHA_D, _POSITIVE), (_RATE, _POSITIVE), (_JUMP, _POSITIVE),
             (HIGH, _POSITIVE), (LOW, Interval(0, oo)), (RESOLUTION, Interval.open(0, 1)),
-            (X, Interval(-oo, oo)), (_J, Interval.open(-1, 0)),
+            (KAPPA_STAR, _POSITIVE), (KAPPA, _POSITIVE), (_KAPPA_0, Interval(-oo, oo)),
+            (X, Interval(-oo, oo)), (EIGENVALUE, Interval.open(-1, 0)),
         )),
         SOURCE,
     )
@@ -101,9 +102,9 @@ def edge_load(parts: tuple[tuple[Expr, Expr], ...], u: Expr) -> Expr:
     return Add(*(a * v**2 / (u - v) ** 2 for v, a in parts))
 
 
-def edge_value(parts: tuple[tuple[Expr, Expr], ...], u: Expr) -> Expr:
+def edge_value(parts: tuple[tuple[Expr, Expr], ...], u: Expr, shift: Expr = S.Zero) -> Expr:
     """The edge, without cancellation, at a critical point u."""
-    return u**2 * Add(*(a * v / (u - v) ** 2 for v, a in parts))
+    return shift + u**2 * Add(*(a * v / (u - v) ** 2 for v, a in parts))
 
 
 # ---- the score
@@ -132,21 +133,86 @@ def score_steps(step: Script) -> tuple[Step, ...]:
         step("order", Gt(T / (T + C) ** 2, 0, evaluate=False), "positivity", (),
              "it rises with c: bulks of C are mapped to bulks of t J, in order, and gaps to gaps"),
         step("spike", Eq(moved.subs(C, 0), -1), "identity", (), "directions off the manifold are at -1"),
-        step("preimage", Eq(_J, moved), "definition", ("eigenvalue",), "j stands for the eigenvalue of t J"),
-        step("preimage-value", Eq(C, -T * (1 + _J) / _J), "solve", ("preimage",), "solved for the variance"),
-        step("volume", Eq(diff(moved, C).subs(C, -T * (1 + _J) / _J), _J**2 / T), "identity", (),
+        step("preimage", Eq(EIGENVALUE, moved), "definition", ("eigenvalue",), "j stands for the eigenvalue of t J"),
+        step("preimage-value", Eq(C, -T * (1 + EIGENVALUE) / EIGENVALUE), "solve", ("preimage",), "solved for the variance"),
+        step("volume", Eq(diff(moved, C).subs(C, -T * (1 + EIGENVALUE) / EIGENVALUE), EIGENVALUE**2 / T), "identity", (),
              "dj/dc: a density rho(c) of variances is a density rho(c) t/j^2 of eigenvalues of t J"),
+    )
+
+
+# ---- the covariance
+
+
+@dataclass(frozen=True)
+class Covariance:
+    """What the covariance of a manifold is made of, as its derivation writes it.
+
+    parts: pairs (v, alpha) of independent Wishart matrices; shift: a multiple of the identity; constants: the numbers
+    that the coefficients of an activation stand for.
+    """
+
+    manifold: VarianceManifold
+
+    @property
+    def parts(self) -> tuple[tuple[Expr, Expr], ...]:
+        """(v_k, alpha_k), smallest variance first."""
+        if self.manifold.linear:
+            return self.manifold.parts
+        scale = KAPPA**2 / self.manifold.field_variance
+        return tuple((scale * v, a) for v, a in self.manifold.parts)
+
+    @property
+    def shift(self) -> Expr:
+        """What the identity is multiplied by: the variance of the part of the activation that is not linear."""
+        return S.Zero if self.manifold.rest.is_zero else KAPPA_STAR**2
+
+    @property
+    def constants(self) -> dict[Symbol, Expr]:
+        """The coefficients of the activation."""
+        if self.manifold.linear:
+            return {}
+        return {KAPPA: abs(self.manifold.slope), KAPPA_STAR: sqrt(self.manifold.rest)}
+
+
+def equivalent_steps(step: Script, manifold: VarianceManifold) -> tuple[Step, ...]:
+    """The Gaussian-equivalent covariance of a manifold with an activation."""
+    if manifold.activation is None:
+        return ()
+    entry = manifold.activation(sqrt(manifold.field_variance) * X)
+    rising = entry if N(manifold.slope) > 0 else -entry
+    rest = GaussianAverage((rising - _KAPPA_0 - KAPPA * X) ** 2, X)
+    square = GaussianAverage(rising**2, X)
+    return (
+        step("entry",
+             "Given F, two entries before the activation are jointly Gaussian with the same variance and a correlation "
+             "of order 1/sqrt(N); x stands for a standardised one.", "assumption", (), "sigma(F diag(s) z / sqrt(D))"),
+        step("kappa-mean", Eq(_KAPPA_0, GaussianAverage(rising, X)), "definition", ("entry",), "mean of an entry"),
+        step("kappa-linear", Eq(KAPPA, GaussianAverage(X * rising, X)), "definition", ("entry",),
+             "weight of its linear part, up to a sign that no covariance knows"),
+        step("kappa-rest", Eq(KAPPA_STAR**2, rest), "definition", ("entry",), "variance of what is left"),
+        step("kappa-rest-value", Eq(rest, square - _KAPPA_0**2 - KAPPA**2), "evaluate", ("kappa-mean", "kappa-linear"),
+             "the three parts are orthogonal"),
+        step("equivalence",
+             "To leading order the covariance of two entries is kappa_1^2 times their correlation: C has the spectrum of "
+             "kappa_1^2 F diag(s^2) F^T / (D s^2) + kappa_*^2 I, s^2 the mean latent variance. The eigenvalue 0 moves to "
+             "kappa_*^2: there is no exact spike at -1 any more.", "theorem", ("kappa-linear", "kappa-rest"),
+             "Gaussian equivalence: what is not linear acts as independent noise",
+             source="Pennington, Worah (2017); Mei, Montanari (2022)"),
+        step("outlier",
+             "The mean kappa_0 adds a rank-one outlier N kappa_0^2 to the second moments, and an even part of the "
+             "activation one to the covariance: single eigenvalues, no part of the bulks and left out here.", "theorem",
+             ("kappa-mean",), "outliers", source="El Karoui (2010)"),
     )
 
 
 # ---- the law of the covariance
 
 
-def law_steps(step: Script, manifold: VarianceManifold) -> tuple[Step, ...]:
+def law_steps(step: Script, covariance: Covariance) -> tuple[Step, ...]:
     """The inverse function of the resolvent: R-transforms of the Wishart matrices added."""
-    g, parts = RESOLVENT, manifold.parts
+    g, parts, shift = RESOLVENT, covariance.parts, covariance.shift
     scale, single = _JUMP * _RATE, SpectralLaw(_RATE)
-    whole = inverse(parts, g)
+    whole = inverse(parts, g, shift)
     count = len(parts)
     pieces = "one Wishart matrix" if count == 1 else f"{count} independent Wishart matrices"
     return (
@@ -164,7 +230,7 @@ def law_steps(step: Script, manifold: VarianceManifold) -> tuple[Step, ...]:
              "R-transform of one matrix (in the sign of this g, which is minus the Cauchy transform)"),
         step("transform-value", Eq(_TRANSFORM(g, _JUMP, _RATE), scale / (1 + _JUMP * g)), "identity",
              ("transform", "piece-inverse"), "that of a free Poisson law of rate alpha_k and jump v"),
-        step("free-sum", Eq(_INVERSE(g), -1 / g + Add(*(_TRANSFORM(g, v, a) for v, a in parts))), "theorem",
+        step("free-sum", Eq(_INVERSE(g), shift - 1 / g + Add(*(_TRANSFORM(g, v, a) for v, a in parts))), "theorem",
              ("covariance",), "independent Wishart matrices are free at large N: their R-transforms add",
              source="Voiculescu (1991)"),
         step("law", Eq(_INVERSE(g), whole), "identity", ("free-sum", "transform-value"),
@@ -194,19 +260,19 @@ def _atom_steps(step: Script, parts: tuple[tuple[Expr, Expr], ...]) -> tuple[Ste
 # ---- edges
 
 
-def edge_steps(step: Script, manifold: VarianceManifold) -> tuple[Step, ...]:
+def edge_steps(step: Script, covariance: Covariance) -> tuple[Step, ...]:
     """Where the support ends: critical points of the inverse function, written in u = -1/g."""
-    u, g, parts = EDGE_POINT, RESOLVENT, manifold.parts
+    u, parts, shift = EDGE_POINT, covariance.parts, covariance.shift
     line = ((u, Interval(-oo, oo)),)
     off = Domain(line, tuple(Ne(u - v, 0) for v, _ in parts))
     away = Domain(line, (Ne(u, 0), *off.constraints))
-    place, load = edge_place(parts, u), edge_load(parts, u)
-    value = edge_value(parts, u)
+    place, load = edge_place(parts, u, shift), edge_load(parts, u)
+    value = edge_value(parts, u, shift)
     low, high = parts[0][0], parts[-1][0]
     y = _DISTANCE
     below, above = (edge_load(parts, end + sign * y) for end, sign in ((low, -1), (high, 1)))
     steps = [
-        step("continued", Eq(_PLACE(u), inverse(parts, -1 / u)), "theorem", ("law",),
+        step("continued", Eq(_PLACE(u), inverse(parts, -1 / u, shift)), "theorem", ("law",),
              "z(g) is one rational function, also at u = -1/g off g > 0: both sides are analytic", domain=away,
              source="analytic continuation"),
         step("place", Eq(_PLACE(u), place), "identity", ("continued",), "in partial fractions", domain=away),
@@ -233,9 +299,9 @@ def edge_steps(step: Script, manifold: VarianceManifold) -> tuple[Step, ...]:
         step("highest-edge", UniqueRoot(above - 1, y, _POSITIVE, -1), "monotone-root", ("above",),
              "one: the upper edge of the highest bulk", hints=(("equation", "above"),)),
     ]
-    if not manifold.isotropic:
+    if not covariance.manifold.isotropic:
         return (*steps, *_between_steps(step, parts))
-    return (*steps, *_isotropic_steps(step, parts))
+    return (*steps, *_isotropic_steps(step, covariance))
 
 
 def _between_steps(step: Script, parts: tuple[tuple[Expr, Expr], ...]) -> tuple[Step, ...]:
@@ -251,23 +317,24 @@ def _between_steps(step: Script, parts: tuple[tuple[Expr, Expr], ...]) -> tuple[
     )
 
 
-def _isotropic_steps(step: Script, parts: tuple[tuple[Expr, Expr], ...]) -> tuple[Step, ...]:
+def _isotropic_steps(step: Script, covariance: Covariance) -> tuple[Step, ...]:
     """One variance: the edges in closed form, and the discriminant that vanishes at them."""
+    parts, shift = covariance.parts, covariance.shift
     ((v, a),) = parts
     variance = v * ALPHA_D
-    lower, upper = (variance * (1 + sign / sqrt(ALPHA_D)) ** 2 for sign in (-1, 1))
+    lower, upper = (shift + variance * (1 + sign / sqrt(ALPHA_D)) ** 2 for sign in (-1, 1))
     g, z = RESOLVENT, Z
     at_low, at_high = (v * (1 + sign * sqrt(a)) for sign in (-1, 1))
     line = Domain(((z, Interval(-oo, oo)),))
-    quadratic = z * v * g**2 + (z + v * (1 - a)) * g + 1
+    quadratic = (z - shift) * v * g**2 + (z - shift + v * (1 - a)) * g + 1
     return (
         step("isotropic-below", Eq(edge_load(parts, at_low), 1), "identity", (), "the critical point below v"),
         step("isotropic-above", Eq(edge_load(parts, at_high), 1), "identity", (), "and the one above"),
-        step("isotropic-lower", Eq(edge_value(parts, at_low), lower), "identity", (),
+        step("isotropic-lower", Eq(edge_value(parts, at_low, shift), lower), "identity", (),
              "lower edge, s^2 (1 - 1/sqrt(alpha_D))^2"),
-        step("isotropic-upper", Eq(edge_value(parts, at_high), upper), "identity", (),
+        step("isotropic-upper", Eq(edge_value(parts, at_high, shift), upper), "identity", (),
              "upper edge, s^2 (1 + 1/sqrt(alpha_D))^2"),
-        step("resolvent", Eq(z, inverse(parts, g)), "definition", ("law",), "z at a given resolvent"),
+        step("resolvent", Eq(z, inverse(parts, g, shift)), "definition", ("law",), "z at a given resolvent"),
         step("quadratic", Eq(quadratic, 0), "rearrange", ("resolvent",), "the same law as a polynomial in g"),
         step("discriminant", Eq(discriminant(quadratic, g), (z - lower) * (z - upper)), "identity", (),
              "its discriminant vanishes at the edges, and is negative between them", domain=line),
@@ -351,8 +418,6 @@ def time_steps(step: Script) -> tuple[Step, ...]:
              "(sqrt t_open + sqrt t_close)^2", domain=seen),
         step("difference-of-times", Eq(total - 2 * root, second**2 / RESOLUTION), "identity", (),
              "(sqrt t_open - sqrt t_close)^2: real roots exactly for G below the largest gap", domain=seen),
-        step("real-times", Gt((sqrt(HIGH) + sqrt(LOW)) ** 2 * (largest - RESOLUTION) / RESOLUTION, 0, evaluate=False),
-             "positivity", (), "two different times there", domain=seen),
         step("t-open", Eq(gap.subs(T, opened), RESOLUTION), "identity", (),
              "half the sum of both square roots, squared: the larger root", domain=seen),
         step("t-open-excess", Eq(opened - root, second * (first + second) / (2 * RESOLUTION)), "identity", (),
@@ -382,9 +447,9 @@ def time_steps(step: Script) -> tuple[Step, ...]:
 # ---- Shannon transform
 
 
-def shannon_steps(step: Script, manifold: VarianceManifold) -> tuple[Step, ...]:
+def shannon_steps(step: Script, covariance: Covariance) -> tuple[Step, ...]:
     """<log(1 + c/t)> as a function of the resolvent, its stationarity, and the replica free energy that it is."""
-    g, parts = RESOLVENT, manifold.parts
+    g, parts = RESOLVENT, covariance.parts
     average, at = Function("S", real=True), Function("g", positive=True)
     value = shannon(parts, g, T)
     reached = T + inverse(parts, g)
@@ -420,7 +485,7 @@ def shannon_steps(step: Script, manifold: VarianceManifold) -> tuple[Step, ...]:
     steps.append(
         step("replica-value", Eq(free.subs(place).subs(T, time), value.subs(T, time) / 2), "identity", ("replica",),
              "its value there is half the Shannon transform, all as functions of g", domain=here))
-    if manifold.isotropic:
+    if covariance.manifold.isotropic:
         steps += _isotropic_shannon_steps(step, parts)
     return tuple(steps)
 
