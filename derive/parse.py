@@ -33,7 +33,7 @@ from sympy import Expr, Rational
 from derive.core import DeriveError
 
 __all__ = ["Range", "nearest_name", "parse_activation", "parse_atoms", "parse_constant", "parse_expression",
-           "parse_number", "parse_range", "parse_relation", "parse_support", "shorten"]
+           "parse_number", "parse_range", "parse_relation", "parse_support", "parse_variances", "shorten"]
 
 MAX_LENGTH = 2000
 """Characters of one expression."""
@@ -793,27 +793,48 @@ def parse_atoms(text: str, *, what: str = "atoms") -> dict[Expr, Expr]:
     {-1: 1/2, 1: 1/2}
     """
     allowed = "POINT:WEIGHT,POINT:WEIGHT,... with different points and positive weights that sum to 1"
+    return _shares(text, what, ("point", "weight"), allowed)
+
+
+def parse_variances(text: str, *, what: str = "variances") -> dict[Expr, Expr]:
+    """Variances "variance:fraction,..." of the latent space; both positive, the fractions sum to one exactly.
+
+    >>> parse_variances("1:1/2, 0.09:1/2")
+    {1: 1/2, 9/100: 1/2}
+    """
+    allowed = "VARIANCE:FRACTION,... with different positive variances, and positive fractions that sum to 1"
+    found = _shares(text, what, ("variance", "fraction"), allowed)
+    for variance in found:
+        if not _positive(variance):
+            message = f"{what}: the variance {variance} is not positive in {shorten(text)}; allowed: {allowed}"
+            raise DeriveError(message, given=text, allowed=allowed)
+    return found
+
+
+def _shares(text: str, what: str, names: tuple[str, str], allowed: str) -> dict[Expr, Expr]:
+    """Pairs "place:share,..." of constants, the shares positive with sum 1."""
+    place, share = names
 
     def refuse(reason: str) -> NoReturn:
         raise DeriveError(f"{what}: {reason} in {shorten(text)}; allowed: {allowed}", given=text, allowed=allowed)
 
     if len(text) > MAX_LENGTH:
         refuse(f"{len(text)} characters, at most {MAX_LENGTH} are possible,")
-    atoms: dict[Expr, Expr] = {}
+    found: dict[Expr, Expr] = {}
     for part in text.split(","):
         pair = part.split(":")
         if len(pair) != 2:
-            refuse(f"{shorten(part.strip())} is not POINT:WEIGHT")
-        point, weight = (parse_constant(k, what=what) for k in pair)
-        if point in atoms:
-            refuse(f"the point {point} is given twice")
+            refuse(f"{shorten(part.strip())} is not {place.upper()}:{share.upper()}")
+        at, weight = (parse_constant(k, what=what) for k in pair)
+        if at in found:
+            refuse(f"the {place} {at} is given twice")
         if not _positive(weight):
-            refuse(f"the weight {weight} is not positive")
-        atoms[point] = weight
-    total = sp.Add(*atoms.values())
+            refuse(f"the {share} {weight} is not positive")
+        found[at] = weight
+    total = sp.Add(*found.values())
     if sp.simplify(total - 1) != 0:
-        refuse(f"the weights sum to {sp.N(total, 12) if not total.is_Rational else total}, not 1,")
-    return atoms
+        refuse(f"the {share}s sum to {sp.N(total, 12) if not total.is_Rational else total}, not 1,")
+    return found
 
 
 def parse_support(text: str, *, what: str = "support") -> tuple[Expr, Expr]:

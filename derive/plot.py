@@ -38,8 +38,8 @@ class Curves:
     """What a figure shows.
 
     Attributes: x (n,); y, log_y (natural logarithm, nan where there is none) and ok (whether there is a value), each
-    (lines, n); labels; line_values (lines,) or None for one line; line_name, the symbol that tells lines apart;
-    fixed, pairs (name, value) of what is held; notes, why there are gaps.
+    (lines, n); labels; line_values (lines,) or None for one line; line_name, the symbol that tells lines apart, or
+    line_labels, a word for each; fixed, pairs (name, value) of what is held; notes, why there are gaps.
     """
 
     x: np.ndarray
@@ -51,6 +51,7 @@ class Curves:
     y_name: str
     line_values: np.ndarray | None = None
     line_name: str = ""
+    line_labels: tuple[str, ...] = ()
     title: str = ""
     fixed: tuple[tuple[str, float], ...] = ()
     notes: tuple[str, ...] = ()
@@ -66,7 +67,7 @@ def math_name(name: str) -> str:
 
     if name.isalpha() and name.isupper() and len(name) > 1:
         return rf"\mathrm{{{name}}}"
-    return str(latex(Symbol({"lam": "lambda", "eps": "epsilon"}.get(name, name))))
+    return str(latex(Symbol({"lam": "lambda", "eps": "epsilon", "resolution": "G"}.get(name, name))))
 
 
 def heading(name: str, meaning: str = "", unit: str = "") -> str:
@@ -143,6 +144,8 @@ def draw(curves: Curves, ax: Axes | None = None) -> Figure:
 
 def _line_label(curves: Curves, i: int) -> str:
     assert curves.line_values is not None
+    if curves.line_labels:
+        return curves.line_labels[i]
     return f"${math_name(curves.line_name)}$ = {_number(float(curves.line_values[i]))}"
 
 

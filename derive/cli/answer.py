@@ -28,7 +28,10 @@ _OVERLAPS = ("m", "q", "r")
 
 @dataclass(frozen=True)
 class Answer:
-    """Arrays of one shape: floats, or decimal strings where digits were asked for."""
+    """Arrays of the request's shape: floats, or decimal strings where digits were asked for.
+
+    Value, its logarithm and some outputs may have an axis of their own behind (edges, gaps, points of a density).
+    """
 
     value: Any
     log_value: Any
@@ -83,9 +86,11 @@ def _in_digits(request: Request, digits: int, progress: Callable[[int, int], Non
         )
 
     def gather(cells: Sequence[Any], kind: Any = object) -> Any:
-        out = np.empty(len(cells), dtype=object)
-        out[:] = [k[()] if isinstance(k, np.ndarray) else k for k in cells]
-        return out.astype(kind).reshape(request.shape)
+        rows = [np.asarray(k, dtype=object) for k in cells]
+        out = np.empty((len(rows), *rows[0].shape), dtype=object)
+        for i, row in enumerate(rows):
+            out[i] = row
+        return out.astype(kind).reshape((*request.shape, *rows[0].shape))
 
     keys = list(found[0].outputs)
     return Answer(
@@ -153,7 +158,7 @@ def _in_time(request: Request, answer: Answer) -> Answer:
                 _clock_text(clock, v, u, request.digits)
                 for v, u in zip(np.ravel(value), np.ravel(log_value), strict=True)
             ]
-            value, log_value = (np.array([k[i] for k in both], dtype=object).reshape(request.shape) for i in (0, 1))
+            value, log_value = (np.array([k[i] for k in both], dtype=object).reshape(np.shape(value)) for i in (0, 1))
         else:
             value, log_value = _clock(clock, value, log_value)
     elif request.digits:
@@ -205,6 +210,8 @@ def _rounded(text: Any, digits: int | None) -> str:
     import mpmath
 
     assert digits is not None
+    if isinstance(text, int):  # a count
+        return str(text)
     with mpmath.workdps(digits + 20):
         number = mpmath.mpf(str(text))
         return "nan" if mpmath.isnan(number) else str(mpmath.nstr(number, digits, strip_zeros=False))
@@ -240,13 +247,15 @@ def _with_logarithms(request: Request, answer: Answer) -> Answer:
     kind = float if request.digits is None else object
     pairs = zip(np.ravel(answer.value).tolist(), np.ravel(answer.log_value).tolist(), strict=True)
     cells = np.array([log_of(*pair) for pair in pairs], dtype=kind)
-    return replace(answer, log_value=cells.reshape(request.shape))
+    return replace(answer, log_value=cells.reshape(np.shape(answer.value)))
 
 
 def _explained(answer: Answer) -> Answer:
     """A reason in words wherever something is not a finite number."""
     import numpy as np
 
+    if np.ndim(answer.value) > np.ndim(answer.reason):  # what is not there on the answer's own axis is said already
+        return answer
     value, log_value = (np.vectorize(to_float, otypes=[float])(k) for k in (answer.value, answer.log_value))
     reason = np.array(answer.reason, dtype=object)
     empty = reason == ""

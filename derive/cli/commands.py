@@ -13,20 +13,13 @@ import click
 
 from derive.cli.answer import (
     SCHEMA,
-    Answer,
     payload,
-    shown_name,
-    shown_number,
-    shown_parameters,
-    shown_unit,
     solve_request,
 )
 from derive.cli.display import progress_bar, show_answer, table
 from derive.cli.errors import Cli, mistake, nearest
+from derive.cli.figures import check_ranges, curves_of
 from derive.cli.request import (
-    SIZES,
-    Axis,
-    Request,
     atlas_of,
     chosen,
     domain_text,
@@ -56,6 +49,11 @@ def _ensemble_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--activation", metavar="EXPR", help="Hidden manifold with this activation: tanh, relu, 'h**3/3 - h', ..."
+        ),
+        click.option(
+            "--variances",
+            metavar="VAR:FRACTION,...",
+            help="Hidden manifold with these variances on these fractions of its latent directions.",
         ),
         click.option("--atoms", metavar="X:W,...", help="Independent entries with these values and weights."),
         click.option("--ensemble", metavar="NAME", help="gaussian, spherical, binary or manifold."),
@@ -542,80 +540,19 @@ def plot(
             nearest=f"{Path(output).stem}.png",
         )
     request = read_request(chosen(ctx, name, options), parameters, options)
-    if not 1 <= len(request.shape) <= 2:
-        mistake(
-            f"a figure needs one or two ranges, {len(request.shape)} given",
-            given=" ".join(parameters) or "no range",
-            allowed="NAME=a:b:n or NAME=log:a:b:n, once or twice",
-        )
+    check_ranges(request, parameters)
     place = _target_file(output, force)
     from derive.plot import draw, save
 
     with progress_bar(f"solving {name}", None):
         answer = solve_request(request)
-    save(draw(_curves(request, answer)), place)
+    save(draw(curves_of(request, answer)), place)
     lost = math.prod(request.shape) - int(np.sum(answer.converged))
     if as_json:
         click.echo(json.dumps({"schema": SCHEMA, "quantity": name, "file": str(place), "missing": lost}))
     else:
         click.echo(f"{place}: {request.quantity.title}" + (f"; {lost} points have no value" if lost else ""))
     return 1 if lost else 0
-
-
-def _curves(request: Request, answer: Answer) -> Any:
-    """The answer as curves: the range with more points is the axis, the other one tells the lines apart."""
-    import numpy as np
-
-    from derive.plot import Curves, heading
-
-    swept = request.swept
-    first = 0 if request.zipped or len(swept) < 2 else int(len(swept[1].values) > len(swept[0].values))
-    across, along = (swept[first], None if len(request.shape) < 2 else swept[1 - first])
-
-    def numbers(axis: Axis) -> Any:
-        return np.array([shown_number(v) for v in axis.values])
-
-    def label(axis: Axis) -> tuple[str, str, str]:
-        own = {p.name: p for p in request.quantity.parameters}
-        if axis.name == "value":
-            symbol = request.quantity.symbol.name
-            changed = axis.kind in ("tau", "sigma")
-            return (
-                (request.time + symbol[1:] if changed else symbol),
-                request.quantity.title,
-                ("" if changed else request.quantity.unit),
-            )
-        if axis.name in SIZES:
-            return axis.name, SIZES[axis.name], ""
-        p = own[axis.name]
-        if axis.name == "t" and request.time != "t":
-            return request.time, {"tau": "Ornstein-Uhlenbeck time", "sigma": "noise level"}[request.time], ""
-        return p.symbol.name, p.meaning, p.unit
-
-    def grid(array: Any) -> Any:
-        array = np.asarray(array)
-        return (array.T if first == 0 else array) if array.ndim == 2 else array[None, :]
-
-    reasons = [str(k) for k in dict.fromkeys(np.ravel(np.asarray(answer.reason)[~np.asarray(answer.converged)])) if k]
-    fixed = {k: v for k, v in shown_parameters(request).items() if not isinstance(v, list)}
-    name = shown_name(request)
-    if request.unknown is not None and request.unknown.name == name:
-        name = request.unknown.symbol.name
-    what = "" if request.unknown is None else f"{request.unknown.meaning or request.unknown.name} from "
-    return Curves(
-        x=numbers(across),
-        x_label=heading(*label(across)),
-        y=grid(answer.value),
-        log_y=grid(answer.log_value),
-        y_label=heading(name, "", shown_unit(request)),
-        y_name=name,
-        ok=grid(answer.converged),
-        line_values=None if along is None else numbers(along),
-        line_name="" if along is None else label(along)[0],
-        title=f"{what}{request.quantity.title}, {request.quantity.ensemble.title}",
-        fixed=tuple((k, float(v)) for k, v in fixed.items()),
-        notes=tuple(reasons),
-    )
 
 
 @cli.command(

@@ -96,7 +96,10 @@ def show_answer(request: Request, answer: Answer) -> None:
     ensemble = getattr(quantity.ensemble, "title", str(quantity.ensemble))
     what = "" if request.unknown is None else f", solved for {request.unknown.name}"
     click.echo(f"{quantity.name}: {quantity.title}, {ensemble}{what}")
-    (_show_scalar if not request.shape else _show_rows)(request, answer)
+    if len(answer.value.shape) > len(request.shape):
+        _show_axis(request, answer)
+    else:
+        (_show_scalar if not request.shape else _show_rows)(request, answer)
     if request.note:
         click.echo(f"note: {request.note}")
     click.echo(
@@ -131,6 +134,73 @@ def _show_scalar(request: Request, answer: Answer) -> None:
         click.echo(f"  {key.ljust(width)}  {value}{f'   ({unit})' if unit not in ('', '1') else ''}")
 
 
+def axis_labels(axis: str, count: int) -> list[str]:
+    """What the entries of an answer's own axis are called."""
+    return ["final", *map(str, range(1, count))] if axis == "gap" else [str(k) for k in range(1, count + 1)]
+
+
+def _show_axis(request: Request, answer: Answer) -> None:
+    """An answer with an axis of its own: a row for each entry of it, at each point of the grid."""
+    import numpy as np
+
+    axis = getattr(request.quantity.question, "axis", "entry")
+    count = answer.value.shape[-1]
+    fixed = {k: v for k, v in shown_parameters(request).items() if not isinstance(v, list)}
+    if fixed:
+        words = (f"{k} = {v if isinstance(v, str) else number_text(v)}" for k, v in fixed.items())
+        click.echo("  at " + ", ".join(words))
+    along = {k: v for k, v in answer.outputs.items() if v.shape == answer.value.shape}
+    once = {k: v for k, v in answer.outputs.items() if v.shape == request.shape}
+    further = {k: v for k, v in answer.outputs.items() if k not in along and k not in once}
+    names = [request.title(k) for k in request.swept]
+    points = _grid_cells(request)
+    name = shown_name(request)
+    headers = [*names, axis, name, *(k for k in along if k != name)]
+    rows = []
+    for i, at in enumerate(np.ndindex(request.shape)):
+        for k, label in enumerate(axis_labels(axis, count)):
+            cells = [number_text(answer.value[(*at, k)])]
+            cells += [number_text(v[(*at, k)]) for key, v in along.items() if key != name]
+            if cells[0] != "-" or axis == "gap":
+                rows.append([*(column[i] for column in points), label, *cells])
+    unit = shown_unit(request)
+    click.echo(f"  {name}" + (f" ({unit})" if unit not in ("", "1") else "") + f", for each {axis}:")
+    table(headers, rows, [True] * len(headers))
+    for key, array in (*once.items(), *further.items()):
+        if not request.shape:
+            text = ", ".join(number_text(v) for v in np.ravel(array))
+            click.echo(f"  {key} = {text}")
+    if request.shape and once:
+        table(
+            [*names, *once],
+            [
+                [*(column[i] for column in points), *(number_text(v[at]) for v in once.values())]
+                for i, at in enumerate(np.ndindex(request.shape))
+            ],
+            [True] * (len(names) + len(once)),
+        )
+    for reason in dict.fromkeys(str(k) for k in np.ravel(answer.reason) if k):
+        click.echo(f"  {reason}")
+    lost = math.prod(request.shape) - int(np.sum(answer.converged))
+    if lost and request.shape:
+        click.echo(f"{lost} of {math.prod(request.shape)} points have no value")
+
+
+def _grid_cells(request: Request) -> list[list[str]]:
+    """The values of the swept parameters at every point of the grid, as columns of text."""
+    import numpy as np
+
+    cells = []
+    for axis in request.swept:
+        shown = [str(v) if request.digits else number_text(shown_number(v)) for v in axis.values]
+        column = np.array(shown, dtype=object)
+        if not request.zipped:
+            place = request.swept.index(axis)
+            column = column.reshape(tuple(len(shown) if i == place else 1 for i in range(len(request.swept))))
+        cells.append(list(np.broadcast_to(column, request.shape).ravel()))
+    return cells
+
+
 def _show_rows(request: Request, answer: Answer) -> None:
     import numpy as np
 
@@ -140,17 +210,10 @@ def _show_rows(request: Request, answer: Answer) -> None:
             "  at " + ", ".join(f"{k} = {v if isinstance(v, str) else number_text(v)}" for k, v in fixed.items())
         )
     names = [request.title(k) for k in request.swept]
-    cells = []
-    for axis in request.swept:
-        shown = [str(v) if request.digits else number_text(shown_number(v)) for v in axis.values]
-        column = np.array(shown, dtype=object)
-        if not request.zipped:
-            place = request.swept.index(axis)
-            column = column.reshape(tuple(len(shown) if i == place else 1 for i in range(len(request.swept))))
-        cells.append(np.broadcast_to(column, request.shape).ravel())
+    cells = _grid_cells(request)
     size = math.prod(request.shape)
     values, logs = np.ravel(answer.value), np.ravel(answer.log_value)
-    columns = [list(k) for k in cells]
+    columns = list(cells)
     columns.append([number_text(v, u) for v, u in zip(values, logs, strict=True)])
     outputs = {k: np.ravel(np.broadcast_to(v, request.shape)) for k, v in answer.outputs.items()}
     columns += [[number_text(v) for v in array] for array in outputs.values()]

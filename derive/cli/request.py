@@ -45,7 +45,7 @@ def find(ctx: click.Context, name: str) -> Quantity:
 def read_ensemble(options: Mapping[str, Any]) -> Any:
     """The ensemble that the options describe, or None where they describe none."""
     named, atoms, density, support = (options[k] for k in ("ensemble", "atoms", "density", "support"))
-    activation = options.get("activation")
+    activation, variances = options.get("activation"), options.get("variances")
     given = [f"--{k}" for k in ("ensemble", "atoms", "density") if options[k] is not None]
     if len(given) > 1:
         mistake(
@@ -57,21 +57,25 @@ def read_ensemble(options: Mapping[str, Any]) -> Any:
         mistake(
             "--support needs --density", given="--support", allowed="--density EXPR --support a:b", nearest="--density"
         )
-    if (activation is not None and named not in (None, "manifold")) or (activation is not None and (atoms or density)):
-        mistake(
-            f"--activation belongs to the hidden manifold, not to {given[0]}{f' {named}' if named else ''}",
-            given=f"{given[0]} {named or ''}".strip(),
-            allowed="--ensemble manifold, or no ensemble",
-            nearest="--ensemble manifold",
-        )
-    if not given and activation is None:
+    for option, value in (("--activation", activation), ("--variances", variances)):
+        if value is not None and (named not in (None, "manifold") or atoms is not None or density is not None):
+            mistake(
+                f"{option} belongs to the hidden manifold, not to {given[0]}{f' {named}' if named else ''}",
+                given=f"{given[0]} {named or ''}".strip(),
+                allowed="--ensemble manifold, or no ensemble",
+                nearest="--ensemble manifold",
+            )
+    if not given and activation is None and variances is None:
         return None
     from derive import ensembles
 
-    if activation is not None:
-        from derive.parse import parse_activation
+    if activation is not None or variances is not None:
+        from derive.parse import parse_activation, parse_variances
 
-        return ensembles.HiddenManifold(parse_activation(activation))
+        sigma = None if activation is None else parse_activation(activation)
+        if variances is None:
+            return ensembles.HiddenManifold(sigma)
+        return ensembles.VarianceManifold(parse_variances(variances, what="--variances"), sigma)
     if named is not None:
         table: dict[str, Callable[[], Any]] = {
             "gaussian": ensembles.Gaussian,
@@ -267,7 +271,8 @@ def read_request(quantity: Quantity, texts: Sequence[str], options: Mapping[str,
         mistake(f"--time {time} is unknown", given=time, allowed=", ".join(TIMES), nearest=nearest(time, TIMES))
     typed = _assignments(texts)
     unknown = _asked(quantity, options.get("asked"), typed)
-    quantity = quantity.given(*(k for k in typed if k not in SIZES), *((unknown,) if unknown else ()))
+    named = ("t" if k == time else k for k in typed if k not in SIZES)
+    quantity = quantity.given(*named, *((unknown,) if unknown else ()))
     asked = None if unknown is None else quantity.parameter(unknown)
     names = _aliases(quantity, None if asked is None else asked.name, time)
     parsed: dict[str, Axis] = {}

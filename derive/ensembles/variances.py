@@ -128,7 +128,7 @@ class VarianceManifold(Ensemble):
         )
 
     @cached_property
-    def rho(self) -> Expr:  # type: ignore[override]
+    def rho(self) -> Expr:
         return self.field_variance if self.linear else self._average(lambda h, sigma: sigma**2)
 
     def __str__(self) -> str:

@@ -8,13 +8,13 @@ import math
 import os
 import tempfile
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import sympy as sp
 
-from derive.core import DeriveError, Parameter, Problem, Stage
+from derive.core import DeriveError, Parameter, Problem, SpectralProblem, Stage
 from derive.solvers.mp_target import compile_mp_solver, mp_module_text
 from derive.solvers.numpy_target import all_stages, compile_numpy, content_hash, has_average, module_text, names_of
 
@@ -76,7 +76,15 @@ def check_points(problem: Problem, count: int) -> list[dict[str, float]]:
     value at all, where values are ill-conditioned, the distance kept is a part in a thousand.
     """
     names = names_of(problem)
-    ranges = [(names[p.symbol], *_range(p)) for p in problem.parameters]
+    spread = spread_points([(names[p.symbol], p) for p in problem.parameters], count)
+    if len(problem.branches) + len(problem.stages) < 2:
+        return spread
+    return [*spread, *itertools.islice(_joints(problem, spread), 8)]
+
+
+def spread_points(parameters: Sequence[tuple[str, Parameter]], count: int) -> list[dict[str, float]]:
+    """So many points spread evenly over the domains of parameters, by name; the same ones every time."""
+    ranges = [(name, *_range(p)) for name, p in parameters]
     spread = []
     for i in range(1, count + 1):
         point = {}
@@ -85,9 +93,7 @@ def check_points(problem: Problem, count: int) -> list[dict[str, float]]:
             x = math.exp(math.log(low) + u * (math.log(high) - math.log(low))) if logs else low + u * (high - low)
             point[name] = float(f"{x:.4g}")
         spread.append(point)
-    if len(problem.branches) + len(problem.stages) < 2:
-        return spread
-    return [*spread, *itertools.islice(_joints(problem, spread), 8)]
+    return spread
 
 
 def _state(problem: Problem, point: dict[str, float]) -> str:
@@ -230,7 +236,7 @@ if __name__ == "__main__":
 '''
 
 
-def _head(problem: Problem, meta: ExportMeta, target: str, digest: str, arguments: str) -> str:
+def file_head(meta: ExportMeta, target: str, digest: str, arguments: str) -> str:
     """The docstring of the file."""
     lines = [meta.title or meta.name, ""]
     needs = "NumPy and SciPy" if target == "numpy" else "mpmath"
@@ -286,11 +292,23 @@ def export_text(problem: Problem, meta: ExportMeta, target: str = "numpy") -> st
     body = f"from __future__ import annotations\n\n{ordered}\n\n\n{text}\n{tail}"
     first = rows[0][0]
     arguments = ", ".join(f"{k}={v:.4g}" for k, v in first.items())
-    return f"{_head(problem, meta, target, content_hash(body), arguments)}\n\n{body}"
+    return f"{file_head(meta, target, content_hash(body), arguments)}\n\n{body}"
+
+
+def _text_of(problem: Problem | SpectralProblem, meta: ExportMeta, target: str) -> str:
+    if isinstance(problem, SpectralProblem):
+        from derive.solvers.spectral_export import spectral_export_text
+
+        return spectral_export_text(problem, meta, target)
+    return export_text(problem, meta, target)
 
 
 def export(
-    problem: Problem, meta: ExportMeta, path: str | os.PathLike[str], target: str = "numpy", force: bool = False
+    problem: Problem | SpectralProblem,
+    meta: ExportMeta,
+    path: str | os.PathLike[str],
+    target: str = "numpy",
+    force: bool = False,
 ) -> Path:
     """Write the solver of a problem as one Python file with its own self-test, whole or not at all.
 
@@ -310,7 +328,7 @@ def export(
         raise DeriveError(
             f"there is no directory {place.parent}", given=str(place), allowed="a path in a directory that exists"
         )
-    text = export_text(problem, meta, target)
+    text = _text_of(problem, meta, target)
     draft = None
     try:
         handle, draft = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)

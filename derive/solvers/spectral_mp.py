@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
+import flint
 import mpmath
 import numpy as np
 import sympy as sp
@@ -75,24 +77,28 @@ class SpectralMpSolver:
         atom = self.image({**env, self.names[problem.variable]: law.shift}) if law.atom > 0 else None
         if isinstance(problem, DensityProblem):
             c, volume = self._function(problem.variance)(env), self._function(problem.volume)(env)
-            value = law.density(c)
+            value, below = law.density(c)
             hard = value is None
             return _cell(
                 mpmath.inf if hard else value * volume, "bulk" if hard or law.inside(c) else "outside",
-                "the density is infinite at a hard edge" if hard else "", not hard, atom_weight=law.atom)
+                "the density is infinite at a hard edge" if hard else "", not hard, fraction_below=below,
+                atom_weight=law.atom)
         count = len(law.bulks)
         word = "one bulk" if count == 1 else f"{count} bulks"
         if isinstance(problem, ProfileProblem):
-            c, density, weights = law.profile(problem.points)
+            c, density, weights, below = law.profile(problem.points)
             points = [self.image({**env, self.names[problem.variable]: x}) for x in c]
             volume_of = self._function(problem.volume)
             volumes = [volume_of({**env, self.names[problem.eigenvalue]: x}) for x in points]
             value = [d * v for d, v in zip(density, volumes, strict=True)]
-            return _cell(value, word, points=points, weights=weights, atom_weight=law.atom, bulks=count)
+            return _cell(value, word, points=points, weights=weights, fraction_below=below, atom_weight=law.atom,
+                         bulks=count)
         edges = [self.image({**env, self.names[problem.variable]: x}) for pair in law.bulks for x in pair]
         padded = edges + [None] * (2 * len(law.parts) - len(edges))
         masses = law.masses + [None] * (len(law.parts) - count)
-        return _cell(padded, word, bulks=count, weights=masses, atom=atom, atom_weight=law.atom)
+        separate = [int(gap is not None) for gap in law.gaps]
+        return _cell(
+            padded, word, bulks=count, weights=masses, separate=separate, atom=atom, atom_weight=law.atom)
 
     def _gaps(self, problem: GapProblem, law: _Law, env: dict[str, Value]) -> dict[str, Any]:
         first = (law.shift, law.bulks[0][0]) if law.atom > 0 else None
@@ -106,13 +112,13 @@ class SpectralMpSolver:
             return [f(at) if ok and at is not None else None for at, ok in zip(here, where, strict=True)]
 
         value = of(problem.value, holds)
-        outputs = {key: of(e, holds) for key, e in problem.outputs}
+        outputs: dict[str, Any] = {key: of(e, holds) for key, e in problem.outputs}
         outputs |= {key: of(e, [True] * len(pairs)) for key, e in problem.facts}
         outputs |= {"gaps": sum(holds)}
         if isinstance(problem, GapTimesProblem):
             times = [v or mpmath.mpf(0) for v in value]
             outputs |= {"t_coverage": max(times), "t_consolidation": times[0]}
-        words = {"reason": problem.reason, "unbounded": problem.unbounded}
+        words: dict[str, Any] = {"reason": problem.reason, "unbounded": problem.unbounded}
         reason = missing_gaps(words, np.array([e is not None for e in here]), np.array(holds))
         branch = "final gap" if holds[0] else "gaps between bulks only" if any(holds) else "none"
         return _cell(value, branch, reason, any(holds), **outputs)
@@ -164,7 +170,7 @@ class SpectralMpSolver:
         )
 
 
-def _cell(value: Any, branch: str, reason: str = "", converged: bool = True, **outputs: Any) -> dict[str, Any]:
+def _cell(value: Any, branch: str, reason: str = "", converged: bool = True, /, **outputs: Any) -> dict[str, Any]:
     def log(x: Any) -> Any:
         if isinstance(x, list):
             return [log(k) for k in x]
@@ -177,7 +183,7 @@ def _cell(value: Any, branch: str, reason: str = "", converged: bool = True, **o
 def _shown(value: Any, digits: int) -> Any:
     if isinstance(value, list):
         return [_shown(k, digits) for k in value]
-    return str(value) if isinstance(value, int) else mp_runtime.show(value, digits)
+    return int(value) if isinstance(value, int) else mp_runtime.show(value, digits)
 
 
 class _Law:
@@ -189,7 +195,7 @@ class _Law:
         self.atom = max(mpmath.mpf(0), 1 - total)
         points = self._critical()
         values = [v for v, _ in self.parts]
-        between = [[u for u in points if low < u < high] for low, high in zip(values, values[1:], strict=False)]
+        between = [[u for u in points if low < u < high] for low, high in pairwise(values)]
         bottom = [u for u in points if u < values[0]]
         top = [u for u in points if u > values[-1]]
         ends = self._place(0 if total == 1 else min(bottom)), self._place(max(top))
@@ -204,8 +210,7 @@ class _Law:
         for i, (v, a) in enumerate(self.parts):
             others = _product([[1, -2 * w, w * w] for j, (w, _) in enumerate(self.parts) if j != i])
             squares = _sum(squares, [-a * v * v * k for k in others])
-        small = mpmath.mpf(10) ** (-mp.dps // 3)
-        return [mpmath.re(u) for u in _roots(squares) if abs(mpmath.im(u)) <= small * abs(u)]
+        return [mpmath.re(u) for u in _roots(squares) if mpmath.im(u) == 0]
 
     def _place(self, u: Value) -> Value:
         return self.shift + u + sum(a * v * u / (u - v) for v, a in self.parts)
@@ -223,24 +228,26 @@ class _Law:
         """Whether a point is inside a bulk."""
         return any(low < c < high for low, high in self.bulks)
 
-    def density(self, c: Value) -> Value | None:
-        """Density at a point, 0 outside the bulks, None at a hard edge."""
-        if c == self.shift and self.total == 1:
-            return None
-        if not self.inside(c):
-            return mpmath.mpf(0)
+    def density(self, c: Value) -> tuple[Value | None, Value]:
+        """Density at a point, 0 outside the bulks and None at a hard edge, and the fraction of eigenvalues up to it."""
         x = c - self.shift
+        if not self.inside(c):
+            passed = sum((m for m, (low, _) in zip(self.masses, self.bulks, strict=False) if low < c), mpmath.mpf(0))
+            hard = x == 0 and self.total == 1
+            return None if hard else mpmath.mpf(0), passed + (self.atom if x >= 0 else 0)
         whole = _product([[1, -v] for v, _ in self.parts])
         equation = _sum([*whole, 0], [0, *(-x * k for k in whole)])
         for i, (v, a) in enumerate(self.parts):
             others = _product([[1, -w] for j, (w, _) in enumerate(self.parts) if j != i])
             equation = _sum(equation, [*(a * v * k for k in others), 0])
         u = max(_roots(equation), key=mpmath.im)
-        return mpmath.im(u) / (mpmath.pi * abs(u) ** 2)
+        value = mpmath.im(u) / (mpmath.pi * abs(u) ** 2)
+        turned = sum(a * mpmath.arg(u - v) for v, a in self.parts) + (1 - self.total) * mpmath.arg(u)
+        return value, 1 - turned / mpmath.pi + x * value
 
-    def profile(self, count: int) -> tuple[list[Value], list[Value], list[Value]]:
-        """Points over all bulks, the density there and the weights of the integral."""
-        points, values, weights = [], [], []
+    def profile(self, count: int) -> tuple[list[Value], list[Value], list[Value], list[Value]]:
+        """Points over all bulks, the density there, the weights of the integral, the fraction of eigenvalues below."""
+        points, values, weights, fractions = [], [], [], []
         for i in range(count):
             bulk = i * len(self.bulks) // count
             first, after = (-(-(bulk + k) * count // len(self.bulks)) for k in (0, 1))
@@ -254,9 +261,11 @@ class _Law:
             else:
                 x, measure = (high - self.shift) * near**2, 2 * (high - self.shift) * near * speed
             points.append(self.shift + x)
-            values.append(self.density(points[-1]))
+            value, below = self.density(points[-1])
+            values.append(value)
+            fractions.append(below)
             weights.append(values[-1] * measure * mpmath.pi / (after - first))
-        return points, values, weights
+        return points, values, weights, fractions
 
 
 def _product(factors: Sequence[Sequence[Value]]) -> list[Value]:
@@ -278,13 +287,34 @@ def _sum(p: Sequence[Value], q: Sequence[Value]) -> list[Value]:
 
 
 def _roots(coefficients: Sequence[Value]) -> list[Value]:
-    """All roots; scaled so that widely spread ones keep their digits."""
-    for more in (1, 2, 4, 8):
-        try:
-            return list(mpmath.polyroots(list(coefficients), maxsteps=200 * more, extraprec=mp.prec * more))
-        except mpmath.NoConvergence:
-            continue
-    raise DeriveError("the roots of a spectral polynomial did not converge", given=str(len(coefficients) - 1))
+    """All roots, real ones real: isolated by ball arithmetic, the coefficients taken as the fractions that they are."""
+    exact = [_fraction(k) for k in reversed(coefficients)]
+    before = flint.ctx.prec
+    try:
+        flint.ctx.prec = mp.prec + 10
+        found: list[Any] = flint.fmpz_poly(_numerator(exact)).complex_roots()
+        return [_number(root) for root, multiplicity in found for _ in range(multiplicity)]
+    finally:
+        flint.ctx.prec = before
+
+
+def _fraction(value: Value) -> flint.fmpq:
+    """An mpf as the dyadic fraction that it is."""
+    sign, mantissa, exponent, _ = mpmath.mpf(value)._mpf_
+    whole = flint.fmpz(-int(mantissa) if sign else int(mantissa))
+    return flint.fmpq(whole * 2**exponent) if exponent >= 0 else flint.fmpq(whole, flint.fmpz(2) ** -exponent)
+
+
+def _numerator(coefficients: Sequence[flint.fmpq]) -> list[flint.fmpz]:
+    """The coefficients times their common denominator."""
+    return list(flint.fmpq_poly(list(coefficients)).numer().coeffs())
+
+
+def _number(ball: flint.acb) -> Value:
+    """The middle of a complex ball."""
+    parts = (ball.real.mid(), ball.imag.mid())
+    real, imag = (mpmath.ldexp(mpmath.mpf(int(m)), int(e)) for m, e in (k.man_exp() for k in parts))
+    return mpmath.mpc(real, imag)
 
 
 @lru_cache(maxsize=128)

@@ -22,7 +22,10 @@ import numpy as np
 
 from derive.solvers.runtime import InputError, call, read_parameters
 
-__all__ = ["Critical", "bulk_density", "critical_points", "run_density", "run_edges", "run_gap_times", "run_gaps", "run_profile"]
+__all__ = [
+    "Critical", "critical_points", "run_density", "run_edges", "run_gap_times", "run_gaps", "run_profile",
+    "upper_root",
+]
 
 Array = Any
 TINY = 2.0**-52
@@ -80,7 +83,8 @@ def critical_points(v: Array, a: Array, total: Array) -> Critical:
     """
     n, count = v.shape
     mass, root = a * v**2, np.sqrt(a)
-    u, off, place = np.full((n, 2 * count), np.nan), np.full((n, 2 * count, count), np.nan), np.full((n, 2 * count), np.nan)
+    u, place = np.full((n, 2 * count), np.nan), np.full((n, 2 * count), np.nan)
+    off = np.full((n, 2 * count, count), np.nan)
 
     def put(column: int, pole: int, step: Array) -> None:
         distance = (v[:, pole, None] - v) + step[:, None]
@@ -92,7 +96,7 @@ def critical_points(v: Array, a: Array, total: Array) -> Critical:
     low = np.min(v * (1.0 - root), axis=1) - v[:, 0]
     put(0, 0, newton_from(v[:, :1] - v, mass, low, -1.0))
     close = np.abs(u[:, 0]) < 0.5 * v[:, 0]
-    at = near_zero(v, a, total, np.where(close, u[:, 0], 0.0))
+    at = np.where(total == 1.0, 0.0, near_zero(v, a, total, np.where(close, u[:, 0], 0.0)))
     distance = at[:, None] - v
     excess = (total - 1.0) + at * np.sum(a * (2.0 * v - at[:, None]) / distance**2, axis=1)
     lowest = at**2 * np.sum(a * v / distance**2, axis=1) - at * excess
@@ -113,8 +117,8 @@ def critical_points(v: Array, a: Array, total: Array) -> Critical:
     return Critical(u, off, place)
 
 
-def bulk_density(v: Array, a: Array, edges: Critical, column: Array, beyond: Array) -> Array:
-    """Density at a distance from an edge, inside a bulk: Im g / pi with the root in the upper half plane.
+def upper_root(v: Array, a: Array, edges: Critical, column: Array, beyond: Array) -> Array:
+    """u = -1/g at a distance from an edge, inside a bulk: the root in the upper half plane.
 
     Args: v, a (n, K); edges; column (n,), which edge; beyond (n,), the signed distance from it (x minus edge).
     With d = u - u_edge the equation is d^2 sum_k a_k v_k^2/(off_k^2 (off_k + d)) = distance, well conditioned at the
@@ -148,8 +152,7 @@ def bulk_density(v: Array, a: Array, edges: Critical, column: Array, beyond: Arr
         d = new
         if done.all():
             break
-    u = at + d
-    return d.imag / (np.pi * np.abs(u) ** 2)
+    return at + d
 
 
 def inside_bulks(edges: Critical, x: Array) -> tuple[Array, Array, Array]:
@@ -245,7 +248,9 @@ def run_edges(problem: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str,
         count = np.sum(np.isfinite(edges), axis=1) // 2
         atom = np.where(law.atom > 0, law.shift, np.nan)
         value, place = (image(problem, env, x) for x in (edges, atom[:, None]))
-        outputs = {"bulks": count, "weights": law.masses, "atom": place[:, 0], "atom_weight": law.atom}
+        separate = np.isfinite(law.edges.place[:, 1:-1:2]).astype(int)
+        outputs = {"bulks": count, "weights": law.masses, "separate": separate, "atom": place[:, 0],
+                   "atom_weight": law.atom}
     words = np.where(count == 1, "one bulk", np.char.add(count.astype(str), " bulks"))
     return answer(value, shape, residual_of(law), np.isfinite(edges[:, 0]), words, np.full(n, ""), outputs)
 
@@ -257,14 +262,26 @@ def image(problem: Mapping[str, Any], env: Mapping[str, Array], c: Array) -> Arr
     return np.reshape(call(problem["image"], wide, n * m), (n, m))
 
 
-def density_at(problem: Mapping[str, Any], env: Mapping[str, Array], law: Law, column: Array, beyond: Array,
-               inside: Array) -> Array:
-    """Density in the variance c, zero outside the bulks."""
-    out = np.zeros(len(beyond))
+def density_at(law: Law, column: Array, beyond: Array, inside: Array) -> tuple[Array, Array]:
+    """Density in the variance c, zero outside the bulks, and the fraction of eigenvalues up to it."""
+    out, below = np.zeros(len(beyond)), fraction_below(law, column, beyond)
     if inside.any():
-        part = Critical(law.edges.u[inside], law.edges.off[inside], law.edges.place[inside])
-        out[inside] = bulk_density(law.v[inside], law.a[inside], part, column[inside], beyond[inside])
-    return out
+        part = taken_law(law, inside)
+        u = upper_root(part.v, part.a, part.edges, column[inside], beyond[inside])
+        out[inside] = u.imag / (np.pi * np.abs(u) ** 2)
+        x = part.edges.place[np.arange(u.size), column[inside]] + beyond[inside]
+        turned = np.sum(part.a * np.angle(u[:, None] - part.v), axis=1) + (1.0 - part.total) * np.angle(u)
+        below[inside] = 1.0 - turned / np.pi + x * out[inside]
+    return out, below
+
+
+def fraction_below(law: Law, column: Array, beyond: Array) -> Array:
+    """The fraction of eigenvalues below a point outside the bulks, from the weights of atom and bulks."""
+    x = law.edges.place[np.arange(len(beyond)), column] + beyond
+    lows = np.where(np.isfinite(law.edges.place[:, ::2]), law.edges.place[:, ::2], np.inf)
+    passed = np.sum(lows < x[:, None], axis=1)
+    weights = np.concatenate([np.zeros((len(x), 1)), np.nancumsum(law.masses, axis=1)], axis=1)
+    return np.where(x >= 0, law.atom, 0.0) + weights[np.arange(len(x)), passed]
 
 
 def run_density(problem: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -276,15 +293,17 @@ def run_density(problem: Mapping[str, Any], given: Mapping[str, Any]) -> dict[st
         x = c - law.shift
         inside, column, beyond = inside_bulks(law.edges, x)
         hard = (x == 0) & (law.edges.place[:, 0] == 0)
-        value = density_at(problem, env, law, column, beyond, inside & (beyond != 0)) * volume
+        value, below = density_at(law, column, beyond, inside & (beyond != 0))
+        value = value * volume
         value[hard] = np.inf
     word = np.where(inside, "bulk", "outside")
     reason = np.where(hard, "the density is infinite at a hard edge", "")
-    return answer(value, shape, residual_of(law), np.isfinite(value), word, reason, {"atom_weight": law.atom})
+    return answer(value, shape, residual_of(law), np.isfinite(value), word, reason,
+                  {"fraction_below": below, "atom_weight": law.atom})
 
 
 def run_profile(problem: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Density on points that fill every bulk, closer together at the edges, each with its weight in the bulk's integral.
+    """Density on points that fill every bulk, closer together at the edges, each with its weight in an integral.
 
     The points are in the middle of equal arcs over each bulk, where the rule converges exponentially.
     """
@@ -302,20 +321,19 @@ def run_profile(problem: Mapping[str, Any], given: Mapping[str, Any]) -> dict[st
         rows = np.arange(n)[:, None]
         below, above, measure = arcs(edges[rows, 2 * bulk], edges[rows, 2 * bulk + 1], angle)
         nearer = below < -above
-        beyond = np.where(nearer, below, above)
+        beyond: Array = np.where(nearer, below, above)
         order = np.argsort(np.where(np.isfinite(law.edges.place), law.edges.place, np.inf), axis=1, kind="stable")
-        column = order[rows, 2 * bulk + ~nearer]
+        column = np.asarray(order[rows, 2 * bulk + ~nearer])
         wide = {k: np.repeat(x, total) for k, x in env.items()}
-        spread_law = taken_law(law, np.repeat(np.arange(n), total))
-        flat = density_at(problem, wide, spread_law, column.ravel(), beyond.ravel(), np.ones(n * total, dtype=bool))
-        place = law.edges.place.ravel()[column.ravel() + 2 * law.v.shape[1] * np.repeat(np.arange(n), total)]
-        c = law.shift[:, None] + place.reshape(n, total) + beyond
+        every = taken_law(law, np.repeat(np.arange(n), total))
+        flat, part = density_at(every, column.ravel(), beyond.ravel(), np.ones(n * total, dtype=bool))
+        c = law.shift[:, None] + law.edges.place[rows, column] + beyond
         value = flat.reshape(n, total)
         weight = value * measure * np.pi / size
         asked = {**wide, problem["eigenvalue"]: image(problem, env, c).ravel()}
         volume = call(problem["volume"], asked, n * total).reshape(n, total)
         outputs = {"points": asked[problem["eigenvalue"]].reshape(n, total), "weights": weight,
-                   "atom_weight": law.atom, "bulks": count}
+                   "fraction_below": part.reshape(n, total), "atom_weight": law.atom, "bulks": count}
         value = value * volume
     words = np.where(count == 1, "one bulk", np.char.add(count.astype(str), " bulks"))
     return answer(value, shape, residual_of(law), np.isfinite(value).all(axis=1), words, np.full(n, ""), outputs)
@@ -346,14 +364,15 @@ def taken_law(law: Law, index: Array) -> Law:
 
 def distinct_laws(problem: Mapping[str, Any], env: Mapping[str, Array], n: int) -> Law:
     """The law at every point, worked out once where its parameters are the same."""
-    names = [name for name in problem["of"] if name in env]
+    names = problem["of"]
     stacked = np.stack([env[name] for name in names], axis=1) if names else np.zeros((n, 1))
     if n and (stacked == stacked[0]).all():
         first, index = np.zeros(1, dtype=int), np.zeros(n, dtype=int)
     else:
-        _, first, index = np.unique(stacked, axis=0, return_index=True, return_inverse=True)
+        _, first, inverse = np.unique(stacked, axis=0, return_index=True, return_inverse=True)
+        index = np.asarray(inverse).ravel()
     few = Law(problem, {k: x[first] for k, x in env.items()}, len(first))
-    return taken_law(few, index.ravel())
+    return taken_law(few, index)
 
 
 def run_gaps(problem: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -402,7 +421,7 @@ def missing_gaps(problem: Mapping[str, Any], there: Array, holds: Array) -> str:
 
 
 def run_gap_times(problem: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The times of every gap, and the two at which the phases of the whole spectrum begin, 0 for a phase that does not."""
+    """The times of every gap, and the two at which the phases of the spectrum begin, 0 for one that does not."""
     found = run_gaps(problem, given)
     times = np.nan_to_num(found["value"], nan=0.0)
     found["outputs"] |= {"t_coverage": np.max(times, axis=-1), "t_consolidation": times[..., 0]}

@@ -637,6 +637,7 @@ def _full_capacity_spherical(ensemble: Ensemble) -> Result:
         f"full-capacity/{ensemble}", f"Capacity for all patterns, {ensemble.title}", (*typical.derivation.steps, alike)
     )
     problem = typical.problem
+    assert isinstance(problem, Problem)
     value = problem.branches[0].value
     return Result(
         derivation,

@@ -81,7 +81,7 @@ def _manifold(ensemble: Ensemble) -> VarianceManifold:
         )
     if abs(N(ensemble.slope, 20)) < 1e-12:
         raise DeriveError(
-            f"the linear part of {ensemble.activation} vanishes: all directions have one variance, and there is no bulk",
+            f"the linear part of {ensemble.activation} vanishes: all directions have one variance, there is no bulk",
             given=str(ensemble.activation),
             allowed="an activation with E h sigma(h) != 0",
         )

@@ -69,6 +69,11 @@ _LOAD = Function("phi", real=True)
 _POSITIVE = Interval.open(0, oo)
 
 
+def equal(lhs: Expr, rhs: Expr) -> Eq:
+    """An equation as it is written, also where SymPy would see at once that it holds."""
+    return Eq(lhs, rhs, evaluate=False)
+
+
 def script() -> Script:
     """The domain that all steps of this system have in common."""
     return Script(
@@ -115,27 +120,28 @@ def score_steps(step: Script) -> tuple[Step, ...]:
     marginal = GaussianAverage(exp(-((X - sqrt(C) * Z) ** 2) / (2 * T)) / sqrt(2 * pi * T), Z)
     normal = exp(-(X**2) / (2 * (T + C))) / sqrt(2 * pi * (T + C))
     jacobian = Derivative(_LOG(X), (X, 2))
-    moved = image(C)
+    moved, preimage = image(C), -T * (1 + EIGENVALUE) / EIGENVALUE
     return (
         step("gaussian-data",
              "Given the matrix of the manifold the data are Gaussian with covariance C; the score is that of the exact "
              "density at time t. In the eigenbasis of C the coordinates are independent, with variances c.",
              "assumption", (), "the setting: score of the population, not of a sample"),
-        step("marginal", Eq(_MARGINAL(X), marginal), "definition", ("gaussian-data",),
+        step("marginal", equal(_MARGINAL(X), marginal), "definition", ("gaussian-data",),
              "density of a coordinate at time t: datum sqrt(c) z plus noise of variance t"),
-        step("marginal-value", Eq(marginal, normal), "evaluate", (), "the Gaussian integral: variance t + c"),
-        step("log-density", Eq(_LOG(X), log(_MARGINAL(X))), "definition", (), "its logarithm, whose slope is the score"),
-        step("log-density-value", Eq(_LOG(X), -(X**2) / (2 * (T + C)) - log(2 * pi * (T + C)) / 2), "identity",
+        step("marginal-value", equal(marginal, normal), "evaluate", (), "the Gaussian integral: variance t + c"),
+        step("log-density", equal(_LOG(X), log(_MARGINAL(X))), "definition", (),
+             "its logarithm, whose slope is the score"),
+        step("log-density-value", equal(_LOG(X), -(X**2) / (2 * (T + C)) - log(2 * pi * (T + C)) / 2), "identity",
              ("log-density", "marginal", "marginal-value"), "a parabola"),
-        step("jacobian", Eq(jacobian, -1 / (T + C)), "differentiate", ("log-density-value",),
+        step("jacobian", equal(jacobian, -1 / (T + C)), "differentiate", ("log-density-value",),
              "eigenvalue of the Jacobian of the score: J = -(t I + C)^-1"),
-        step("eigenvalue", Eq(T * jacobian, moved), "identity", ("jacobian",), "and of t J"),
+        step("eigenvalue", equal(T * jacobian, moved), "identity", ("jacobian",), "and of t J"),
         step("order", Gt(T / (T + C) ** 2, 0, evaluate=False), "positivity", (),
              "it rises with c: bulks of C are mapped to bulks of t J, in order, and gaps to gaps"),
-        step("spike", Eq(moved.subs(C, 0), -1), "identity", (), "directions off the manifold are at -1"),
-        step("preimage", Eq(EIGENVALUE, moved), "definition", ("eigenvalue",), "j stands for the eigenvalue of t J"),
-        step("preimage-value", Eq(C, -T * (1 + EIGENVALUE) / EIGENVALUE), "solve", ("preimage",), "solved for the variance"),
-        step("volume", Eq(diff(moved, C).subs(C, -T * (1 + EIGENVALUE) / EIGENVALUE), EIGENVALUE**2 / T), "identity", (),
+        step("spike", equal(moved.subs(C, 0), -1), "identity", (), "directions off the manifold are at -1"),
+        step("preimage", equal(EIGENVALUE, moved), "definition", ("eigenvalue",), "j stands for the eigenvalue of t J"),
+        step("preimage-value", equal(C, preimage), "solve", ("preimage",), "solved for the variance"),
+        step("volume", equal(diff(moved, C).subs(C, preimage), EIGENVALUE**2 / T), "identity", (),
              "dj/dc: a density rho(c) of variances is a density rho(c) t/j^2 of eigenvalues of t J"),
     )
 
@@ -186,16 +192,16 @@ def equivalent_steps(step: Script, manifold: VarianceManifold) -> tuple[Step, ..
         step("entry",
              "Given F, two entries before the activation are jointly Gaussian with the same variance and a correlation "
              "of order 1/sqrt(N); x stands for a standardised one.", "assumption", (), "sigma(F diag(s) z / sqrt(D))"),
-        step("kappa-mean", Eq(_KAPPA_0, GaussianAverage(rising, X)), "definition", ("entry",), "mean of an entry"),
-        step("kappa-linear", Eq(KAPPA, GaussianAverage(X * rising, X)), "definition", ("entry",),
+        step("kappa-mean", equal(_KAPPA_0, GaussianAverage(rising, X)), "definition", ("entry",), "mean of an entry"),
+        step("kappa-linear", equal(KAPPA, GaussianAverage(X * rising, X)), "definition", ("entry",),
              "weight of its linear part, up to a sign that no covariance knows"),
-        step("kappa-rest", Eq(KAPPA_STAR**2, rest), "definition", ("entry",), "variance of what is left"),
-        step("kappa-rest-value", Eq(rest, square - _KAPPA_0**2 - KAPPA**2), "evaluate", ("kappa-mean", "kappa-linear"),
-             "the three parts are orthogonal"),
+        step("kappa-rest", equal(KAPPA_STAR**2, rest), "definition", ("entry",), "variance of what is left"),
+        step("kappa-rest-value", equal(rest, square - _KAPPA_0**2 - KAPPA**2), "evaluate",
+             ("kappa-mean", "kappa-linear"), "the three parts are orthogonal"),
         step("equivalence",
-             "To leading order the covariance of two entries is kappa_1^2 times their correlation: C has the spectrum of "
-             "kappa_1^2 F diag(s^2) F^T / (D s^2) + kappa_*^2 I, s^2 the mean latent variance. The eigenvalue 0 moves to "
-             "kappa_*^2: there is no exact spike at -1 any more.", "theorem", ("kappa-linear", "kappa-rest"),
+             "To leading order the covariance of two entries is kappa_1^2 times their correlation: C has the spectrum "
+             "of kappa_1^2 F diag(s_k^2) F^T / (D s^2) + kappa_*^2 I, s^2 the mean latent variance. The eigenvalue 0 "
+             "moves to kappa_*^2: there is no exact spike at -1 any more.", "theorem", ("kappa-linear", "kappa-rest"),
              "Gaussian equivalence: what is not linear acts as independent noise",
              source="Pennington, Worah (2017); Mei, Montanari (2022)"),
         step("outlier",
@@ -220,20 +226,20 @@ def law_steps(step: Script, covariance: Covariance) -> tuple[Step, ...]:
              f"C is the sum of {pieces}, s_k^2 F_k F_k^T / D with F_k of size N x D_k and independent standard normal "
              "entries; alpha_k = D_k/N, v_k = s_k^2/alpha_D. N is large and the spectrum self-averaging.",
              "assumption", (), "the data manifold x = F diag(s) z / sqrt(D)"),
-        step("piece", Eq(single.stieltjes_polynomial(g * scale, Z / scale), 0), "theorem", ("covariance",),
+        step("piece", equal(single.stieltjes_polynomial(g * scale, Z / scale), 0), "theorem", ("covariance",),
              "Marchenko and Pastur: the resolvent g(z) = <1/(c - z)> of one matrix alpha_k v (F F^T / D_k), which "
              "derive.methods.marchenko_pastur derives from cavity equations; z < 0, where g > 0",
              source="Marchenko and Pastur (1967)"),
-        step("piece-inverse", Eq(Z, -1 / g + scale / (1 + _JUMP * g)), "solve", ("piece",),
+        step("piece-inverse", equal(Z, -1 / g + scale / (1 + _JUMP * g)), "solve", ("piece",),
              "linear in z: the inverse function of the resolvent"),
-        step("transform", Eq(_TRANSFORM(g, _JUMP, _RATE), Z + 1 / g), "definition", ("piece",),
+        step("transform", equal(_TRANSFORM(g, _JUMP, _RATE), Z + 1 / g), "definition", ("piece",),
              "R-transform of one matrix (in the sign of this g, which is minus the Cauchy transform)"),
-        step("transform-value", Eq(_TRANSFORM(g, _JUMP, _RATE), scale / (1 + _JUMP * g)), "identity",
+        step("transform-value", equal(_TRANSFORM(g, _JUMP, _RATE), scale / (1 + _JUMP * g)), "identity",
              ("transform", "piece-inverse"), "that of a free Poisson law of rate alpha_k and jump v"),
-        step("free-sum", Eq(_INVERSE(g), shift - 1 / g + Add(*(_TRANSFORM(g, v, a) for v, a in parts))), "theorem",
+        step("free-sum", equal(_INVERSE(g), shift - 1 / g + Add(*(_TRANSFORM(g, v, a) for v, a in parts))), "theorem",
              ("covariance",), "independent Wishart matrices are free at large N: their R-transforms add",
              source="Voiculescu (1991)"),
-        step("law", Eq(_INVERSE(g), whole), "identity", ("free-sum", "transform-value"),
+        step("law", equal(_INVERSE(g), whole), "identity", ("free-sum", "transform-value"),
              "the spectral law of C, by the inverse function z(g) of its resolvent"),
         *_atom_steps(step, parts),
     )
@@ -246,7 +252,7 @@ def _atom_steps(step: Script, parts: tuple[tuple[Expr, Expr], ...]) -> tuple[Ste
     shown = 1 - Add(*(a * v / (v + w) for v, a in parts))
     below = Domain(((ALPHA_D, Interval.open(0, 1)), (w, _POSITIVE)))
     return (
-        step("atom-share", Eq(weight, shown), "identity", (),
+        step("atom-share", equal(weight, shown), "identity", (),
              "-z g(z) = <z/(z - c)> along g = 1/w; its limit at w = 0 is the weight of the eigenvalue 0", domain=below),
         step("atom-approach", Gt(shown - (1 - ALPHA_D), 0, evaluate=False), "positivity", (),
              "it is above 1 - alpha_D", domain=below),
@@ -264,7 +270,7 @@ def edge_steps(step: Script, covariance: Covariance) -> tuple[Step, ...]:
     """Where the support ends: critical points of the inverse function, written in u = -1/g."""
     u, parts, shift = EDGE_POINT, covariance.parts, covariance.shift
     line = ((u, Interval(-oo, oo)),)
-    off = Domain(line, tuple(Ne(u - v, 0) for v, _ in parts))
+    off = Domain(line, tuple(Ne(u - v, 0, evaluate=False) for v, _ in parts))
     away = Domain(line, (Ne(u, 0), *off.constraints))
     place, load = edge_place(parts, u, shift), edge_load(parts, u)
     value = edge_value(parts, u, shift)
@@ -272,29 +278,31 @@ def edge_steps(step: Script, covariance: Covariance) -> tuple[Step, ...]:
     y = _DISTANCE
     below, above = (edge_load(parts, end + sign * y) for end, sign in ((low, -1), (high, 1)))
     steps = [
-        step("continued", Eq(_PLACE(u), inverse(parts, -1 / u, shift)), "theorem", ("law",),
+        step("continued", equal(_PLACE(u), inverse(parts, -1 / u, shift)), "theorem", ("law",),
              "z(g) is one rational function, also at u = -1/g off g > 0: both sides are analytic", domain=away,
              source="analytic continuation"),
-        step("place", Eq(_PLACE(u), place), "identity", ("continued",), "in partial fractions", domain=away),
+        step("place", equal(_PLACE(u), place), "identity", ("continued",), "in partial fractions", domain=away),
         step("support",
              "A real point is off the support exactly where it is z(-1/u) at a real u with positive slope: the support "
-             "ends at critical points.", "theorem", ("place",), "Im g = 0 and g rises", source="Silverstein, Choi (1995)"),
-        step("load", Eq(_LOAD(u), load), "definition", (), "a sum over the variances, called the load of u",
+             "ends at critical points.", "theorem", ("place",), "where Im g = 0, g rises",
+             source="Silverstein, Choi (1995)"),
+        step("load", equal(_LOAD(u), load), "definition", (), "a sum over the variances, called the load of u",
              domain=Domain(line)),
-        step("slope", Eq(Derivative(_PLACE(u), u), 1 - _LOAD(u)), "differentiate", ("place", "load"),
+        step("slope", equal(Derivative(_PLACE(u), u), 1 - _LOAD(u)), "differentiate", ("place", "load"),
              "the slope falls short of 1 by it", domain=away),
-        step("edge-condition", Eq(_LOAD(u), 1), "definition", ("support", "slope"), "u belongs to an edge", domain=off),
-        step("edge-shape", Eq(_PLACE(u), value + u * (1 - _LOAD(u))), "identity", ("place", "load"),
+        step("edge-condition", equal(_LOAD(u), 1), "definition", ("support", "slope"), "u belongs to an edge",
+             domain=off),
+        step("edge-shape", equal(_PLACE(u), value + u * (1 - _LOAD(u))), "identity", ("place", "load"),
              "the place of u in terms that do not cancel", domain=away),
-        step("edge", Eq(_PLACE(u), value), "identity", ("edge-shape", "edge-condition"),
+        step("edge", equal(_PLACE(u), value), "identity", ("edge-shape", "edge-condition"),
              "an edge of the spectrum of C, positive", domain=away),
-        step("load-at-zero", Eq(load.subs(u, 0), ALPHA_D), "identity", (),
+        step("load-at-zero", equal(load.subs(u, 0), ALPHA_D), "identity", (),
              "u = 0 is critical, and 0 an edge, exactly at alpha_D = 1"),
-        step("below", Eq(below, 1), "substitute", ("edge-condition", "load"), "critical points below the smallest v",
+        step("below", equal(below, 1), "substitute", ("edge-condition", "load"), "critical points below the smallest v",
              hints=(("symbol", u), ("value", low - y))),
         step("lowest-edge", UniqueRoot(below - 1, y, _POSITIVE, -1), "monotone-root", ("below",),
              "one: the lower edge of the lowest bulk", hints=(("equation", "below"),)),
-        step("above", Eq(above, 1), "substitute", ("edge-condition", "load"), "critical points above the largest v",
+        step("above", equal(above, 1), "substitute", ("edge-condition", "load"), "critical points above the largest v",
              hints=(("symbol", u), ("value", high + y))),
         step("highest-edge", UniqueRoot(above - 1, y, _POSITIVE, -1), "monotone-root", ("above",),
              "one: the upper edge of the highest bulk", hints=(("equation", "above"),)),
@@ -311,7 +319,7 @@ def _between_steps(step: Script, parts: tuple[tuple[Expr, Expr], ...]) -> tuple[
     return tuple(
         step(f"between-{k}", Gt(diff(edge_load(parts, low + r * (high - low)), r, 2), 0, evaluate=False), "positivity",
              (), f"between v_{k} (r = 0) and v_{k + 1} (r = 1) the load is convex, infinite at both ends: two critical "
-             "points, the facing edges of two bulks, where its minimum is below 1, and none where the bulks have merged",
+             "points, facing edges of two bulks, where its minimum is below 1, and none where the bulks have merged",
              domain=domain)
         for k, ((low, _), (high, _)) in enumerate(pairwise(parts), 1)
     )
@@ -328,15 +336,15 @@ def _isotropic_steps(step: Script, covariance: Covariance) -> tuple[Step, ...]:
     line = Domain(((z, Interval(-oo, oo)),))
     quadratic = (z - shift) * v * g**2 + (z - shift + v * (1 - a)) * g + 1
     return (
-        step("isotropic-below", Eq(edge_load(parts, at_low), 1), "identity", (), "the critical point below v"),
-        step("isotropic-above", Eq(edge_load(parts, at_high), 1), "identity", (), "and the one above"),
-        step("isotropic-lower", Eq(edge_value(parts, at_low, shift), lower), "identity", (),
+        step("isotropic-below", equal(edge_load(parts, at_low), 1), "identity", (), "the critical point below v"),
+        step("isotropic-above", equal(edge_load(parts, at_high), 1), "identity", (), "and the one above"),
+        step("isotropic-lower", equal(edge_value(parts, at_low, shift), lower), "identity", (),
              "lower edge, s^2 (1 - 1/sqrt(alpha_D))^2"),
-        step("isotropic-upper", Eq(edge_value(parts, at_high, shift), upper), "identity", (),
+        step("isotropic-upper", equal(edge_value(parts, at_high, shift), upper), "identity", (),
              "upper edge, s^2 (1 + 1/sqrt(alpha_D))^2"),
-        step("resolvent", Eq(z, inverse(parts, g, shift)), "definition", ("law",), "z at a given resolvent"),
-        step("quadratic", Eq(quadratic, 0), "rearrange", ("resolvent",), "the same law as a polynomial in g"),
-        step("discriminant", Eq(discriminant(quadratic, g), (z - lower) * (z - upper)), "identity", (),
+        step("resolvent", equal(z, inverse(parts, g, shift)), "definition", ("law",), "z at a given resolvent"),
+        step("quadratic", equal(quadratic, 0), "rearrange", ("resolvent",), "the same law as a polynomial in g"),
+        step("discriminant", equal(discriminant(quadratic, g), (z - lower) * (z - upper)), "identity", (),
              "its discriminant vanishes at the edges, and is negative between them", domain=line),
     )
 
@@ -346,36 +354,35 @@ def _isotropic_steps(step: Script, covariance: Covariance) -> tuple[Step, ...]:
 
 def gap_steps(step: Script) -> tuple[Step, ...]:
     """The gap of t J between two facing edges of C, and when it is widest."""
-    facing = Domain((), (Gt(HIGH, LOW),))
-    inside = Domain(((LOW, _POSITIVE),), (Gt(HIGH, LOW),))
+    facing = Domain((), (Gt(HIGH, LOW, evaluate=False),))
+    inside = Domain(((LOW, _POSITIVE),), (Gt(HIGH, LOW, evaluate=False),))
     gap = HIGH / (T + HIGH) - LOW / (T + LOW)
     largest = (sqrt(HIGH) - sqrt(LOW)) / (sqrt(HIGH) + sqrt(LOW))
-    slope = diff(gap, T)
     root = sqrt(HIGH * LOW)
     running = Dummy("t", positive=True)
+    slope = (HIGH - LOW) * (HIGH * LOW - T**2) / ((T + HIGH) * (T + LOW)) ** 2
     kernel = (HIGH - LOW) * (root + T) / ((T + HIGH) ** 2 * (T + LOW) ** 2)
     maximum = Function("Delta_max", real=True)
     return (
-        step("gap", Eq(GAP(T), image(HIGH) - image(LOW)), "definition", ("order",),
+        step("gap", equal(GAP(T), image(HIGH) - image(LOW)), "definition", ("order",),
              "gap of t J between the images of two facing edges of C; for the final gap gamma_2 = 0, the spike at -1",
              domain=facing),
-        step("gap-value", Eq(GAP(T), gap), "identity", ("gap",), "written with positive parts", domain=facing),
-        step("gap-product", Eq(GAP(T), T * (HIGH - LOW) / ((T + HIGH) * (T + LOW))), "identity", ("gap-value",),
+        step("gap-value", equal(GAP(T), gap), "identity", ("gap",), "written with positive parts", domain=facing),
+        step("gap-product", equal(GAP(T), T * (HIGH - LOW) / ((T + HIGH) * (T + LOW))), "identity", ("gap-value",),
              "and as a product, in which nothing cancels", domain=facing),
-        step("gap-slope", Eq(Derivative(GAP(T), T), (HIGH - LOW) * (HIGH * LOW - T**2) / ((T + HIGH) * (T + LOW)) ** 2),
-             "differentiate", ("gap-value",), "its slope in t", domain=facing),
-        step("gap-widest", Eq(Derivative(GAP(T), T), 0), "definition", ("gap-slope",), "where it is widest",
+        step("gap-slope", equal(Derivative(GAP(T), T), slope), "differentiate", ("gap-value",), "its slope in t", domain=facing),
+        step("gap-widest", equal(Derivative(GAP(T), T), 0), "definition", ("gap-slope",), "where it is widest",
              domain=inside),
-        step("gap-stationary", Eq(T**2, HIGH * LOW), "rearrange", ("gap-widest", "gap-slope"), "the slope vanishes there",
-             domain=inside),
-        step("t-max", Eq(T, root), "solve", ("gap-stationary",), "the one time", domain=inside),
+        step("gap-stationary", equal(T**2, HIGH * LOW), "rearrange", ("gap-widest", "gap-slope"),
+             "the slope vanishes there", domain=inside),
+        step("t-max", equal(T, root), "solve", ("gap-stationary",), "the one time", domain=inside),
         step("gap-kernel", Gt(kernel, 0, evaluate=False), "positivity", (), "the slope is (t_max - t) times this",
              domain=inside),
-        step("gap-maximum", Eq(maximum(HIGH, LOW), Extremum(gap.subs(T, running), running, _POSITIVE, "max")),
+        step("gap-maximum", equal(maximum(HIGH, LOW), Extremum(gap.subs(T, running), running, _POSITIVE, "max")),
              "definition", ("gap-value",), "the largest value over all times", domain=inside),
-        step("gap-largest", Eq(maximum(HIGH, LOW), largest), "extremum", ("gap-maximum", "gap-kernel"),
+        step("gap-largest", equal(maximum(HIGH, LOW), largest), "extremum", ("gap-maximum", "gap-kernel"),
              "it rises up to t_max and falls after: the maximum", domain=inside, hints=(("zero", root), ("at", root))),
-        step("final-gap", Eq(GAP(T), HIGH / (T + HIGH)), "substitute", ("gap-value",),
+        step("final-gap", equal(GAP(T), HIGH / (T + HIGH)), "substitute", ("gap-value",),
              "the final gap: from the spike at -1 to the lowest bulk", hints=(("symbol", LOW), ("value", S.Zero))),
         step("final-gap-falls", Gt(0, diff(HIGH / (T + HIGH), T), evaluate=False), "positivity", (),
              "it falls with t, from 1 at t = 0: its supremum is 1"),
@@ -399,47 +406,47 @@ def _opening_parts(high: Expr, low: Expr, resolution: Expr) -> tuple[Expr, Expr]
 def time_steps(step: Script) -> tuple[Step, ...]:
     """When a gap opens and closes at a resolution G, and the three phases."""
     largest = (sqrt(HIGH) - sqrt(LOW)) / (sqrt(HIGH) + sqrt(LOW))
-    facing = Domain((), (Gt(HIGH, LOW),))
-    seen = Domain(((LOW, _POSITIVE),), (Gt(HIGH, LOW), Gt(largest, RESOLUTION)))
+    facing = Domain((), (Gt(HIGH, LOW, evaluate=False),))
+    seen = Domain(((LOW, _POSITIVE),), (Gt(HIGH, LOW, evaluate=False), Gt(largest, RESOLUTION)))
     gap, root = HIGH / (T + HIGH) - LOW / (T + LOW), sqrt(HIGH * LOW)
     total = ((1 - RESOLUTION) * HIGH - (1 + RESOLUTION) * LOW) / RESOLUTION
     first, second = _opening_parts(HIGH, LOW, RESOLUTION)
-    opened = opening(HIGH, LOW, RESOLUTION)
+    opened, final = opening(HIGH, LOW, RESOLUTION), HIGH * (1 - RESOLUTION) / RESOLUTION
     q, d, y = _ROOT_LOW, _ROOT_GAP, _DISTANCE
     p = q + d
     roots = Domain(((d, _POSITIVE), (q, _POSITIVE), (y, _POSITIVE)), (Gt(d - RESOLUTION * (2 * q + d), 0),))
     scaled = (1 + y) * (p**2 - q**2) / ((q * (1 + y) + p) * (p * (1 + y) + q))
     return (
-        step("crossing", Eq(RESOLUTION, gap), "definition", ("gap-value",), "a gap as large as the resolution",
+        step("crossing", equal(RESOLUTION, gap), "definition", ("gap-value",), "a gap as large as the resolution",
              domain=facing),
-        step("crossing-quadratic", Eq(T**2 - total * T + HIGH * LOW, 0), "rearrange", ("crossing",),
+        step("crossing-quadratic", equal(T**2 - total * T + HIGH * LOW, 0), "rearrange", ("crossing",),
              "a quadratic equation for t, whose roots have the product gamma_1 gamma_2", domain=facing),
-        step("sum-of-times", Eq(total + 2 * root, first**2 / RESOLUTION), "identity", (),
+        step("sum-of-times", equal(total + 2 * root, first**2 / RESOLUTION), "identity", (),
              "(sqrt t_open + sqrt t_close)^2", domain=seen),
-        step("difference-of-times", Eq(total - 2 * root, second**2 / RESOLUTION), "identity", (),
+        step("difference-of-times", equal(total - 2 * root, second**2 / RESOLUTION), "identity", (),
              "(sqrt t_open - sqrt t_close)^2: real roots exactly for G below the largest gap", domain=seen),
-        step("t-open", Eq(gap.subs(T, opened), RESOLUTION), "identity", (),
+        step("t-open", equal(gap.subs(T, opened), RESOLUTION), "identity", (),
              "half the sum of both square roots, squared: the larger root", domain=seen),
-        step("t-open-excess", Eq(opened - root, second * (first + second) / (2 * RESOLUTION)), "identity", (),
+        step("t-open-excess", equal(opened - root, second * (first + second) / (2 * RESOLUTION)), "identity", (),
              "what it exceeds t_max by: a product of positive roots", domain=seen),
-        step("crossing-scaled", Eq(scaled, RESOLUTION), "substitute", ("crossing",),
+        step("crossing-scaled", equal(scaled, RESOLUTION), "substitute", ("crossing",),
              "at t = (1 + y) t_max, with q and q + d the square roots of the edges", domain=roots,
              hints=(("symbol", T), ("value", p * q * (1 + y)), ("symbol", HIGH), ("value", p**2),
                     ("symbol", LOW), ("value", q**2))),
         step("opens-once", UniqueRoot(scaled - RESOLUTION, y, _POSITIVE, -1), "monotone-root", ("crossing-scaled",),
              "one crossing above t_max", domain=roots, hints=(("equation", "crossing-scaled"),)),
-        step("t-close", Eq(gap.subs(T, HIGH * LOW / T), gap), "identity", (),
+        step("t-close", equal(gap.subs(T, HIGH * LOW / T), gap), "identity", (),
              "the gap is the same at t and at gamma_1 gamma_2 / t, hence one crossing below t_max too: "
              "t_close = gamma_1 gamma_2 / t_open", domain=Domain(((LOW, _POSITIVE),), facing.constraints)),
-        step("final-crossing", Eq(RESOLUTION, HIGH / (T + HIGH)), "definition", ("final-gap",),
+        step("final-crossing", equal(RESOLUTION, HIGH / (T + HIGH)), "definition", ("final-gap",),
              "the final gap as large as the resolution"),
-        step("final-time", Eq(T, HIGH * (1 - RESOLUTION) / RESOLUTION), "solve", ("final-crossing",),
+        step("final-time", equal(T, final), "solve", ("final-crossing",),
              "it reaches G once, and stays open"),
-        step("final-opening", Eq(opening(HIGH, S.Zero, RESOLUTION), HIGH * (1 - RESOLUTION) / RESOLUTION), "identity", (),
+        step("final-opening", equal(opening(HIGH, S.Zero, RESOLUTION), final), "identity", (),
              "the formula for t_open at gamma_2 = 0 is the same"),
         step("phases",
-             "Backwards in time, from large t: trivial, no gap is as large as G; manifold coverage, from the opening of "
-             "the first gap on; consolidation, from the opening of the final gap on.", "definition",
+             "Backwards in time, from large t: trivial, no gap is as large as G; manifold coverage, from the opening "
+             "of the first gap on; consolidation, from the opening of the final gap on.", "definition",
              ("t-open", "final-time"), "three intervals of t"),
     )
 
@@ -459,31 +466,31 @@ def shannon_steps(step: Script, covariance: Covariance) -> tuple[Step, ...]:
     free = replica_energy(parts, responses, T)
     place = {V: 1 / (1 + v * g) for V, (v, _) in zip(responses, parts, strict=True)}
     steps = [
-        step("shannon-direction", Eq(Derivative(log(1 + C / T), T), 1 / (C + T) - 1 / T), "differentiate", (),
+        step("shannon-direction", equal(Derivative(log(1 + C / T), T), 1 / (C + T) - 1 / T), "differentiate", (),
              "along one eigenvalue"),
-        step("shannon-slope", Eq(Derivative(average(T), T), at(T) - 1 / T), "definition", ("shannon-direction",),
+        step("shannon-slope", equal(Derivative(average(T), T), at(T) - 1 / T), "definition", ("shannon-direction",),
              "S(t) = <log(1 + c/t)>, averaged over the spectrum with <1/(c + t)> = g(-t)"),
-        step("resolvent-at-time", Eq(T + inverse(parts, at(T)), 0), "definition", ("law",), "g at z = -t"),
-        step("shannon-stationary", Eq(Derivative(value, g), reached), "differentiate", (),
+        step("resolvent-at-time", equal(T + inverse(parts, at(T)), 0), "definition", ("law",), "g at z = -t"),
+        step("shannon-stationary", equal(Derivative(value, g), reached), "differentiate", (),
              "the slope in g of sum_k alpha_k log(1 + v_k g) - log(t g) + t g - 1 vanishes where z(g) = -t"),
-        step("shannon-same-slope", Eq(Derivative(shannon(parts, at(T), T), T), at(T) - 1 / T), "differentiate",
+        step("shannon-same-slope", equal(Derivative(shannon(parts, at(T), T), T), at(T) - 1 / T), "differentiate",
              ("resolvent-at-time",), "so that its slope in t is that of S"),
-        step("shannon", Eq(average(T), shannon(parts, at(T), T)), "theorem",
+        step("shannon", equal(average(T), shannon(parts, at(T), T)), "theorem",
              ("shannon-slope", "shannon-same-slope"), "equal slopes, and both vanish as t grows: t g(-t) tends to 1",
              source="Tulino, Verdu (2004)"),
         step("replica",
              "S/2 is the mutual information of a datum and its noisy version per N; the replica calculation at the "
-             "Bayes-optimal point gives it as the extremum over the responses V_k, the posterior variances of the latent "
-             "directions, of sum_k alpha_k (V_k - 1 - log V_k)/2 + log(1 + sum_k alpha_k v_k V_k / t)/2.",
+             "Bayes-optimal point gives it as the extremum over the responses V_k, the posterior variances of the "
+             "latent directions, of sum_k alpha_k (V_k - 1 - log V_k)/2 + log(1 + sum_k alpha_k v_k V_k / t)/2.",
              "assumption", (), "the free energy of the linear hidden manifold", source="A2"),
     ]
     steps += [
-        step(f"replica-stationary-{k}", Eq(diff(free, V).subs(place).subs(T, time), 0), "identity", ("replica",),
+        step(f"replica-stationary-{k}", equal(diff(free, V).subs(place).subs(T, time), 0), "identity", ("replica",),
              f"stationary in V_{k} at V = 1/(1 + v g)", domain=here)
         for k, V in enumerate(responses, 1)
     ]
     steps.append(
-        step("replica-value", Eq(free.subs(place).subs(T, time), value.subs(T, time) / 2), "identity", ("replica",),
+        step("replica-value", equal(free.subs(place).subs(T, time), value.subs(T, time) / 2), "identity", ("replica",),
              "its value there is half the Shannon transform, all as functions of g", domain=here))
     if covariance.manifold.isotropic:
         steps += _isotropic_shannon_steps(step, parts)
@@ -503,14 +510,14 @@ def replica_energy(parts: tuple[tuple[Expr, Expr], ...], responses: tuple[Symbol
 
 def _isotropic_shannon_steps(step: Script, parts: tuple[tuple[Expr, Expr], ...]) -> tuple[Step, ...]:
     """One variance: the closed form of the Marchenko-Pastur law, and the collapse time that rests on it."""
-    ((v, a),) = parts
+    ((v, _),) = parts
     b = v * ALPHA_D / T
     law = MarchenkoPastur(ALPHA_D)
     response = MPResponse(b, ALPHA_D)
     g = 1 / (T * (1 + b * response))
     return (
-        step("shannon-resolvent", Eq(SpectralAverage(1 / (T * (1 + b * C)), C, law), g), "evaluate", (),
+        step("shannon-resolvent", equal(SpectralAverage(1 / (T * (1 + b * C)), C, law), g), "evaluate", (),
              "<1/(c + t)> by the response of the Marchenko-Pastur law"),
-        step("shannon-closed", Eq(SpectralAverage(log(1 + b * C), C, law), shannon(parts, g, T)), "evaluate", (),
+        step("shannon-closed", equal(SpectralAverage(log(1 + b * C), C, law), shannon(parts, g, T)), "evaluate", (),
              "its Shannon transform is the one above, at that g"),
     )
