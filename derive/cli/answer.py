@@ -89,7 +89,7 @@ def _in_digits(request: Request, digits: int, progress: Callable[[int, int], Non
         rows = [np.asarray(k, dtype=object) for k in cells]
         out = np.empty((len(rows), *rows[0].shape), dtype=object)
         for i, row in enumerate(rows):
-            out[i] = row
+            out[i] = row[()]
         return out.astype(kind).reshape((*request.shape, *rows[0].shape))
 
     keys = list(found[0].outputs)

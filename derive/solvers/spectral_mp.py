@@ -151,7 +151,7 @@ class SpectralMpSolver:
             rows = [np.array(read(p), dtype=object) for p in points]
             out = np.empty((len(rows), *rows[0].shape), dtype=object)
             for i, row in enumerate(rows):
-                out[i] = row
+                out[i] = row[()]
             return out.reshape((*shape, *rows[0].shape)).astype(kind)
 
         def shown(read: Callable[[dict[str, Any]], Any]) -> Any:
