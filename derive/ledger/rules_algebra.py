@@ -264,6 +264,8 @@ def same_zeros(claim: Eq, premise: Eq, ctx: Context) -> Evidence:
     a, b, c, d = pair.args
     if a == c and b == d:
         return Evidence(Verdict.PROVED, "the same equation")
+    if a == b:
+        return Evidence(Verdict.PROVED, "both sides are the same expression")
     first, second = a - b, c - d
     relations = Domain(domain.intervals, (*domain.constraints, *ctx.relations))
     sharp, names = _sharp((first, second, *(e.lhs - e.rhs for e in left)), relations)

@@ -164,7 +164,7 @@ class log_erfc_drop(_Safe):
     """log(erfc x - erfc y) for x < y, without cancellation in either tail.
 
     >>> log_erfc_drop(30, 31).evalf(20), log_erfc_drop(-31, -30).evalf(20)
-    (-903.97411711857106497, -903.97411711857106497)
+    (-903.97411711064387808, -903.97411711064387808)
     """
 
     nargs = 2

@@ -28,9 +28,9 @@ def log_average_of_pieces(g: Expr, x: Symbol) -> tuple[Expr, Boolean] | None:
     >>> from sympy import Max, sign
     >>> h, a = Symbol("h", real=True), Symbol("a", real=True)
     >>> log_average_of_pieces(sign(h + a), h)[0]
-    log_sum_exp(-log(2) - 1 + log_erfc(sqrt(2)*a/2), -log(2) + 1 + log_erfc(-sqrt(2)*a/2))
+    log_sum_exp(log_erfc(-sqrt(2)*a/2) - log(2) + 1, log_erfc(sqrt(2)*a/2) - 1 - log(2))
     >>> log_average_of_pieces(a * Max(0, h), h)[0]
-    log_sum_exp(-log(2), a**2/2 - log(2) + log_erfc(-sqrt(2)*a/2))
+    log_sum_exp(a**2/2 + log_erfc(-sqrt(2)*a/2) - log(2), -log(2))
     """
     if not any(x in k.free_symbols for k in g.atoms(*KINKS)):
         return None

@@ -15,6 +15,8 @@ __all__ = ["TimedOut", "timebox"]
 
 T = TypeVar("T")
 _REPEAT = 0.05  # seconds after which an alarm that was swallowed rings again
+_PATIENCE = 4  # times the seconds of a box may pass on the clock while the machine is busy with others
+_DEAF = frozenset({"__del__", "gc_callback", "unraisable_hook"})  # whatever is raised in these is swallowed
 
 
 class TimedOut(DeriveError):
@@ -32,8 +34,16 @@ class _Alarm(BaseException):
 
 
 class _Box:
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline
+    """The time of one call: its seconds of work, and a limit on the clock for a call that waits instead of working."""
+
+    def __init__(self, seconds: float) -> None:
+        self.worked = time.thread_time() + seconds
+        self.passed = time.monotonic() + _PATIENCE * seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds until the box can be used up, at the earliest."""
+        return min(self.worked - time.thread_time(), self.passed - time.monotonic())
 
 
 _boxes: list[_Box] = []  # of the main thread, outermost first
@@ -42,10 +52,11 @@ _boxes: list[_Box] = []  # of the main thread, outermost first
 def timebox(seconds: float, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """The value of function(*args, **kwargs), if it comes within `seconds`.
 
-    In the main thread an interval timer interrupts the call; boxes may be nested, the earliest deadline counts, and a
-    timer that was set by others goes on.  In other threads, which receive no signals, a watching thread plants the
-    exception in the running one.  Either way the interruption arrives between two Python instructions: a single long
-    call of compiled code ends first.
+    In the main thread the seconds are those that the thread works, so that what a check finds does not depend on what
+    else the machine does (on the clock up to four times as many may pass); an interval timer interrupts the call, boxes
+    may be nested, the earliest deadline counts, and a timer that was set by others goes on.  In other threads, which
+    receive no signals, the clock counts, and a watching thread plants the exception in the running one.  Either way
+    the interruption arrives between two Python instructions: a single long call of compiled code ends first.
 
     Raises: TimedOut.
 
@@ -60,24 +71,34 @@ def timebox(seconds: float, function: Callable[..., T], *args: Any, **kwargs: An
 
 
 def _ring(signum: int, frame: Any) -> None:
-    now = time.monotonic()
+    if _swallows(frame):
+        return  # it rings again
     for box in _boxes:
-        if box.deadline <= now:
+        if box.left <= 0:
             alarm = _Alarm()
             alarm.box = box
             raise alarm
+    _arm()
+
+
+def _swallows(frame: Any) -> bool:
+    """Whether the frame is inside a finalizer or a callback in which exceptions are lost."""
+    while frame is not None:
+        if frame.f_code.co_name in _DEAF:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _arm() -> None:
     """Set the timer to the earliest deadline of the open boxes."""
     if _boxes:
-        wait = min(b.deadline for b in _boxes) - time.monotonic()
-        signal.setitimer(signal.ITIMER_REAL, max(wait, 1e-4), _REPEAT)
+        signal.setitimer(signal.ITIMER_REAL, max(min(b.left for b in _boxes), 1e-3), _REPEAT)
 
 
 def _by_signal(seconds: float, function: Callable[..., T], args: Any, kwargs: Any) -> T:
     start = time.monotonic()
-    box = _Box(start + seconds)
+    box = _Box(seconds)
     outermost = not _boxes
     if outermost:
         foreign_handler = signal.signal(signal.SIGALRM, _ring)
