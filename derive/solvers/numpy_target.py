@@ -18,6 +18,7 @@ from derive.core import Branch, DeriveError, Parameter, Problem, SaddleStage, So
 from derive.solvers import runtime
 from derive.solvers.bundle import bundle
 from derive.solvers.lowering import Code, Lowering, NoSlope, identifier
+from derive.solvers.saddle_target import saddle_row, site_symbols
 
 __all__ = ["GeneratedSolver", "NumpySolver", "compile_numpy", "content_hash", "numpy_source"]
 
@@ -104,7 +105,7 @@ def _exists(code: Code, stage: Stage) -> str:
 def _stage(code: Code, stage: Stage | SaddleStage, unknowns: Sequence[Symbol], depth: int = 1) -> str:
     """The entry of a stage in the table of the generated module."""
     if isinstance(stage, SaddleStage):
-        raise DeriveError("no solver is generated for a saddle yet", given=stage.value.name, allowed="roots")
+        return saddle_row(code, stage, depth)
     name = code.names[stage.unknown]
     pad = "    " * (depth + 1)
     log = in_logarithm(stage)
@@ -133,8 +134,12 @@ def _stage(code: Code, stage: Stage | SaddleStage, unknowns: Sequence[Symbol], d
         if fixed != 0:
             offset = function_entry(code, "offset", fixed)
     needs = [code.names[u] for u in unknowns if u in _symbols(stage)]
+    around = any(isinstance(part, SaddleStage) for part in all_stages(stage.inner))
+    if around:
+        code.uses.add("solve_around")
     rows = {
         "name": repr(name),
+        **({"solve": "solve_around"} if around else {}),
         "log": repr(log),
         "direction": repr(int(stage.direction)),
         "residual": residual,
@@ -157,7 +162,7 @@ def _stage(code: Code, stage: Stage | SaddleStage, unknowns: Sequence[Symbol], d
 def _symbols(stage: Stage | SaddleStage) -> set[Symbol]:
     """Symbols that a stage rests on, those of its inner stages included, its own unknowns not."""
     if isinstance(stage, SaddleStage):
-        return set(stage.free_entropy.free_symbols) - set(stage.names)
+        return site_symbols(stage)
     free = set().union(*(e.free_symbols for e in (stage.residual, stage.lower, stage.upper, stage.exists)))
     for part in stage.inner:
         free |= _symbols(part)
@@ -207,6 +212,9 @@ def _body(problem: Problem) -> tuple[str, set[str]]:
     branches = [_branch(code, b, problem.positive, unknowns) for b in problem.branches]
     outputs = [f"{key!r}: {function_entry(code, 'output', e)}" for key, e in problem.outputs]
     parameters = [parameter_row(p, names[p.symbol]) for p in problem.parameters]
+    saddles = [s for s in all_stages(problem.stages) if isinstance(s, SaddleStage)]
+    if saddles:
+        code.uses.add("saddle_outputs")
     table = "\n".join(
         [
             "PROBLEM = {",
@@ -215,6 +223,7 @@ def _body(problem: Problem) -> tuple[str, set[str]]:
             "    'stages': [" + "".join(f"\n    {row}," for row in stages) + "],",
             "    'branches': [" + "".join(f"\n    {row}," for row in branches) + "],",
             "    'outputs': {" + "".join(f"\n        {row}," for row in outputs) + "},",
+            *(["    'extras': saddle_outputs,"] if saddles else []),
             "}",
         ]
     )
@@ -242,6 +251,10 @@ def module_text(problem: Problem) -> tuple[str, str]:
     body, uses = _body(problem)
     uses = uses | {"run_problem", "LOG_LIMIT"}
     modules: list[Any] = [runtime]
+    if "solve_saddle" in uses:
+        from derive.solvers import saddle_averages, saddle_branches, saddle_runtime
+
+        modules += [saddle_averages, saddle_branches, saddle_runtime]
     if any(name in uses for name in _LAWS):
         from derive.nodes import quadrature
 

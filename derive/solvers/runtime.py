@@ -472,6 +472,9 @@ def solve_stage(stage: Mapping[str, Any], env: dict[str, Array], n: int, words: 
 
     Adds nothing to `env`.  Where the answer is an end of the interval it is that end to the last bit.
     """
+    if "solve" in stage:
+        found: dict[str, Any] = stage["solve"](stage, env, n, words)
+        return found
     name, in_log, direction = stage["name"], stage["log"], stage["direction"]
     reason = np.zeros(n, dtype=np.int16)
     good = np.ones(n, dtype=bool)
@@ -675,6 +678,8 @@ def run_block(problem: Mapping[str, Any], env: dict[str, Array], n: int, words: 
         done = np.flatnonzero(good)
         if done.size:
             outputs[name][done] = call(entry, taken(env, done, n), done.size)
+    if "extras" in problem:
+        outputs.update(problem["extras"](stages, good))
     unknowns = {name: env["log_" + name if log else name] for name, log in logs.items()}
     return {
         "value": value,
@@ -801,5 +806,6 @@ def run_problem(problem: Mapping[str, Any], given: Mapping[str, Any], unknowns: 
         texts = np.array([words.texts[i] for i in used], dtype=str)
         out[key] = texts[place[out[key]]] if used.size != 1 else np.broadcast_to(texts[0], shape)
     for kind in ("outputs", "unknowns") if unknowns else ("outputs",):
-        out[kind] = {key: np.concatenate([p[kind][key] for p in parts]).reshape(shape) for key in parts[0][kind]}
+        joined = {key: np.concatenate([p[kind][key] for p in parts]) for key in parts[0][kind]}
+        out[kind] = {key: array.reshape(shape + array.shape[1:]) for key, array in joined.items()}
     return out

@@ -1,0 +1,376 @@
+"""Saddle stages of a generated solver: from arrays of parameters to extrema, and roots of equations around them.
+
+NumPy alone; like `runtime`, this text may be copied into an exported file.  Points are solved one after the other in
+an order in which neighbours follow one another, each continued from those before it; equal points are solved once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from derive.solvers.runtime import Words, call, solve_stage
+from derive.solvers.saddle_averages import Array, SiteFunctions
+from derive.solvers.saddle_branches import BRANCHES, RESIDUAL, Extremum, Point, solve_site
+
+ROOT_STEPS = 60
+"""Evaluations of an equation around a saddle, at most, on one side of its root."""
+
+
+@dataclass
+class Memory:
+    """Saddles solved so far, by the parameters they belong to."""
+
+    keys: list[Array] = field(default_factory=list)
+    found: list[list[Extremum]] = field(default_factory=list)
+
+    def same(self, key: Array) -> list[Extremum] | None:
+        """What was found at just these parameters."""
+        for old, found in zip(reversed(self.keys), reversed(self.found), strict=True):
+            if np.array_equal(old, key):
+                return found
+        return None
+
+    def near(self, key: Array) -> list[Extremum]:
+        """Branches at the nearest parameters at which there is a saddle."""
+        solved = [(float(np.abs(k - key).sum()), i) for i, k in enumerate(self.keys) if not self.found[i][0].words]
+        if not solved:
+            return []
+        distance, best = min(solved)
+        return self.found[best] if distance < 1.5 else []
+
+    def keep(self, key: Array, found: list[Extremum]) -> None:
+        """Note what was found."""
+        self.keys.append(key)
+        self.found.append(found)
+
+
+def site_at(stage: Mapping[str, Any], env: Mapping[str, Array], i: int) -> SiteFunctions:
+    """The functions of a site with the parameters of point i put in."""
+
+    def bound(entry: tuple[Callable[..., Any], tuple[str, ...]]) -> Callable[..., Any]:
+        function, names = entry
+        values = [float(env[name][i]) for name in names]
+        return lambda *variables: function(*variables, *values)
+
+    return SiteFunctions(
+        sigma=bound(stage["activation"]),
+        query=bound(stage["query"]),
+        exponent=bound(stage["exponent"]),
+        extras=tuple(bound(entry) for _, entry in stage["averages"]),
+        ratio=float(bound(stage["ratio"])()),
+        kinks=stage["kinks"],
+        noisy=stage["noisy"],
+        even=stage["even"],
+        tolerance=stage["tolerance"],
+    )
+
+
+def start_points(stage: Mapping[str, Any], env: Mapping[str, Array], i: int) -> list[tuple[str, Point]]:
+    """The stage's own starting points (m, p, V) that lie inside."""
+    points = []
+    for name, entries in stage["starts"]:
+        m, q, r = (float(function(*[env[k][i] for k in names])) for function, names in entries)
+        if q >= m * m and r > q:
+            points.append((name, (m, q - m * m, r - q)))
+    return points
+
+
+def key_of(stage: Mapping[str, Any], env: Mapping[str, Array], i: int) -> Array:
+    """The parameters of a point, in logarithms where they are positive: what continuation measures distances in."""
+    raw = np.array([float(env[name][i]) for name in stage["needs"]])
+    return np.where(raw > 0.0, np.log(np.where(raw > 0.0, raw, 1.0)), raw)
+
+
+def solve_saddle(
+    stage: Mapping[str, Any], env: dict[str, Array], n: int, words: Words, memory: Memory | None = None
+) -> dict[str, Any]:
+    """A saddle stage at n points: the free entropy at the dominant extremum, its overlaps and averages."""
+    memory = Memory() if memory is None else memory
+    names = [*stage["overlaps"], *(name for name, _ in stage["averages"])]
+    value, residual = np.full(n, np.nan), np.full(n, np.nan)
+    good, count = np.zeros(n, dtype=bool), np.zeros(n, dtype=np.int64)
+    reason = np.zeros(n, dtype=np.int16)
+    inner = {name: np.full(n, np.nan) for name in names}
+    report = empty_report(n)
+    keys = np.array([key_of(stage, env, i) for i in range(n)]).reshape(n, len(stage["needs"]))
+    for i in np.lexsort(keys.T[::-1]) if keys.size else range(n):
+        if np.isnan(keys[i]).any():
+            reason[i] = words.code("it rests on an unknown that has no value there")
+            continue
+        found = memory.same(keys[i])
+        if found is None:
+            found = solve_site(site_at(stage, env, i), start_points(stage, env, i), memory.near(keys[i]))
+            memory.keep(keys[i], found)
+        best = found[0]
+        count[i], residual[i] = sum(e.iterations for e in found), best.residual
+        if best.words:
+            reason[i] = words.code(best.words)
+            continue
+        value[i], good[i] = best.free_entropy, True
+        for name, number in zip(names, (*best.overlaps, *best.extras), strict=True):
+            inner[name][i] = number
+        fill_report(report, i, found)
+    nothing = np.full(n, np.nan)
+    return {
+        "value": value,
+        "log_value": nothing,
+        "residual": residual,
+        "count": count,
+        "good": good,
+        "reason": reason,
+        "inner": inner,
+        "report": report,
+        "overlaps": stage["overlaps"],
+    }
+
+
+def empty_report(n: int) -> dict[str, Array]:
+    """What is told of saddles besides their values, at n points."""
+    return {
+        "stability": np.full(n, np.nan),
+        "quadrature_error": np.full(n, np.nan),
+        "overlap_error": np.full(n, np.nan),
+        "saddle": np.full(n, "none", dtype="<U32"),
+        "branch_count": np.zeros(n, dtype=np.int64),
+        "branch_values": np.full((n, BRANCHES), np.nan),
+        "branch_stability": np.full((n, BRANCHES), np.nan),
+        "branch_overlaps": np.full((n, BRANCHES, 3), np.nan),
+    }
+
+
+def fill_report(report: dict[str, Array], i: int, found: list[Extremum]) -> None:
+    """Put the extrema of a point into the report, the dominant one first."""
+    best = found[0]
+    report["stability"][i], report["saddle"][i] = best.replicon, best.start
+    report["quadrature_error"][i], report["overlap_error"][i] = best.quadrature_error, best.overlap_error
+    report["branch_count"][i] = len(found)
+    for k, branch in enumerate(found[:BRANCHES]):
+        report["branch_values"][i, k] = branch.free_entropy
+        report["branch_stability"][i, k] = branch.replicon
+        report["branch_overlaps"][i, k] = branch.overlaps
+
+
+def saddle_outputs(stages: Mapping[str, Mapping[str, Any]], good: Array) -> dict[str, Array]:
+    """Outputs that come with every problem with saddles: of several saddles the least stable, the largest error."""
+    out: dict[str, Array] = {}
+    seen: list[int] = []
+    for found in stages.values():
+        if "report" not in found or id(found) in seen:
+            continue
+        seen.append(id(found))
+        for name in found["overlaps"]:
+            out[name] = np.where(good, found["inner"][name], np.nan)
+        for key, array in found["report"].items():
+            if key == "stability" and key in out:
+                out[key] = np.fmin(out[key], array)
+            elif key in ("quadrature_error", "overlap_error") and key in out:
+                out[key] = np.fmax(out[key], array)
+            else:
+                out[key] = array.copy()
+    return out
+
+
+# --- equations around a saddle -----------------------------------------------------------------------------------
+
+
+@dataclass
+class Around:
+    """An equation in one unknown whose residual rests on stages solved anew for each of its values, at one point."""
+
+    stage: Mapping[str, Any]
+    env: dict[str, Array]
+    words: Words
+    memories: dict[str, Memory]
+    reason: int = 0
+    count: int = 0
+    found: dict[str, Any] = field(default_factory=dict)
+    known: dict[str, Array] = field(default_factory=dict)
+
+    def residual(self, x: float) -> float:
+        """The residual at x, the logarithm of a positive unknown; nan where an inner stage has no value."""
+        name = self.stage["name"]
+        full = dict(self.env)
+        full[name] = np.array([np.exp(x) if self.stage["log"] else x])
+        full["log_" + name] = np.array([x])
+        for part in self.stage["inner"]:
+            memory = self.memories.setdefault(part["name"], Memory())
+            if part.get("solve") is solve_saddle:
+                found = solve_saddle(part, full, 1, self.words, memory)
+            else:
+                found = solve_stage(part, full, 1, self.words)
+            self.count += int(found["count"][0])
+            full[part["name"]], full["log_" + part["name"]] = found["value"], found["log_value"]
+            full.update(found["inner"])
+            self.found[part["name"]] = found
+            if not found["good"][0]:
+                self.reason = int(found["reason"][0])
+                return float("nan")
+        self.known = full
+        result = call(self.stage["residual"], full, 1)
+        return float((result[0] if isinstance(result, tuple) else result)[0])
+
+
+def solve_around(stage: Mapping[str, Any], env: dict[str, Array], n: int, words: Words) -> dict[str, Any]:
+    """A stage with saddles inside, at n points: its root by a bracketing search that continues from point to point."""
+    name, in_log, direction = stage["name"], stage["log"], stage["direction"]
+    value, log_value, residual = (np.full(n, np.nan) for _ in range(3))
+    good, count = np.zeros(n, dtype=bool), np.zeros(n, dtype=np.int64)
+    reason = np.zeros(n, dtype=np.int16)
+    exists = np.ones(n, dtype=bool)
+    if stage["exists"] is not None:
+        exists = np.array(call(stage["exists"], env, n), dtype=bool)
+        reason[~exists] = words.code(stage["absent"])
+    for other in [a for a in stage["needs"] if a in env]:
+        missing = np.isnan(env[other])
+        reason[exists & missing] = words.code("it rests on an unknown that has no value there")
+        exists &= ~missing
+    lower, upper = (np.array(a, dtype=float) for a in (call(stage["lower"], env, n), call(stage["upper"], env, n)))
+    inner: dict[str, Array] = {}
+    reports: dict[str, dict[str, Any]] = {}
+    memories: dict[str, Memory] = {}
+    last: float | None = None
+    for i in around_order(env, exists):
+        point = {key: array[i : i + 1] for key, array in env.items()}
+        one = Around(stage, point, words, memories)
+        low, high = (_log(lower[i]), _log(upper[i])) if in_log else (float(lower[i]), float(upper[i]))
+        if not low < high:
+            reason[i] = words.code(f"the interval of {name} is empty")
+            continue
+        x, f, why = root_around(one, low, high, direction, bool(stage["clip"]), last)
+        count[i] = one.count
+        if why:
+            absent = stage["absent"] or f"the equation for {name} has no root: its sides never meet"
+            told = {"none": absent, "lost": f"{name} is not found: {words.texts[one.reason]}"}
+            reason[i] = words.code(told.get(why, why))
+            continue
+        at_end = high if x == high else low if x == low else None
+        value[i] = (upper[i] if x == high else lower[i]) if at_end is not None else np.exp(x) if in_log else x
+        log_value[i] = x if in_log else np.nan
+        residual[i], good[i] = f, True
+        last = x if at_end is None else last
+        for key, array in one.known.items():
+            if key not in point and key not in (name, "log_" + name):
+                inner.setdefault(key, np.full(n, np.nan))[i] = array[0]
+        _collect(reports, one.found, i, n)
+    filled = {key: inner.get(key, np.full(n, np.nan)) for key in _inner_names(stage)}
+    out = {"value": value, "log_value": log_value, "residual": residual, "count": count, "good": good,
+           "reason": reason, "inner": filled}
+    for report in reports.values():
+        out |= report
+    return out
+
+
+def _log(x: float) -> float:
+    return float(np.log(x)) if x > 0.0 else -np.inf
+
+
+def _inner_names(stage: Mapping[str, Any]) -> list[str]:
+    """Names that the stages inside a stage make known."""
+    names: list[str] = []
+    for part in stage["inner"]:
+        names += [part["name"], "log_" + part["name"]]
+        names += [*part.get("overlaps", ()), *(name for name, _ in part.get("averages", ()))]
+        names += _inner_names(part)
+    return names
+
+
+def _collect(reports: dict[str, dict[str, Any]], found: Mapping[str, Any], i: int, n: int) -> None:
+    """Put the reports of the saddles at one point among those of all."""
+    for name, one in found.items():
+        if "report" not in one:
+            continue
+        whole = reports.setdefault(name, {"report": empty_report(n), "overlaps": one["overlaps"]})
+        for key, array in one["report"].items():
+            whole["report"][key][i] = array[0]
+
+
+def around_order(env: Mapping[str, Array], exists: Array) -> Array:
+    """The points that have an equation, in an order in which neighbours follow one another."""
+    index = np.flatnonzero(exists)
+    keys = np.array([array[index] for array in env.values() if array.dtype.kind == "f"])
+    return index[np.lexsort(keys[::-1])] if keys.size else index
+
+
+def root_around(
+    one: Around, low: float, high: float, direction: int, clip: bool, guess: float | None
+) -> tuple[float, float, str]:
+    """The root on (low, high), its residual, and why there is none ("" where there is one).
+
+    With `clip` an end towards which the residual's sign points is taken where there is no sign change.
+    """
+    step = 0.5 if guess is None else 0.05
+    if clip and np.isfinite(high):
+        f = direction * one.residual(high)
+        if f <= 0.0:
+            return high, 0.0, ""
+    start = 0.0 if guess is None else guess
+    if not low < start < high:
+        inside = high - 0.3 if np.isfinite(high) else low + 0.3
+        start = inside if low < inside else 0.5 * (low + high)
+    x, f = start, direction * one.residual(start)
+    if np.isnan(f):
+        return x, f, "lost"
+    if f == 0.0:
+        return x, f, ""
+    sign = -1.0 if f > 0.0 else 1.0
+    for _ in range(ROOT_STEPS):
+        there = x + sign * step
+        if not low < there < high:
+            there = 0.5 * (x + (high if sign > 0.0 else low))
+            if abs(there - x) < 1e-6:
+                return x, f, "none"
+        g = direction * one.residual(there)
+        if np.isnan(g):
+            step *= 0.3
+            if step < 1e-3:
+                return x, f, "lost"
+            continue
+        if g * f <= 0.0:
+            return closed_in(one, direction, (x, f), (there, g))
+        slope = (g - f) / (there - x)
+        reach = abs(g / slope) if slope > 0.0 else np.inf
+        step = float(min(max(1.3 * reach, 0.5 * step), 4.0 * step, 2.0))
+        x, f = there, g
+        if abs(x) > 60.0:
+            return x, f, "none"
+    return x, f, "none"
+
+
+def closed_in(
+    one: Around, direction: int, first: tuple[float, float], second: tuple[float, float]
+) -> tuple[float, float, str]:
+    """The root between two points of opposite signs, by Chandrupatla's method."""
+    (x1, f1), (x2, f2) = second, first
+    x3, f3 = x2, f2
+    t = (f1 / (f1 - f2)) if f1 != f2 else 0.5
+    for _ in range(ROOT_STEPS):
+        best, size = (x1, f1) if abs(f1) < abs(f2) else (x2, f2)
+        width = abs(x2 - x1)
+        if abs(size) <= 0.1 * RESIDUAL or width <= 4e-15 * max(abs(best), 1.0):
+            break
+        tight = min(2e-15 * max(abs(best), 1.0) / width, 0.5)
+        t = min(max(t, tight), 1.0 - tight)
+        x = x1 + t * (x2 - x1)
+        f = direction * one.residual(x)
+        if np.isnan(f):
+            return x, f, "lost"
+        if f * f1 > 0.0:
+            x3, f3 = x1, f1
+        else:
+            x3, f3, x2, f2 = x2, f2, x1, f1
+        x1, f1 = x, f
+        t = 0.5
+        if f3 != f1 and f3 != f2 and x3 != x2:
+            xi, phi = (x1 - x2) / (x3 - x2), (f1 - f2) / (f3 - f2)
+            if phi * phi < xi and (1.0 - phi) ** 2 < 1.0 - xi:
+                t = f1 / (f2 - f1) * f3 / (f2 - f3) + (x3 - x1) / (x2 - x1) * f1 / (f3 - f1) * f2 / (f3 - f2)
+    best, size = (x1, f1) if abs(f1) < abs(f2) else (x2, f2)
+    if one.known.get("log_" + one.stage["name"], np.array([np.nan]))[0] != best:
+        one.residual(best)
+    if abs(size) > RESIDUAL:
+        return best, direction * size, f"the residual of {one.stage['name']} stays at {abs(size):.1e}"
+    return best, direction * size, ""
