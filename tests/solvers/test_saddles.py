@@ -182,4 +182,4 @@ def test_the_collapse_of_the_linear_manifold():
 def test_starts_that_fail_are_told_of():
     site = SiteFunctions(np.tanh, lambda u, z: np.tanh(u), lambda x, xi: np.where(xi > 0, np.nan, xi), (), 1.0)
     (found,) = solve_site(site, [])
-    assert "not a number" in found.words and H.is_real
+    assert "not a number" in found.words
