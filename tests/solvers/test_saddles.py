@@ -10,7 +10,7 @@ from derive.core import DeriveError, Solution
 from derive.solvers import compile_numpy
 from derive.solvers.saddle_averages import SiteFunctions, site_averages, start_mesh
 from derive.solvers.saddle_branches import equations, free_entropy, solve_site
-from tests.solvers.saddles import H, capacity, collapse, diffusion, memory
+from tests.solvers.saddles import capacity, collapse, diffusion, memory
 
 TANH = compile_numpy(memory(sp.tanh))
 
@@ -85,12 +85,14 @@ def test_the_jacobian_is_the_derivative_of_the_equations():
 def test_tanh_at_half(lam, zeta, overlaps, slope):
     """Section 3 of the collected physics: an independent solver, checked by simulation."""
     found = TANH(lam=lam, alpha_D=0.5)
-    assert found.converged and found.value == pytest.approx(zeta, abs=6e-9)
+    assert found.converged
+    assert found.value == pytest.approx(zeta, abs=6e-9)
     if overlaps:
         assert [float(found.outputs[k]) for k in "mqr"] == pytest.approx(overlaps, abs=6e-7)
     if slope:
         assert found.outputs["slope"] == pytest.approx(slope, abs=1e-7)
-    assert abs(found.residual) <= 1e-12 and found.outputs["quadrature_error"] < 1e-9
+    assert abs(found.residual) <= 1e-12
+    assert found.outputs["quadrature_error"] < 1e-9
 
 
 @settings(max_examples=10, deadline=None)
@@ -114,7 +116,8 @@ NOISY = compile_numpy(diffusion(sp.tanh))
 def test_at_the_bayes_optimal_point_the_planted_pattern_is_one_more_replica(t, ratio):
     """s = t, b = 1/t: m = q and r = 1 (Nishimori), found without being told."""
     found = NOISY(b=1 / t, s=t, alpha_D=ratio)
-    assert found.converged and found.stability > 0
+    assert found.converged
+    assert found.stability > 0
     assert float(found.outputs["m"]) == pytest.approx(float(found.outputs["q"]), abs=1e-9)
     assert float(found.outputs["r"]) == pytest.approx(1.0, abs=1e-9)
 
@@ -126,7 +129,8 @@ def test_many_latent_dimensions_give_independent_patterns():
     inner = np.exp(0.7 * np.tanh(u)[:, None] * np.tanh(u)) @ weight
     free = weight @ np.log(inner)
     far = TANH(lam=0.7, alpha_D=np.array([1e3, 1e4])).value - free
-    assert abs(far[1]) < 1e-4 and far[0] / far[1] == pytest.approx(10, rel=1e-2)
+    assert abs(far[1]) < 1e-4
+    assert far[0] / far[1] == pytest.approx(10, rel=1e-2)
 
 
 def test_the_slope_is_the_derivative_of_the_value():
@@ -139,9 +143,11 @@ def test_the_slope_is_the_derivative_of_the_value():
 
 def test_an_even_activation_has_an_uncorrelated_branch_and_all_branches_are_told():
     found = compile_numpy(memory(sp.cos))(lam=1.0, alpha_D=0.5)
-    assert found.converged and int(found.outputs["branch_count"]) >= 1
+    assert found.converged
+    assert int(found.outputs["branch_count"]) >= 1
     values = found.outputs["branch_values"]
-    assert values[0] == found.value and (np.diff(values[np.isfinite(values)]) <= 0).all()
+    assert values[0] == found.value
+    assert (np.diff(values[np.isfinite(values)]) <= 0).all()
 
 
 def test_what_is_not_a_saddle_of_its_site_is_refused():
@@ -159,7 +165,9 @@ def test_what_is_not_a_saddle_of_its_site_is_refused():
 
 def test_a_cumulant_that_diverges_is_not_a_number_but_a_sentence():
     found = compile_numpy(memory(lambda h: h**3))(lam=0.5, alpha_D=1.0)
-    assert not found.converged and np.isnan(found.value) and "outgrows the Gaussian" in str(found.reason)
+    assert not found.converged
+    assert np.isnan(found.value)
+    assert "outgrows the Gaussian" in str(found.reason)
 
 
 def test_the_capacity_saturates_where_the_slope_reaches_the_norm():
