@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
@@ -593,6 +594,7 @@ def _shared(routes: Sequence[str], premises: Premises) -> Evidence | None:
     """A refutation where two routes share a step, or stand on the same ground."""
     steps = {n: _lineage(n, premises) for n in routes}
     own = {n: {k for k in found if premises[k].rule not in _GROUND} for n, found in steps.items()}
+    contents = _contents(premises)
     ground = {n: {str(premises[k].claim) for k in found if premises[k].rule in _GROUND} for n, found in steps.items()}
     for a, b in combinations(routes, 2):
         common = sorted(own[a] & own[b])
@@ -602,7 +604,7 @@ def _shared(routes: Sequence[str], premises: Premises) -> Evidence | None:
             return Evidence(Verdict.REFUTED, f"two routes share step {name}", witness)
         for k in sorted(own[a]):
             for j in sorted(own[b]):
-                if _content(k, premises) == _content(j, premises) and premises[k].premises:
+                if contents[k] == contents[j] and premises[k].premises:
                     return Evidence(Verdict.REFUTED, f"two routes share step {k}, under the name {j} in the other",
                                     (("shared step", k), ("its other name", j), ("routes", f"{a}, {b}")))
         if not ground[a] - ground[b] or not ground[b] - ground[a]:
@@ -623,10 +625,21 @@ def _lineage(label: str, premises: Premises) -> set[str]:
     return found
 
 
-def _content(label: str, premises: Premises) -> tuple[Any, ...]:
-    """A step without names: its rule, its claim, and the same of all it stands on."""
-    step = premises[label]
-    return (step.rule, str(step.claim), tuple(sorted((_content(p, premises) for p in step.premises), key=str)))
+def _contents(premises: Premises) -> dict[str, str]:
+    """For each step a text without names: its rule, its claim, and the same of all it stands on."""
+    found: dict[str, str] = {}
+
+    def content(label: str) -> str:
+        if label not in found:
+            step = premises[label]
+            below = sorted(content(p) for p in step.premises)
+            text = "|".join((step.rule, str(step.claim), *below))
+            found[label] = hashlib.sha256(text.encode()).hexdigest()
+        return found[label]
+
+    for label in premises:
+        content(label)
+    return found
 
 
 _ = (Add, Ge, Le, Lt, Rational, oo, Average, Normal)

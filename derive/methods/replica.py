@@ -9,6 +9,8 @@ The results are those that derive.methods.replica_manifold.ManifoldSite writes d
 
 from __future__ import annotations
 
+from typing import Any
+
 from sympy import (
     And,
     Derivative,
@@ -19,6 +21,7 @@ from sympy import (
     Identity,
     Integer,
     Interval,
+    Lambda,
     MatrixSymbol,
     Subs,
     Symbol,
@@ -31,7 +34,7 @@ from sympy import (
 
 from derive.core import Domain, Step
 from derive.ledger import Derivation
-from derive.methods.replica_manifold import COMMON, NOISE, OWN, PLANTED, entropic_symmetric
+from derive.methods.replica_manifold import COMMON, NOISE, OWN, PLANTED, H, ManifoldSite, entropic_symmetric
 from derive.methods.script import Script
 from derive.nodes import GaussianAverage, LogAverageExp, Normal, TiltedAverage
 from derive.nodes.replica_matrix import OverlapMatrix
@@ -42,8 +45,9 @@ from derive.symbols import m as M
 from derive.symbols import q as Q
 from derive.symbols import r as R
 from derive.symbols import x as X
+from derive.symbols import xi as XI
 
-__all__ = ["symmetric_derivation"]
+__all__ = ["site_derivation", "site_steps", "symmetric_derivation"]
 
 SOURCE = "A1; A2"
 _POSITIVE = Interval.open(0, oo)
@@ -56,10 +60,10 @@ K0 = Symbol("k_0", positive=True)
 KM, KQ, KR = (Symbol(k, real=True) for k in ("k_m", "k_q", "k_r"))
 
 #: exponent, activation, query; log-weight of a replica, its slope and curvature in the field, moments of its own field
-G, SIGMA, QUERY, L, L_FIELD, L_CURVED, FIRST, SECOND = (
+G, SIGMA, QUERY, L, SLOPE, CURVATURE, FIRST, SECOND = (
     Function(k, real=True) for k in ("g", "sigma", "x", "L", "L_omega", "L_omegaomega", "w_1", "w_2")
 )
-L_VARIANCE = Function("L_V", real=True)
+IN_VARIANCE = Function("L_V", real=True)
 #: entropic and energetic part for n replicas, energetic part at n -> 0, free entropy
 ENTROPIC, ENERGETIC, ENERGY, PHI = (Function(k, real=True) for k in ("S", "E", "E_1", "Phi"))
 
@@ -71,13 +75,13 @@ DOMAIN = Domain(
     (Q - M**2 > 0, R - Q > 0),
 )
 _FIELD = M * PLANTED + sqrt(Q - M**2) * COMMON
-_AT = (QUERY(PLANTED, NOISE), _FIELD, R - Q)
+AT = (QUERY(PLANTED, NOISE), _FIELD, R - Q)
 _KERNEL = (("mean", OMEGA), ("variance", V))
 #: the tilt of one replica
 _TILT = G(X, SIGMA(OMEGA + sqrt(V) * OWN))
 
 
-def _sites(body: Expr) -> Expr:
+def over_sites(body: Expr) -> Expr:
     return GaussianAverage(body, PLANTED, COMMON, NOISE)
 
 
@@ -94,7 +98,8 @@ def symmetric_derivation() -> Derivation:
     step = Script(DOMAIN, SOURCE)
     return Derivation(
         "replica-symmetric-cumulant", "Replica-symmetric cumulant on a hidden manifold",
-        (*_disorder(step), *_entropic(step), *_energetic(step), *_free_entropy(step), *_weights(step), *_saddle(step)),
+        (*_disorder(step), *_entropic(step), *_energetic(step), *_free_entropy(step),
+         *_weights(Script(Domain(DOMAIN.intervals), SOURCE)), *_saddle(step)),
     )
 
 
@@ -213,11 +218,12 @@ def _energetic(step: Script) -> tuple[Step, ...]:
              domain=Domain(constraints=(NORM * Q - M**2 > 0,))),
         step("decoupled-power", And(*(Eq(weight(k), weight(1) ** k) for k in (2, 3))), "evaluate", (),
              "given u and v the replicas are independent: n of them give the n-th power, as here for two and three"),
-        step("log-weight", Eq(L(X, OMEGA, V), LogAverageExp(_TILT, OWN, Normal())), "definition", (),
-             "the log of the average over the field of one replica"),
-        step("energetic-n", Eq(energy, log(_sites(exp(COUNT * L(*_AT))))), "definition",
+        Script(Domain(DOMAIN.intervals), SOURCE)(
+            "log-weight", Eq(L(X, OMEGA, V), LogAverageExp(_TILT, OWN, Normal())), "definition", (),
+            "the log of the average over the field of one replica"),
+        step("energetic-n", Eq(energy, log(over_sites(exp(COUNT * L(*AT))))), "definition",
              ("rows", "decoupling", "decoupled-power", "log-weight"), "the energetic part for n replicas"),
-        step("energetic", Eq(_at_zero(energy), _sites(L(*_AT))), "differentiate", ("energetic-n",),
+        step("energetic", Eq(_at_zero(energy), over_sites(L(*AT))), "differentiate", ("energetic-n",),
              "the energetic part at n -> 0"),
     )
 
@@ -228,9 +234,22 @@ def _free_entropy(step: Script) -> tuple[Step, ...]:
                                 + _at_zero(ENERGETIC(COUNT, M, Q, R))), "definition",
              ("laplace", "replica-trick", "replica-symmetry"),
              "free entropy per site at given overlaps; the cumulant is its extremum over m, q and r"),
-        step("free-entropy-value", Eq(PHI(M, Q, R), ALPHA_D * entropic_symmetric() + _sites(L(*_AT))), "identity",
+        step("free-entropy-value", Eq(PHI(M, Q, R), ALPHA_D * entropic_symmetric() + over_sites(L(*AT))), "identity",
              ("free-entropy", "entropic", "energetic"), "the replica-symmetric free entropy"),
+        step("free-entropy-explicit", Eq(PHI(M, Q, R), ALPHA_D * entropic_symmetric()
+                                         + over_sites(LogAverageExp(own_tilt(), OWN, Normal()))), "identity",
+             ("free-entropy-value", "log-weight"), "in full"),
     )
+
+
+def own_tilt() -> Expr:
+    """g at the site's own query and field."""
+    query, field, variance = AT
+    return G(query, SIGMA(field + sqrt(variance) * OWN))
+
+
+def own_moment(power: int) -> Expr:
+    return TiltedAverage(OWN**power, own_tilt(), OWN, Normal())
 
 
 # ---- derivatives of the log-weight
@@ -261,12 +280,12 @@ def _weights(step: Script) -> tuple[Step, ...]:
 
 def _saddle(step: Script) -> tuple[Step, ...]:
     at = (X, OMEGA, V)
-    first, second = FIRST(*_AT), SECOND(*_AT)
+    first, second = FIRST(*AT), SECOND(*AT)
     room = R - Q
-    spread, planted, square = _sites(second - first**2), _sites(PLANTED * first), _sites(first**2)
-    curved, in_variance = _sites(L_CURVED(*_AT)), _sites(L_VARIANCE(*_AT))
+    spread, planted, square = over_sites(second - first**2), over_sites(PLANTED * first), over_sites(first**2)
+    curved, in_variance = over_sites(CURVATURE(*AT)), over_sites(IN_VARIANCE(*AT))
     by_parts = {
-        M: (_sites(PLANTED * L_FIELD(*_AT)) - M * curved, "Stein's lemma for v"),
+        M: (over_sites(PLANTED * SLOPE(*AT)) - M * curved, "Stein's lemma for v"),
         Q: (curved / 2 - in_variance, "Stein's lemma for v; V = r - q"),
         R: (in_variance, "only V depends on r"),
     }
@@ -280,18 +299,18 @@ def _saddle(step: Script) -> tuple[Step, ...]:
     values = ("slope-value", "curvature-value", "variance-value")
     hints = (("growth", "growth"), ("variable", Integer(1)))
     steps = [
-        step("slope-name", Eq(L_FIELD(*at), Derivative(L(*at), OMEGA)), "definition", (), "the derivatives of L: "
+        step("slope-name", Eq(SLOPE(*at), Derivative(L(*at), OMEGA)), "definition", (), "the derivatives of L: "
              "in the field,"),
-        step("curvature-name", Eq(L_CURVED(*at), Derivative(L(*at), (OMEGA, 2))), "definition", (),
+        step("curvature-name", Eq(CURVATURE(*at), Derivative(L(*at), (OMEGA, 2))), "definition", (),
              "twice in the field,"),
-        step("variance-name", Eq(L_VARIANCE(*at), Derivative(L(*at), V)), "definition", (), "and in the variance"),
-        step("slope-value", Eq(L_FIELD(*at), FIRST(*at) / sqrt(V)), "identity", ("slope-name", "weight-slope"),
+        step("variance-name", Eq(IN_VARIANCE(*at), Derivative(L(*at), V)), "definition", (), "and in the variance"),
+        step("slope-value", Eq(SLOPE(*at), FIRST(*at) / sqrt(V)), "identity", ("slope-name", "weight-slope"),
              "in moments of w"),
-        step("curvature-value", Eq(L_CURVED(*at), (SECOND(*at) - FIRST(*at) ** 2 - 1) / V), "identity",
+        step("curvature-value", Eq(CURVATURE(*at), (SECOND(*at) - FIRST(*at) ** 2 - 1) / V), "identity",
              ("curvature-name", "weight-curvature"), "in moments of w"),
-        step("variance-value", Eq(L_VARIANCE(*at), (SECOND(*at) - 1) / (2 * V)), "identity",
+        step("variance-value", Eq(IN_VARIANCE(*at), (SECOND(*at) - 1) / (2 * V)), "identity",
              ("variance-name", "heat-equation", "weight-slope", "weight-curvature"), "by the heat equation"),
-        step("energy", Eq(ENERGY(M, Q, R), _sites(L(*_AT))), "definition", ("energetic",), "a name for the energy"),
+        step("energy", Eq(ENERGY(M, Q, R), over_sites(L(*AT))), "definition", ("energetic",), "a name for the energy"),
         step("free-entropy-parts", Eq(PHI(M, Q, R), ALPHA_D * entropic_symmetric() + ENERGY(M, Q, R)), "identity",
              ("free-entropy-value", "energy"), "entropy and energy"),
     ]
@@ -317,4 +336,60 @@ def _saddle(step: Script) -> tuple[Step, ...]:
              "the saddle-point equation of r"),
         step("saddle-m", Eq(M, planted / (ALPHA_D * sqrt(room)), evaluate=False), "rearrange",
              ("stationary-m", "gradient-m", "response"), "the saddle-point equation of m"),
+        *(step(f"saddle-{s}-explicit", Eq(s, value, evaluate=False), "rearrange",
+               (f"saddle-{s}", "moment-1", "moment-2"), "in full") for s, value in explicit_equations().items()),
     )
+
+
+def explicit_equations() -> dict[Symbol, Expr]:
+    """The right-hand sides of the saddle-point equations for undefined g, sigma and query."""
+    first, second = own_moment(1), own_moment(2)
+    spread = over_sites(second - first**2)
+    return {
+        M: over_sites(PLANTED * first) / (ALPHA_D * sqrt(R - Q)),
+        Q: M**2 + (R - Q) * over_sites(first**2) / ALPHA_D,
+        R: Q + 1 - (1 - spread) / ALPHA_D,
+    }
+
+
+# ---- one site
+
+
+def site_steps(site: ManifoldSite, domain: Domain | None = None, source: str = SOURCE) -> tuple[Step, ...]:
+    """The general result for a given exponent, activation and query: free entropy and saddle-point equations.
+
+    The steps stand on those of `symmetric_derivation`, which are to come before them; their labels are
+    "site-free-entropy", "site-saddle-m", "site-saddle-q" and "site-saddle-r".
+
+    Args: site; domain of its parameters; source of the steps.
+
+    >>> from sympy import tanh
+    >>> from derive.methods.replica_manifold import H
+    >>> from derive.symbols import lam, x, xi
+    >>> [s.label for s in site_steps(ManifoldSite(lam * x * xi, tanh(H)))]
+    ['site-free-entropy', 'site-saddle-m', 'site-saddle-q', 'site-saddle-r']
+    """
+    step = Script(DOMAIN | (domain or Domain()), source)
+    hints = site_hints(site)
+    equations = zip((M, Q, R), site.saddle_equations(), strict=True)
+    return (
+        step("site-free-entropy", Eq(PHI(M, Q, R), site.free_entropy()), "specialise", ("free-entropy-explicit",),
+             "for this exponent, this activation and this query", hints=hints),
+        *(step(f"site-saddle-{s}", equation, "specialise", (f"saddle-{s}-explicit",), f"the equation of {s} for them",
+               hints=hints) for s, equation in equations),
+    )
+
+
+def site_hints(site: ManifoldSite) -> tuple[tuple[Any, Any], ...]:
+    """What a general claim is specialised with: the functions g, sigma and x of a site."""
+    hints: tuple[tuple[Any, Any], ...] = (
+        ("function", G), ("value", Lambda((X, XI), site.exponent)),
+        ("function", SIGMA), ("value", Lambda(H, site.activation)),
+        ("function", QUERY), ("value", Lambda((PLANTED, NOISE), site.query)),
+    )
+    return hints if site.ratio == ALPHA_D else (*hints, ("symbol", ALPHA_D), ("value", site.ratio))
+
+
+def site_derivation(site: ManifoldSite, name: str, title: str, domain: Domain | None = None) -> Derivation:
+    """The whole calculation for one site: from the replicated partition function to its saddle-point equations."""
+    return symmetric_derivation().extend(site_steps(site, domain), name=name, title=title)
