@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flint import arb
-from sympy import Basic, Derivative, Dummy, Eq, Expr, ImmutableMatrix, Rational, Rel, Symbol, exp, eye, log, sqrt
+from sympy import Add, Basic, Derivative, Dummy, Eq, Expr, ImmutableMatrix, Rational, Rel, Symbol, exp, eye, log, sqrt
 from sympy.core.function import AppliedUndef, UndefinedFunction
 
 from derive.core import Domain, Evidence, Step, Verdict
@@ -301,7 +301,7 @@ def _turned(node: GaussianAverage, rotation: ImmutableMatrix) -> Expr:
 
 def _collected(e: Basic, fresh: Sequence[Symbol]) -> Basic:
     """Sums that are linear in the new variables, with the coefficients brought to one fraction each."""
-    from sympy import Add, factor
+    from sympy import factor
 
     if isinstance(e, Add) and set(fresh) & e.free_symbols and not e.has(AppliedUndef):
         poly = e.expand().as_poly(*fresh) if e.expand().is_polynomial(*fresh) else None
@@ -317,32 +317,27 @@ def _collected(e: Basic, fresh: Sequence[Symbol]) -> Basic:
 
 
 def as_truth(node: GaussianAverage, domain: Domain) -> Expr | None:
-    """An average of a posterior average <f> as the average of f over the truth; None where the node is no such thing.
+    """An average of posterior averages <f> as the average of f over the truth, term by term; None without such a term.
 
     Among the variables are the truth w_0 and the noise w_n, the tilt is -(w_n + A(w_0) - A(w))^2/2 and all that stands
     beside <f> depends on w_0 and w_n through the observation w_n + A(w_0) alone: then the tilted law of w is the
     posterior of w_0 (Bayes), and w and w_0 are exchangeable given the observation.
     """
     variables, (body,) = node.open()
-    terms = body.expand(deep=False).as_ordered_terms() if body.is_Add else [body]
+    terms = Add.make_args(body.expand(deep=False))
     moved = []
     for term in terms:
-        found = next((new for new in (_exchanged(term, tilt, variables, domain)
-                                      for tilt in sorted(term.atoms(TiltedAverage), key=str)) if new is not None), None)
-        if found is None and term.has(TiltedAverage):
-            return None
-        moved.append(term if found is None else found)
-    return None if moved == terms else GaussianAverage(sum(moved), *variables)
+        tilts = sorted(term.atoms(TiltedAverage), key=str)
+        found = (_exchanged(term, tilt, variables, domain) for tilt in tilts)
+        moved.append(next((new for new in found if new is not None), term))
+    return None if tuple(moved) == terms else GaussianAverage(Add(*moved), *variables)
 
 
 def _exchanged(term: Expr, tilt: TiltedAverage, variables: Sequence[Symbol], domain: Domain) -> Expr | None:
     """One term, linear in a posterior average, with the truth in its place."""
     if not isinstance(tilt.law, Normal):
         return None
-    slot = Dummy("posterior")
-    factor = (term / tilt).xreplace({})
-    if term.xreplace({tilt: slot}).diff(slot, 2) != 0 and factor.has(tilt) is False:
-        return None
+    factor = term / tilt
     (w,), (f, g) = tilt.open()
     for noise in variables:
         seen = -g.diff(noise)
@@ -373,7 +368,7 @@ def _observed(e: Expr, signal: Expr, truth: Symbol, noise: Symbol, domain: Domai
             if _same(g, -((noise + signal - signal.xreplace({truth: w})) ** 2) / 2, domain):
                 canonical[node] = TiltedAverage(f, -(seen**2) / 2, w, node.law)
     left = e.xreplace(canonical).subs(noise, observation - signal)
-    return not left.free_symbols & {truth, noise}
+    return not (left.free_symbols & {truth, noise} and left.expand().free_symbols & {truth, noise})
 
 
 def _same(a: Expr, b: Expr, domain: Domain) -> bool:

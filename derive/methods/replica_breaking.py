@@ -80,7 +80,7 @@ _IN_BLOCK = _FIELD + sqrt(Q1 - Q0) * BLOCK
 
 
 def breaking_derivation() -> Derivation:
-    """The free entropy with one step of breaking; "broken-explicit" states it, "equal-returns" and "single-*" its limits."""
+    """The one-step free entropy; "broken-explicit" states it, "equal-returns" and "single-*" its limits."""
     return symmetric_derivation().extend(
         breaking_steps(), name="replica-breaking", title="One step of replica symmetry breaking on a hidden manifold")
 
