@@ -150,8 +150,10 @@ def diffusion_derivation() -> Derivation:
              "the replicon with r = q + V", hints=inside),
         step("linear-replicon", Eq(site.replicon(*at), 1 - y**2 / ALPHA_D), "evaluate", (),
              "every replica has the same variance 1/(1 + bV)"),
+        step("linear-replicon-at", Eq(REPLICON(*at), 1 - y**2 / ALPHA_D), "identity",
+             ("room-replicon", "linear-replicon"), "the replicon of the linear manifold"),
         step("linear-replicon-value", Eq(REPLICON(*at), 1 - (1 - V) * y), "identity",
-             ("room-replicon", "linear-replicon", "response-solved"), "at the saddle point, where bV/(1 + bV) = "
+             ("linear-replicon-at", "response-solved"), "at the saddle point, where bV/(1 + bV) = "
              "alpha_D (1 - V)", domain=narrow),
         step("linear-stable", Gt(REPLICON(*at), 0), "positivity", ("linear-replicon-value",),
              "between 0 and 1: stable at every time and load", domain=narrow),
