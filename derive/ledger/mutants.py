@@ -52,7 +52,7 @@ from derive.nodes.extremum import Extremum
 __all__ = ["OPERATORS", "Mutant", "MutationReport", "Outcome", "Trial", "mutants_of", "mutate"]
 
 _DEPTH = 7
-_SECONDS = 40.0
+_SECONDS = 25.0
 #: random points at which a mutated inequality must hold, besides its proof, to count as true as well
 _AGREEING = 10
 

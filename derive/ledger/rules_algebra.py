@@ -10,6 +10,7 @@ from sympy.core.function import AppliedUndef, UndefinedFunction
 from sympy.logic.boolalg import BooleanFalse, BooleanTrue
 
 from derive.core import Domain, Evidence, Step, UniqueRoot, Verdict
+from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.context import Context, context, parts_of, undecided, weakened
 from derive.ledger.domain import declared, seed_of
 from derive.ledger.field import Field, Full, Unsupported
@@ -27,8 +28,16 @@ from derive.ledger.ladder import (
     with_field,
 )
 from derive.ledger.rewriting import _replace_function, carried_out, rewrite
-from derive.ledger.roots import ball_of, points_on
-from derive.ledger.sampling import FAMILIES, function_instances, instantiated, shown_functions, shown_point, shown_value
+from derive.ledger.roots import points_on
+from derive.ledger.sampling import (
+    FAMILIES,
+    ball_text,
+    function_instances,
+    instantiated,
+    shown_functions,
+    shown_point,
+    shown_value,
+)
 from derive.nodes.averages import DivergentAverage
 from derive.nodes.binders import Binder
 from derive.nodes.timebox import TimedOut, timebox
@@ -272,7 +281,7 @@ def same_zeros(claim: Eq, premise: Eq, ctx: Context) -> Evidence:
     inside = _sharp_domain(relations, names)
     rest = (Eq(e, 0, evaluate=False) for e in sharp[2:] if e != 0)
     others = [e.lhs for e in independent([e for e in rest if not holds_everywhere(e, inside)], inside)]
-    early = _only_one_holds(sharp[0], sharp[1], others, inside, 3, 1.0)
+    early = _only_one_holds(sharp[0], sharp[1], others, inside, 8, 2.0)
     if early is not None:
         return early
     how: Proof | None = None
@@ -365,13 +374,27 @@ def _witness(
         left, right, *rest = (instantiated(e, instances) for e in (p, q, *others))
         inside = Domain(domain.intervals, tuple(instantiated(c, instances) for c in domain.constraints))
         symbols = sorted((s for s in left.free_symbols | right.free_symbols if isinstance(s, Symbol)), key=str)
-        calm = 0.2 if any(e.has(Binder) for e in (left, right, *rest)) else 0.5
+        calm = 0.35 if any(e.has(Binder) for e in (left, right, *rest)) else 0.5
         for point in points_on([left, *rest], symbols, inside, seed, count, calm):
-            value = ball_of(right, point, goal=60)
-            if value is not None and not value.contains(0):
+            value = _away_from_zero(right, point)
+            if value is not None:
                 shown = shown_point({k: shown_value(v) for k, v in point.items() if k in symbols})
                 shown += shown_functions(instances)
-                return tuple((k.lstrip("_"), v) for k, v in shown), value.str(8)
+                return tuple((k.lstrip("_"), v) for k, v in shown), ball_text(value)
+    return None
+
+
+def _away_from_zero(e: Expr, point: Mapping[Symbol, Any]) -> Any:
+    """The value at a point as a ball without zero, complex where it is; None where that is not seen."""
+    for bits, goal, evaluations in ((64, 24, 1200), (160, 60, 3000)):
+        try:
+            value = enclose(e, point, bits, goal=goal, evaluations=evaluations)
+        except (NotEnclosed, ValueError, ZeroDivisionError, OverflowError):
+            return None
+        if not value.is_finite():
+            return None
+        if not value.contains(0):
+            return value
     return None
 
 

@@ -21,8 +21,10 @@ from derive.nodes.binders import Binder
 from derive.nodes.functions import log_cosh
 from derive.nodes.laws import Density
 
-__all__ = ["FAMILIES", "Comparison", "Instances", "Tally", "bound_functions", "compare", "function_instances",
-           "instantiated", "probe", "shown_functions", "shown_point", "shown_value", "undefined_functions"]
+__all__ = [
+    "FAMILIES", "Comparison", "Instances", "Tally", "ball_text", "bound_functions", "compare", "function_instances",
+    "instantiated", "probe", "shown_functions", "shown_point", "shown_value", "undefined_functions",
+]
 
 #: an undefined function -> the arguments and the body of a concrete one
 Instances = Mapping[UndefinedFunction, tuple[tuple[Symbol, ...], Expr]]
@@ -71,11 +73,11 @@ def compare(
             continue
         difference = left - right
         if not difference.contains(0):
-            return Comparison("differ", _text(difference))
+            return Comparison("differ", ball_text(difference))
         size = max(abs(left).upper(), abs(right).upper())
         radius = _radius(difference)
         if radius.is_zero() or (size > 0 and radius < size * arb(2) ** -AGREEMENT_BITS):
-            agreed = Comparison("agree", _text(difference))
+            agreed = Comparison("agree", ball_text(difference))
             if not deep:
                 return agreed
     if agreed is None and _has_nodes(lhs, rhs):
@@ -92,7 +94,7 @@ def _compare_coarsely(lhs: Expr, rhs: Expr, point: Mapping[Symbol, Any]) -> Comp
         if not (left.is_finite() and right.is_finite()):
             return _one_diverges(lhs, rhs, point) or Comparison("open", "the value is not finite")
         if not (left - right).contains(0):
-            return Comparison("differ", _text(left - right))
+            return Comparison("differ", ball_text(left - right))
     return Comparison("open", "rough balls overlap")
 
 
@@ -155,7 +157,8 @@ def _radius(z: Any) -> arb:
     return z.rad() if isinstance(z, arb) else z.real.rad() + z.imag.rad()
 
 
-def _text(z: Any) -> str:
+def ball_text(z: Any) -> str:
+    """A real or complex ball in a few digits."""
     if isinstance(z, acb):
         return f"{z.real.str(12)} + {z.imag.str(12)} i"
     return str(z.str(12)) if not z.contains(0) else str(z.str(3))
