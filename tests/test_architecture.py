@@ -28,6 +28,8 @@ FLOORS: dict[str, set[str]] = {
     "saved": GROUND | {"ledger", "parse"},
     "latex_input": {"symbols", "nodes", "parse"},
     "reader": GROUND | {"ledger", "parse", "latex_input", "saved"},
+    "references": set(),
+    "witnesses": GROUND | {"ledger", "solvers", "quantity", "catalogue", "references"},
     "certify": GROUND | {"ledger", "solvers", "quantity"},
     "simulate": set(),
 }

@@ -14,7 +14,7 @@ from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.context import context, hints_of, parts_of, undecided, weakened
 from derive.ledger.domain import points, seed_of
 from derive.ledger.ladder import prove_identity
-from derive.ledger.rewriting import _replace_function, carried_out, defines, rewrite
+from derive.ledger.rewriting import carried_out, defines, replace_function, rewrite
 from derive.ledger.sampling import shown_point
 from derive.nodes.averages import DivergentAverage, GaussianAverage, LogAverageExp, TiltedAverage
 from derive.nodes.binders import Binder
@@ -56,7 +56,7 @@ def instances(e: Basic) -> dict[UndefinedFunction, tuple[tuple[Symbol, ...], Exp
 
 def _concrete(e: Basic) -> Basic:
     for function, (names, body) in instances(e).items():
-        e = _replace_function(e, function, names, body)
+        e = replace_function(e, function, names, body)
     return e
 
 

@@ -55,8 +55,8 @@ from derive.nodes.functions import MPResponse
 from derive.nodes.timebox import TimedOut, timebox
 
 __all__ = [
-    "Contradiction", "Proof", "exactly_zero", "forget", "holds_everywhere", "independent", "prove_identity",
-    "refuted_identity", "vanishes",
+    "Contradiction", "Proof", "closed_forms", "exactly_zero", "forget", "holds_everywhere", "independent",
+    "prove_identity", "refuted_identity", "vanishes",
 ]
 
 #: points that must agree before an identity is called corroborated
@@ -347,8 +347,8 @@ def _trial(ready: _Prepared, eliminated: Sequence[tuple[_Solved, Domain]]) -> _T
     everywhere left out, and of the others those that can be solved put in."""
     a, b, domain, given = ready.a, ready.b, ready.domain, ready.given
     if ready.heavy:
-        a, b = (_timely_done(e, domain) for e in (a, b))
-        closed = (Eq(_timely_done(g.lhs, domain), _timely_done(g.rhs, domain), evaluate=False) for g in given)
+        a, b = (closed_forms(e, domain) for e in (a, b))
+        closed = (Eq(closed_forms(g.lhs, domain), closed_forms(g.rhs, domain), evaluate=False) for g in given)
         given = tuple(g for g in closed if not holds_everywhere(g, domain))
         eliminated = _eliminations(given, domain, (a, b))
     used, narrowed = eliminated[0]
@@ -358,7 +358,7 @@ def _trial(ready: _Prepared, eliminated: Sequence[tuple[_Solved, Domain]]) -> _T
 
 
 @lru_cache(maxsize=1024)
-def _timely_done(e: Expr, domain: Domain) -> Expr:
+def closed_forms(e: Expr, domain: Domain) -> Expr:
     """The averages carried out, as far as that is done in time; conditions stay, to be decided at each point."""
     if not e.has(Binder):
         return e
@@ -379,7 +379,7 @@ def holds_everywhere(equation: Eq, domain: Domain) -> bool:
 
 def forget() -> None:
     """Drop all remembered results; for tests that make rules wrong on purpose."""
-    _timely_done.cache_clear()
+    closed_forms.cache_clear()
     holds_everywhere.cache_clear()
 
 

@@ -49,7 +49,7 @@ from derive.core import DeriveError, Step, UniqueRoot, Verdict
 from derive.ledger.derivation import Derivation, content_of
 from derive.nodes.extremum import Extremum
 
-__all__ = ["OPERATORS", "Mutant", "MutationReport", "Outcome", "Trial", "mutants_of", "mutate"]
+__all__ = ["OPERATORS", "Mutant", "MutationReport", "Outcome", "Trial", "drawn_mutants", "mutants_of", "mutate"]
 
 _DEPTH = 7
 _SECONDS = 25.0
@@ -349,7 +349,7 @@ def mutate(
             if step.rule in ("definition", "assumption", "theorem"):
                 assumed += 1
                 continue
-            chosen = _drawn(step, seed, share, per_step)
+            chosen = drawn_mutants(step, seed, per_step, share)
             steps += bool(chosen)
             mutants += [(derivation, Mutant(derivation.name, step.label, name, claim)) for name, claim in chosen]
     trials: list[Trial | None] = [None] * len(mutants)
@@ -360,7 +360,7 @@ def mutate(
     return MutationReport(tuple(t for t in trials if t is not None), steps, assumed, seed, share)
 
 
-def _drawn(step: Step, seed: int, share: float, per_step: int) -> list[tuple[str, Basic]]:
+def drawn_mutants(step: Step, seed: int, per_step: int, share: float = 1.0) -> list[tuple[str, Basic]]:
     """Some mutants of a step, drawn by the seed, by turns from each operator."""
     queues: dict[str, list[tuple[float, str, Basic]]] = {}
     for name, claim in mutants_of(step):

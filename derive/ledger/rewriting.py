@@ -9,7 +9,7 @@ from sympy.core.function import AppliedUndef, UndefinedFunction
 
 from derive.nodes.binders import BoundSymbol
 
-__all__ = ["carried_out", "defines", "rewrite"]
+__all__ = ["carried_out", "defines", "replace_function", "rewrite"]
 
 
 def defines(premise: Eq) -> bool:
@@ -62,7 +62,7 @@ def _apply(expr: Basic, premise: Eq) -> Basic:
         return expr
     if defines(premise):
         if isinstance(lhs, AppliedUndef):
-            return _replace_function(expr, lhs.func, lhs.args, rhs)
+            return replace_function(expr, lhs.func, lhs.args, rhs)
         return carried_out(_replace_symbol(expr, lhs, rhs)) if lhs in expr.free_symbols else expr
     if lhs.is_Number or rhs.has(lhs):
         return expr
@@ -74,7 +74,7 @@ def _replace_symbol(expr: Basic, symbol: Symbol, value: Expr) -> Basic:
     return expr.subs(symbol, value)
 
 
-def _replace_function(expr: Basic, function: UndefinedFunction, arguments: Iterable[Symbol], body: Expr) -> Basic:
+def replace_function(expr: Basic, function: UndefinedFunction, arguments: Iterable[Symbol], body: Expr) -> Basic:
     """Every application of an undefined function replaced by its body; derivatives of it are then performed."""
     if not any(isinstance(a, AppliedUndef) and a.func == function for a in _applied(expr)):
         return expr

@@ -27,7 +27,7 @@ from derive.ledger.ladder import (
     refuted_by_values,
     with_field,
 )
-from derive.ledger.rewriting import _replace_function, carried_out, rewrite
+from derive.ledger.rewriting import carried_out, replace_function, rewrite
 from derive.ledger.roots import points_on
 from derive.ledger.sampling import (
     FAMILIES,
@@ -44,7 +44,7 @@ from derive.nodes.timebox import TimedOut, timebox
 
 __all__ = [
     "assumption", "definition", "differentiate", "evaluate", "identity", "rearrange", "same_zeros", "solve",
-    "specialise", "substitute", "theorem",
+    "specialise", "substitute", "substitutions", "theorem",
 ]
 
 Premises = Mapping[str, Step]
@@ -126,7 +126,7 @@ def substitute(step: Step, premises: Premises) -> Evidence:
     if not step.premises:
         return undecided("there is no premise to substitute in")
     general = premises[step.premises[0]]
-    pairs = list(_pairs(step, general))
+    pairs = list(substitutions(step, general))
     if not pairs:
         return undecided("the hints name no symbol and value")
     ctx = context(step, premises, step.premises[1:])
@@ -149,12 +149,12 @@ def substitute_or_define(step: Step, premises: Premises) -> Evidence:
     if not step.premises:
         return undecided("there is no general claim among the premises")
     general = premises[step.premises[0]]
-    pairs = list(_pairs(step, general))
+    pairs = list(substitutions(step, general))
     ctx = context(step, premises, step.premises[1:])
     return weakened(_instance(step, general, pairs, ctx), [*ctx.open, *_conditions(general, pairs, ctx)])
 
 
-def _pairs(step: Step, general: Step) -> Iterator[tuple[Any, Any]]:
+def substitutions(step: Step, general: Step) -> Iterator[tuple[Any, Any]]:
     """(symbol or function, value) from hints ("symbol", s), ("value", v) in turn, or (s, v) directly."""
     waiting: Any = None
     for name, value in step.hints:
@@ -176,13 +176,13 @@ def _put(e: Basic, pairs: Sequence[tuple[Any, Any]]) -> Basic:
     symbols = {}
     for what, value in pairs:
         if isinstance(what, AppliedUndef):
-            e = _replace_function(e, what.func, what.args, value)
+            e = replace_function(e, what.func, what.args, value)
         elif isinstance(what, UndefinedFunction):
             body = value if isinstance(value, Lambda) else None
             if body is None:
                 x = Symbol("x")
                 body = Lambda(x, value(x)) if callable(value) else Lambda(x, value)
-            e = _replace_function(e, what, tuple(body.signature), body.expr)
+            e = replace_function(e, what, tuple(body.signature), body.expr)
         else:
             symbols[what] = value
     if not symbols:

@@ -15,7 +15,7 @@ from derive.core import Domain
 from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.divergence import divergence
 from derive.ledger.domain import points
-from derive.ledger.rewriting import _replace_function, carried_out
+from derive.ledger.rewriting import carried_out, replace_function
 from derive.ledger.roots import points_on
 from derive.nodes.binders import Binder
 from derive.nodes.functions import log_cosh
@@ -259,7 +259,7 @@ def instantiated(e: Basic, instances: Mapping[UndefinedFunction, tuple[tuple[Sym
     """The expression with concrete functions, derivatives performed; densities made of them are normalised."""
     e = e.xreplace({law: _normalised(law, instances) for law in e.atoms(Density) if _all_applied(law.pdf)})
     for function, (variables, body) in instances.items():
-        e = _replace_function(e, function, variables, body)
+        e = replace_function(e, function, variables, body)
     return carried_out(e)
 
 
@@ -269,7 +269,7 @@ def _normalised(law: Density, instances: Mapping[UndefinedFunction, tuple[tuple[
         return law
     (variable,), (pdf,) = law.open()
     for function, (variables, body) in instances.items():
-        pdf = _replace_function(pdf, function, variables, body)
+        pdf = replace_function(pdf, function, variables, body)
     if not pdf.is_polynomial(variable):
         return law
     return Density(pdf / integrate(pdf, (variable, law.lower, law.upper)), variable, law.lower, law.upper)

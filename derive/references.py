@@ -1,0 +1,66 @@
+"""Numbers that are known from elsewhere: what a quantity must come to at a point, and where that is known from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+__all__ = ["REFERENCES", "Reference"]
+
+_TIMES = "quadrature and root finding from the definitions, twice and independently of this program (project's notes)"
+_RECORD = "Monte Carlo extrapolation with its error, notebooks/records/collapse-time.json"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A number that this program did not make.
+
+    Attributes: quantity (name in the atlas), ensemble (as it is named on the command line; empty for the usual one),
+    parameters (name -> exact text), value (text), error (absolute, of the value; the last digit where it is rounded),
+    kind ("reference number", "simulation", "exact"), source.
+    """
+
+    quantity: str
+    ensemble: str
+    parameters: Mapping[str, str]
+    value: str
+    error: str
+    kind: str
+    source: str
+
+
+def _reference(
+    quantity: str, value: str, error: str, kind: str, source: str, ensemble: str = "", **parameters: str
+) -> Reference:
+    return Reference(quantity, ensemble, MappingProxyType(parameters), value, error, kind, source)
+
+
+_POINTS = (
+    ("0.2", "0.1", "0.017395320", "0.177341511", "0.473428107"),
+    ("0.2", "0.5", "0.387395431", "1.409612764", "3.152598308"),
+    ("0.5", "0.5", "0.101951439", "0.243791980", "0.600420521"),
+)
+
+REFERENCES: tuple[Reference, ...] = (
+    _reference("rem-condensation", "1.177410022515475", "1e-15", "exact",
+               "Derrida (1981): beta_c = 2 sqrt(log 2) at log 2 levels of variance 1/2, here of variance 1",
+               alpha="0.693147180559945309"),
+    _reference("retrieval-capacity", "0.375", "1e-15", "exact", "B1: lam - lam^2/2", lam="0.5"),
+    _reference("retrieval-capacity", "0.6226", "5e-5", "reference number", _TIMES, ensemble="spherical", lam="1"),
+    _reference("retrieval-capacity", "1.3297", "5e-5", "reference number", _TIMES, ensemble="spherical", lam="5"),
+    _reference("retrieval-basin", "0.375", "1e-15", "exact",
+               "B1: from the pattern itself the basin's load is the capacity, lam - lam^2/2", lam="0.5", a="1", v="0"),
+    _reference("full-capacity", "0.11759", "5e-6", "reference number", _TIMES, lam="0.3"),
+    _reference("full-capacity", "0.15274", "5e-6", "reference number", _TIMES, lam="0.5"),
+    _reference("full-capacity", "0.173286795139986", "1e-14", "exact", "pairs: (log 2)/4", lam="1"),
+    *(_reference(name, value, "6e-10", "reference number", _TIMES, alpha=alpha, alpha_D=ratio)
+      for alpha, ratio, *values in _POINTS
+      for name, value in zip(("generalization-time", "collapse-time", "onset-time"), values, strict=True)),
+    _reference("collapse-time", "1.4247", "0.0077", "simulation", _RECORD, alpha="0.2", alpha_D="0.5"),
+    _reference("basin-radius", "1.187271142756", "3e-10", "reference number",
+               f"at the collapse a trap reaches as far as typical noise, sqrt(t_c); t_c by {_TIMES}",
+               alpha="0.2", alpha_D="0.5", t="1.409612764"),
+    _reference("kl-divergence", "0", "1e-9", "reference number", f"its minimum is at t_g; t_g by {_TIMES}",
+               alpha="0.2", alpha_D="0.5", t="0.387395431"),
+)

@@ -1,0 +1,49 @@
+"""Which independent witness catches a wrong definition: the numbers of derive.references, asked for each derivation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from sympy import Rational
+
+from derive.ledger.definitions import DefinitionTrial, Numbers, definition_trials
+from derive.references import REFERENCES, Reference
+
+if TYPE_CHECKING:
+    from derive.quantity import Quantity
+
+__all__ = ["known_numbers", "mutated_definitions"]
+
+
+def known_numbers(quantity: Quantity, references: Iterable[Reference] = REFERENCES) -> list[Numbers]:
+    """The numbers that are known of a quantity, as its derivation speaks of them."""
+    found = []
+    for known in references:
+        if known.quantity != quantity.name or known.ensemble not in ("", str(quantity.ensemble)):
+            continue
+        if known.ensemble == "" and str(quantity.ensemble) not in _usual(quantity.name):
+            continue
+        symbols = {p.name: p.symbol for p in quantity.parameters}
+        if set(symbols) != set(known.parameters):
+            continue
+        values = {symbols[name]: Rational(text) for name, text in known.parameters.items()}
+        values[quantity.symbol] = Rational(known.value)
+        relative = float(known.error) / max(abs(float(known.value)), 0.1)
+        found.append(Numbers(values, quantity.symbol, relative, quantity.equation, known.kind, known.source))
+    return found
+
+
+def _usual(name: str) -> set[str]:
+    from derive.catalogue import atlas
+
+    return {str(atlas[name].ensemble)}
+
+
+def mutated_definitions(
+    quantities: Iterable[Quantity], *, seed: int = 0, per_step: int = 6
+) -> Iterator[DefinitionTrial]:
+    """Mutants of the definitions of each quantity, and what caught them."""
+    for quantity in quantities:
+        yield from definition_trials(
+            quantity.derivation, known_numbers(quantity), seed=seed, per_step=per_step)
