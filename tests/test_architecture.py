@@ -30,6 +30,7 @@ FLOORS: dict[str, set[str]] = {
     "reader": GROUND | {"ledger", "parse", "latex_input", "saved"},
     "references": set(),
     "witnesses": GROUND | {"ledger", "solvers", "quantity", "catalogue", "references"},
+    "mutation": GROUND | {"ledger", "quantity", "witnesses"},
     "certify": GROUND | {"ledger", "solvers", "quantity"},
     "simulate": set(),
 }

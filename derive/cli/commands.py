@@ -214,6 +214,7 @@ def cite(ctx: click.Context, /, name: str, as_json: bool) -> None:
 @click.option("--mutate", is_flag=True, help="Plant errors in every checked step; report how many the rules catch.")
 @click.option("--share", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="With --mutate: of the mutants.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="With --mutate: which mutants are drawn.")
+@click.option("-o", "--output", metavar="FILE", help="With --mutate: write the report as JSON there, whole.")
 @click.option("-j", "--jobs", type=click.IntRange(1, 64), default=None, help="Processes; as many as there are cores.")
 @_JSON
 @click.pass_context
@@ -226,13 +227,15 @@ def check(
     mutate: bool,
     share: float,
     seed: int,
+    output: str | None,
     jobs: int | None,
     as_json: bool,
     **options: Any,
 ) -> int:
     """Check derivations step by step; all of them without a name.
 
-    Exit status 1 where a step is REFUTED or UNDECIDED; with --mutate, where a planted error was not caught.
+    Exit status 1 where a step is REFUTED or UNDECIDED; with --mutate, where a planted error was neither caught nor
+    explained. Errors are planted in steps, in rules and in definitions.
     """
     from derive.core import Verdict
     from derive.ledger.derivation import check_many
@@ -248,7 +251,7 @@ def check(
             report(i, quantity.name)
             derivations.append(quantity.derivation)
     if mutate:
-        return _mutations(derivations, share, seed, jobs or _cores(), as_json)
+        return _mutations(wanted, share, seed, jobs or _cores(), as_json, output)
     done = 0
     with progress_bar("checking", sum(len(k) for k in derivations)) as report:
 
@@ -318,7 +321,7 @@ def _page(path: str, mutate: bool, share: float, seed: int, jobs: int, as_json: 
 
     read = read_file(path)
     if mutate:
-        return _mutations([read.derivation], share, seed, jobs, as_json)
+        return _page_mutations(read.derivation, share, seed, jobs, as_json)
     with progress_bar("checking", len(read.derivation)) as report:
         done = iter(range(1, len(read.derivation) + 1))
         ledger = read.derivation.check(lambda name, step, evidence: report(next(done), step.label), workers=jobs)
@@ -343,39 +346,73 @@ def _page(path: str, mutate: bool, share: float, seed: int, jobs: int, as_json: 
     return 0 if ledger.sound else 1
 
 
-def _mutations(derivations: Sequence[Any], share: float, seed: int, jobs: int, as_json: bool) -> int:
-    """Plant errors, show what became of them; 1 where one was not caught."""
-    from derive.ledger.mutants import Outcome
+def _page_mutations(derivation: Any, share: float, seed: int, jobs: int, as_json: bool) -> int:
+    """Plant errors in the steps of a reader's own derivation; 1 where one was neither caught nor explained."""
     from derive.ledger.mutants import mutate as plant
 
     with progress_bar("mutants", None) as report:
-        found = plant(
-            derivations,
-            seed=seed,
-            share=share,
-            workers=jobs,
-            progress=lambda done, total, trial: report(done, f"of {total}: {trial.mutant.label}"),
-        )
-    data = found.to_dict()
+        found = plant([derivation], seed=seed, share=share, workers=jobs, progress=lambda done, total, trial: report(
+            done, f"of {total}: {trial.mutant.label}"))
     if as_json:
-        click.echo(json.dumps({"schema": SCHEMA, **data}, indent=2))
-        return 1 if found.left else 0
+        click.echo(json.dumps({"schema": SCHEMA, **found.to_dict()}, indent=2))
+    else:
+        _show_mutants(found)
+    return 1 if found.unexplained else 0
+
+
+def _mutations(
+    quantities: Sequence[Any], share: float, seed: int, jobs: int, as_json: bool, output: str | None
+) -> int:
+    """Plant errors in steps, rules and definitions; 1 where one of the former two was neither caught nor explained."""
+    from derive.mutation import mutation_report, write_report
+
+    with progress_bar("mutants", None) as report:
+        found = mutation_report(
+            quantities, seed=seed, share=share, workers=jobs,
+            progress=lambda done, total, trial: report(done, f"of {total}: {trial.mutant.label}"),
+            say=lambda words: report(0, words))
+    data = {"schema": SCHEMA, **found.to_dict()}
+    if output is not None:
+        write_report(found, output)
+    if as_json:
+        click.echo(json.dumps(data, indent=2))
+        return 0 if found.sound else 1
+    _show_mutants(found.steps)
+    click.echo()
+    table(("rule", "error", "verdict", "mutated", "caught by", "what it saw"),
+          [(t.rule, t.title, t.right, t.wrong, t.witness if t.caught else "NOTHING", " ".join(t.found.split()))
+           for t in found.rules])
+    for name in found.rules_without_mutant:
+        click.echo(f"rule {name}: no mutant, as no derivation here uses it")
+    click.echo()
+    table(("derivation", "definition", "mutants", "caught", "by", "what it saw"),
+          [(d, label, str(made), str(caught), kind or "nothing", source)
+           for (d, label), (made, caught, kind, source) in found.by_definition().items()],
+          [False, False, True, True, False, False])
+    for label in found.definitions_without_witness():
+        click.echo(f"definition {label}: no independent witness")
+    return 0 if found.sound else 1
+
+
+def _show_mutants(found: Any) -> None:
+    from derive.ledger.mutants import Outcome
+
+    data = found.to_dict()
     outcomes = [o.value for o in Outcome]
     rows = [(name, *(str(counts[o]) for o in outcomes)) for name, counts in found.by_operator().items()]
     rows.append(("all", *(str(found.count(o)) for o in Outcome)))
     table(("operator", *outcomes), rows, [False, *(True for _ in outcomes)])
     for item in data["left"]:
-        words = " ".join(item["detail"].split())
+        words = " ".join((item["explanation"] or item["detail"]).split())
         where = f"{item['derivation']}, step {item['label']}, {item['operator']}"
         click.echo(f"{item['outcome']}: {where}: {item['claim']}")
-        click.echo(f"  {words}")
+        click.echo(f"  {'explained: ' if item['explanation'] else ''}{words}")
     refutable = found.generated > found.count(Outcome.EQUIVALENT)
     rate = f"{100 * found.kill_rate:.1f} %" if refutable else "no refutable mutant"
     click.echo(
-        f"\n{found.generated} mutants of {found.steps} checked steps (seed {seed}, share {share:g});"
+        f"\n{found.generated} mutants of {found.steps} checked steps (seed {found.seed}, share {found.share:g});"
         f" {found.assumed} assumed steps left out; killed of those not equivalent: {rate}"
     )
-    return 1 if found.left else 0
 
 
 def _cores() -> int:

@@ -245,7 +245,8 @@ def _body(claim: Eq) -> tuple[Any, tuple[tuple[Symbol, ...], Expr]] | None:
     rhs = claim.rhs / factor
     if not isinstance(lhs, AppliedUndef) or any(a.func == lhs.func for a in rhs.atoms(AppliedUndef)):
         return None
-    arguments, inverse = [], {}
+    arguments: list[Symbol] = []
+    inverse: dict[Symbol, Expr] = {}
     for number, at in enumerate(lhs.args):
         if len(at.free_symbols) != 1 or at.free_symbols & set(inverse):
             return None

@@ -10,12 +10,11 @@ the kill rate is killed / (generated - equivalent). Steps that are ASSUMED canno
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from sympy import (
@@ -47,6 +46,8 @@ from sympy.core.function import AppliedUndef
 
 from derive.core import DeriveError, Step, UniqueRoot, Verdict
 from derive.ledger.derivation import Derivation, content_of
+from derive.ledger.explained import EXPLAINED
+from derive.ledger.processes import each
 from derive.nodes.extremum import Extremum
 
 __all__ = ["OPERATORS", "Mutant", "MutationReport", "Outcome", "Trial", "drawn_mutants", "mutants_of", "mutate"]
@@ -120,6 +121,11 @@ class MutationReport:
         """The mutants that were neither killed nor equivalent; all of them."""
         return tuple(t for t in self.trials if t.outcome in (Outcome.SURVIVED, Outcome.UNDECIDED))
 
+    @property
+    def unexplained(self) -> tuple[Trial, ...]:
+        """Those of them of which no explanation is on file."""
+        return tuple(t for t in self.left if not explanation(t.mutant))
+
     def by_operator(self) -> dict[str, dict[str, int]]:
         """operator -> outcome -> count, operators in their fixed order."""
         names = [name for name in OPERATORS if any(t.mutant.operator == name for t in self.trials)]
@@ -145,10 +151,16 @@ class MutationReport:
             "operators": self.by_operator(),
             "left": [
                 {"derivation": t.mutant.derivation, "label": t.mutant.label, "operator": t.mutant.operator,
-                 "claim": str(t.mutant.claim), "outcome": t.outcome.value, "detail": t.detail}
+                 "claim": str(t.mutant.claim), "outcome": t.outcome.value, "detail": t.detail,
+                 "explanation": explanation(t.mutant)}
                 for t in self.left
             ],
         }
+
+
+def explanation(mutant: Mutant) -> str:
+    """Why a mutant that is left need not be caught, where that is on file; empty otherwise."""
+    return EXPLAINED.get((mutant.label, mutant.operator, str(mutant.claim)), "")
 
 
 # ---- operators: each yields what may stand in the place of one part of a claim
@@ -353,7 +365,8 @@ def mutate(
             steps += bool(chosen)
             mutants += [(derivation, Mutant(derivation.name, step.label, name, claim)) for name, claim in chosen]
     trials: list[Trial | None] = [None] * len(mutants)
-    for done, (index, trial) in enumerate(_tried(mutants, workers)):
+    tasks = [partial(try_mutant, derivation, mutant) for derivation, mutant in mutants]
+    for done, (index, trial) in enumerate(each(tasks, workers)):
         trials[index] = trial
         if progress is not None:
             progress(done + 1, len(mutants), trial)
@@ -380,31 +393,6 @@ def drawn_mutants(step: Step, seed: int, per_step: int, share: float = 1.0) -> l
 
 def _uniform(text: str) -> float:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[8:16], "big") / 2**64
-
-
-def _tried(mutants: Sequence[tuple[Derivation, Mutant]], workers: int) -> Iterator[tuple[int, Trial]]:
-    global _MUTANTS
-    forks = "fork" in multiprocessing.get_all_start_methods() and "jax" not in sys.modules
-    if workers <= 1 or len(mutants) < 2 or not forks:
-        for index, (derivation, mutant) in enumerate(mutants):
-            yield index, try_mutant(derivation, mutant)
-        return
-    from derive.ledger import rules  # noqa: F401 - imported once, before the processes part
-
-    _MUTANTS = list(mutants)
-    try:
-        with multiprocessing.get_context("fork").Pool(workers, maxtasksperchild=400) as pool:
-            yield from pool.imap_unordered(_work, range(len(mutants)))
-    finally:
-        _MUTANTS = []
-
-
-#: what the worker processes inherit
-_MUTANTS: list[tuple[Derivation, Mutant]] = []
-
-
-def _work(index: int) -> tuple[int, Trial]:
-    return index, try_mutant(*_MUTANTS[index])
 
 
 def try_mutant(derivation: Derivation, mutant: Mutant) -> Trial:

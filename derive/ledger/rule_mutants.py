@@ -10,6 +10,7 @@ is told: false claims made from the steps of real derivations are then caught by
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,11 +23,13 @@ from sympy import (
     Add,
     Basic,
     Derivative,
+    Determinant,
     Eq,
     Expr,
     Function,
     Ge,
     Gt,
+    ImmutableMatrix,
     Integer,
     Interval,
     Mul,
@@ -35,6 +38,7 @@ from sympy import (
     Symbol,
     cos,
     exp,
+    lambdify,
     log,
     oo,
     sin,
@@ -54,7 +58,8 @@ from derive.ledger.rules import RULES, Rule
 from derive.ledger.sampling import compare
 from derive.nodes.averages import GaussianAverage, LogAverageExp, MeasureAverage, SpectralAverage, TiltedAverage
 from derive.nodes.extremum import Extremum
-from derive.nodes.laws import Atoms, MarchenkoPastur, Noisy
+from derive.nodes.laws import Atoms, MarchenkoPastur, Noisy, Normal
+from derive.nodes.replica_matrix import OverlapMatrix
 
 __all__ = ["RULE_MUTANTS", "RuleMutant", "RuleTrial", "gullible_trials", "try_rule_mutant", "try_rule_mutants"]
 
@@ -261,6 +266,28 @@ def _slopes_at_joint(left: Expr, right: Expr, x: Symbol, at: Expr) -> Witness:
     return look
 
 
+def _three_replicas(derivation: Derivation) -> str | None:
+    """The claim at n = 3, a = 2, s = 1, against the determinant of [[3, 1, 1], [1, 3, 1], [1, 1, 3]]."""
+    claim = derivation.conclusion.claim
+    assert isinstance(claim, Eq)
+    right = enclose(log(ImmutableMatrix([[3, 1, 1], [1, 3, 1], [1, 1, 3]]).det()))
+    claimed = enclose(claim.rhs, {_n: 3, _a: 2, _s: 1})
+    return f"{right.str(8)} for three replicas, claimed {claimed.str(8)}" if not (right - claimed).contains(0) else None
+
+
+def _by_quadrature(derivation: Derivation) -> str | None:
+    """The two sides of the last step by the trapezoidal rule on a grid, which converges geometrically there."""
+    claim = derivation.conclusion.claim
+    assert isinstance(claim, Eq)
+    found = []
+    for side in claim.args:
+        variables, (body,) = side.open()
+        f = lambdify(variables, body * exp(-sum(v**2 for v in variables) / 2), "math")
+        nodes = [k / 8 for k in range(-72, 73)]
+        found.append(sum(f(a, b) for a in nodes for b in nodes) / (64 * 2 * math.pi))
+    return f"{found[0]:.8f} and {found[1]:.8f}" if abs(found[0] - found[1]) > 1e-6 else None
+
+
 def _mass(ratio: Rational) -> Witness:
     """The mass of the bulk, by quadrature of the density between the edges: min(1, ratio) as it is known to be."""
 
@@ -364,6 +391,24 @@ def _untilted(old: Any) -> Any:
     return wrong
 
 
+def _turned_score(old: Any) -> Any:
+    class Wrong(old):  # type: ignore[misc]
+        def _score(self, w: Symbol, symbol: Symbol) -> Expr:
+            return -super()._score(w, symbol)
+
+    return Wrong
+
+
+def _field(mean: Expr) -> Expr:
+    return LogAverageExp(tanh(mean + sqrt(_s) * _w), _w, Normal())
+
+
+def _mean(mean: Expr) -> Expr:
+    return TiltedAverage(_w, tanh(mean + sqrt(_s) * _w), _w, Normal()) / sqrt(_s)
+
+
+_n = Symbol("n", positive=True)
+_OVERLAPS = OverlapMatrix.symmetric(_n, _a + _s, _s)
 _HALF_PARABOLA = _l * _x - _x**2 / 2  # largest at x = l
 _CUBIC = Extremum(4 * _x - _x**2, _x, Interval.Lopen(0, 1), "max")  # largest at the end x = 1: 3
 _NOISY = Noisy(_COIN, _s)
@@ -459,6 +504,27 @@ RULE_MUTANTS: tuple[RuleMutant, ...] = (
                _planted(_eq(Mul(2, S.Half, evaluate=False), 1), "continuity", hints=(
                    ("left", _x**2), ("right", _x), ("symbol", _x), ("at", Integer(1)), ("order", 1))),
                "difference quotients", _slopes_at_joint(_x**2, _x, _x, Integer(1))),
+    RuleMutant("replica-algebra", "one replica too few among the vectors that sum to zero, so that n -> 0 goes wrong",
+               (Patch("derive.nodes.replica_matrix:Element", "log_determinant",
+                      lambda old: property(lambda e: old.fget(e) - log(e.sectors()[0][0]))),
+                _function("replica", "_refuted", lambda _: lambda *args: None)),
+               _planted(_eq(log(Determinant(_OVERLAPS)), (_n - 2) * log(_a) + log(_a + _n * _s)), "replica-algebra",
+                        domain=Domain(((_a, Interval.open(0, oo)), (_s, Interval.open(0, oo))))),
+               "the determinant of three replicas, written out", _three_replicas),
+    RuleMutant("gaussian-kernel", "the sign of the slope of the kernel",
+               (_function("gaussian", "_Moves", _turned_score),
+                _function("gaussian", "counter_example", lambda _: lambda *args: None)),
+               _planted(_eq(Derivative(_field(_x), _x), -_mean(_x)), "gaussian-kernel",
+                        hints=(("mean", _x), ("variance", _s))),
+               "difference quotient", _quotient(_field(_x).subs(_s, 1), _x, -_mean(_x).subs(_s, 1), S.Half,
+                                                S.Half + Rational(1, 2**24))),
+    RuleMutant("gaussian-rotation", "any linear map is taken for a rotation",
+               (_function("gaussian", "eye", lambda _: lambda size: ImmutableMatrix([[5, 2], [2, 1]])),
+                _function("gaussian", "counter_example", lambda _: lambda *args: None)),
+               _planted(_eq(GaussianAverage(tanh(_y) ** 2 * _z**2, _y, _z),
+                            GaussianAverage(tanh(_y + 2 * _z) ** 2 * _z**2, _y, _z)), "gaussian-rotation",
+                        hints=(("rotation", ImmutableMatrix([[1, 2], [0, 1]])),)),
+               "quadrature", _by_quadrature),
     RuleMutant("routes-agree", "shared steps are not looked for",
                (_function("rules_analysis", "_shared", lambda _: lambda *args: None),),
                Derivation("planted", "Two routes that are one", (
