@@ -13,16 +13,19 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from flint import arb
+from flint import arb, fmpq
 
 from derive.ledger.balls import precision
-from derive.methods.spectra.edges import Atom, Bulk, Edge, anchor, steep_points
+from derive.methods.spectra.edges import Atom, Bulk, Edge, anchor
+from derive.methods.spectra.mapped import MappedSheet
 from derive.methods.spectra.pieces import Half, half_cell
-from derive.methods.spectra.sheet import NoSheet, PhysicalSheet
+from derive.methods.spectra.sheet import NoSheet, PhysicalSheet, as_fraction
 
 __all__ = ["Cell", "Distribution", "distribution"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+_STEEP = 0.02  # height of a critical point over its distance from the edges, below which the bulk is cut there
 
 
 @dataclass(frozen=True)
@@ -246,7 +249,7 @@ def _weight(part: Any) -> float:
     return float(part.weight) if isinstance(part, Atom) else float(part.mass)
 
 
-def distribution(sheet: PhysicalSheet, atoms: Sequence[Atom], bulks: Sequence[Bulk]) -> Distribution:
+def distribution(sheet: PhysicalSheet | MappedSheet, atoms: Sequence[Atom], bulks: Sequence[Bulk]) -> Distribution:
     """Compile a law.
 
     Raises: NoSheet where the weights do not sum to one: the sheet followed was no law's.
@@ -262,7 +265,23 @@ def distribution(sheet: PhysicalSheet, atoms: Sequence[Atom], bulks: Sequence[Bu
     return made
 
 
-def _stretches(sheet: PhysicalSheet, bulk: Bulk) -> Iterator[tuple[Edge, Edge, float]]:
+def steep_points(sheet: PhysicalSheet | MappedSheet, bulk: Bulk) -> tuple[fmpq, ...]:
+    """Points inside a bulk at which complex critical points come close to the real axis, in order.
+
+    There the density changes over the distance of the critical point, which may be far below the rounding of the
+    distance from the edges.
+    """
+    with precision(400):
+        lower, upper = bulk.lower.point.at(360).mid(), bulk.upper.point.at(360).mid()
+        found = []
+        for real, height in sheet.complex_criticals:
+            room = min(real - lower, upper - real, key=float)
+            if bool(height < _STEEP * room):
+                found.append(as_fraction(real))
+    return tuple(sorted(found))
+
+
+def _stretches(sheet: PhysicalSheet | MappedSheet, bulk: Bulk) -> Iterator[tuple[Edge, Edge, float]]:
     """The cells of a bulk: lower and upper end, and half of the length."""
     inner = steep_points(sheet, bulk)
     lower = [bulk.lower, *(anchor(p, True) for p in inner)]

@@ -15,15 +15,14 @@ from sympy import Expr, Poly, Rational, S, Symbol
 
 from derive.ledger.balls import precision
 from derive.methods.spectra.exact import Sparse, as_rational, ring, to_sympy
-from derive.methods.spectra.sheet import Critical, Interval, NoSheet, PhysicalSheet, as_fraction
+from derive.methods.spectra.sheet import Critical, Interval, NoSheet, PhysicalSheet
 
-__all__ = ["Atom", "Bulk", "Edge", "anchor", "atoms_of", "bulks_of", "steep_points", "to_mpmath"]
+__all__ = ["Atom", "Bulk", "Edge", "anchor", "atoms_of", "bulks_of", "to_mpmath"]
 
 _CLOSE = 2.0**-200  # of the nearest gap: where the behaviour at a critical point is read off
 # shares of the gap at which weights are looked at, until one candidate stands out
 _SHARES = (2.0**-12, 2.0**-40, 2.0**-100, 2.0**-250)
 _LOCAL_BITS = 900
-_STEEP = 0.02  # height of a critical point over its distance from the edges, below which the bulk is cut there
 _LARGEST_ROOT = 12  # of the powers d^(m/r) that are looked for at an edge
 
 
@@ -183,22 +182,6 @@ def _edge(sheet: PhysicalSheet, point: Critical, interval: Interval, lower: bool
     if abs(exponent - slope) > 1e-3 or exponent <= -1:
         raise NoSheet(f"its density behaves as distance^{slope:.4g} at {float(point.at(64).mid()):.6g}")
     return Edge(point, lower, exponent, exponent.denominator)
-
-
-def steep_points(sheet: PhysicalSheet, bulk: Bulk) -> tuple[fmpq, ...]:
-    """Points inside a bulk at which complex critical points come close to the real axis, in order.
-
-    There the density changes over the distance of the critical point, which may be far below the rounding of the
-    distance from the edges.
-    """
-    with precision(400):
-        lower, upper = bulk.lower.point.at(360).mid(), bulk.upper.point.at(360).mid()
-        found = []
-        for real, height in sheet.complex_criticals:
-            room = min(real - lower, upper - real, key=float)
-            if bool(height < _STEEP * room):
-                found.append(real)
-    return tuple(sorted(as_fraction(real) for real in found))
 
 
 def anchor(point: fmpq, lower: bool) -> Edge:

@@ -33,6 +33,7 @@ from derive.methods.spectra.exact import (
     ring,
     to_sympy,
 )
+from derive.methods.spectra.mapped import MappedSheet, MoebiusMap, mapped_atoms, mapped_bulks
 from derive.methods.spectra.population import Population
 from derive.methods.spectra.sheet import NoSheet, PhysicalSheet
 from derive.methods.spectra.transforms import Transform
@@ -47,7 +48,7 @@ _BALL_BITS = 1000
 _LARGEST_DEGREE = 40  # in g, of what an elimination may lead to
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AlgebraicLaw:
     """A probability law of eigenvalues whose transform g(z) = <1/(c - z)> solves P(g, z) = 0.
 
@@ -70,8 +71,17 @@ class AlgebraicLaw:
 
     polynomial: Poly
     head: tuple[float, ...] = ()
-    population: Population | None = field(default=None, compare=False)
-    recipe: tuple[Callable[..., AlgebraicLaw], tuple[Any, ...]] | None = field(default=None, compare=False, repr=False)
+    population: Population | None = None
+    recipe: tuple[Callable[..., AlgebraicLaw], tuple[Any, ...]] | None = field(default=None, repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether two laws have one equation, and one branch of it."""
+        if not isinstance(other, AlgebraicLaw) or self.polynomial != other.polynomial:
+            return False
+        return not self.is_numeric or len(self._branches) == 1 or _head(self._branch) == _head(other._branch)
+
+    def __hash__(self) -> int:
+        return hash(self.polynomial)
 
     # ---- constructors
 
@@ -226,10 +236,7 @@ class AlgebraicLaw:
         embed = [symbols.index(v) for v in self.polynomial.gens]
         pulled = pull_back(from_sympy(self.polynomial), moved[0][0].context(), {0: moved[0], 1: moved[1]}, embed)
         made = to_sympy(primitive_part(pulled), symbols)
-        law = AlgebraicLaw(_normal(made), recipe=(_moebius, (self, p, q, r, s)))
-        if not law.is_numeric or len(law._branches) == 1:
-            return law
-        return replace(law, head=self._mapped_head(law._branches, (p, q, r, s)))
+        return AlgebraicLaw(_normal(made), recipe=(_moebius, (self, p, q, r, s)))
 
     def _refuse_pole(self, pole: Expr) -> None:
         for bulk in self.bulks():
@@ -246,13 +253,13 @@ class AlgebraicLaw:
                     allowed="a pole off the support",
                 )  # fmt: skip
 
-    def _mapped_head(self, found: Sequence[series.Branch], coefficients: tuple[Expr, ...]) -> tuple[float, ...]:
-        """Of several branches the one whose moments are the averages of powers of the map."""
-        p, q, r, s = (float(v) for v in coefficients)
-        average = self._distribution.average
-        seen = [average(_mapped_power(p, q, r, s, k)) for k in range(1, _HEAD)]
-        heads = [_head(b) for b in found]
-        return min(heads, key=lambda h: _apart(h[1:], seen))
+    @property
+    def _source(self) -> tuple[AlgebraicLaw, MoebiusMap] | None:
+        """The law and the map of numbers that made this one."""
+        if self.recipe is None or self.recipe[0] is not _moebius or not self.is_numeric:
+            return None
+        law, *coefficients = self.recipe[1]
+        return law, MoebiusMap(*(fmpq(int(v.p), int(v.q)) for v in coefficients))
 
     def subs(self, values: Mapping[Any, Any]) -> AlgebraicLaw:
         """The law with parameters replaced by numbers or other parameters.
@@ -296,9 +303,17 @@ class AlgebraicLaw:
 
     @cached_property
     def _branch(self) -> series.Branch:
-        if not self._branches or (len(self._branches) > 1 and not self.head):
+        if len(self._branches) == 1:
+            return self._branches[0]
+        head = self.head
+        if self._branches and not head and self._source is not None:
+            # of several branches the one whose moments are the averages of powers of the map
+            law, m = self._source
+            average = law._distribution.average
+            head = (1.0, *(average(partial(_mapped_power, _floats(m), k)) for k in range(1, _HEAD)))
+        if not self._branches or not head:
             raise _undecided(self.polynomial)
-        return min(self._branches, key=lambda b: _apart(_head(b), self.head)) if self.head else self._branches[0]
+        return min(self._branches, key=lambda b: _apart(_head(b), head))
 
     def _series(self, n: int) -> list[Any]:
         """[1, m_1, ..., m_n] in the field of the coefficients."""
@@ -366,13 +381,18 @@ class AlgebraicLaw:
     # ---- support
 
     @cached_property
-    def _sheet(self) -> PhysicalSheet:
+    def _sheet(self) -> PhysicalSheet | MappedSheet:
         self._need_numbers()
+        if self._source is not None:
+            law, m = self._source
+            return MappedSheet(law._sheet, m)
         return _sheet(self.polynomial, self.head)
 
     @cached_property
     def _distribution(self) -> Distribution:
         self._need_numbers()
+        if self._source is not None:
+            return distribution(self._sheet, self._atoms, self._bulks)
         return _compiled(self.polynomial, self.head)
 
     def _need_numbers(self) -> None:
@@ -385,7 +405,10 @@ class AlgebraicLaw:
 
     @cached_property
     def _bulks(self) -> tuple[Bulk, ...]:
-        return bulks_of(self._sheet)
+        if self._source is not None:
+            law, m = self._source
+            return mapped_bulks(law._bulks, m)
+        return bulks_of(_sheet(self.polynomial, self.head))
 
     def bulks(self) -> tuple[Bulk, ...]:
         """The intervals of positive density, in order."""
@@ -400,7 +423,10 @@ class AlgebraicLaw:
 
     @cached_property
     def _atoms(self) -> tuple[Atom, ...]:
-        return atoms_of(self._sheet)
+        if self._source is not None:
+            law, m = self._source
+            return mapped_atoms(law._atoms, m)
+        return atoms_of(_sheet(self.polynomial, self.head))
 
     @property
     def atoms(self) -> tuple[tuple[Expr, Expr], ...]:
@@ -462,7 +488,7 @@ class AlgebraicLaw:
             for bulk in self._bulks:
                 z = arb(point)
                 if bool(z > bulk.lower.point.at(bits).mid()) and bool(z < bulk.upper.point.at(bits).mid()):
-                    g = self._sheet.value(bulk.interval_at(z), z, bits=bits)
+                    g = self._sheet.on_bulk(bulk, z, bits=bits)
                     return to_mpmath(g.imag / arb.pi(), digits)
         return mpmath.mpf(0)
 
@@ -803,8 +829,13 @@ def _without_monomials(poly: Poly) -> Poly:
     return poly.terms_gcd()[1]
 
 
-def _mapped_power(a: float, b: float, c: float, d: float, k: int) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda x: ((a * x + b) / (c * x + d)) ** k
+def _mapped_power(coefficients: Sequence[float], k: int, x: np.ndarray) -> np.ndarray:
+    a, b, c, d = coefficients
+    return np.asarray(((a * x + b) / (c * x + d)) ** k)
+
+
+def _floats(m: MoebiusMap) -> tuple[float, ...]:
+    return tuple(int(v.p) / int(v.q) for v in (m.a, m.b, m.c, m.d))
 
 
 def _moebius(law: AlgebraicLaw, a: Expr, b: Expr, c: Expr, d: Expr) -> AlgebraicLaw:

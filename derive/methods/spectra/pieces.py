@@ -18,6 +18,7 @@ from numpy.polynomial import chebyshev, legendre
 
 from derive.ledger.balls import precision
 from derive.methods.spectra.edges import Bulk, Edge
+from derive.methods.spectra.mapped import MappedSheet
 from derive.methods.spectra.sheet import NoSheet, PhysicalSheet
 
 __all__ = ["Half", "half_cell"]
@@ -237,7 +238,7 @@ def _coefficients(values: Array) -> Array:
 # ---- building
 
 
-def half_cell(sheet: PhysicalSheet, bulk: Bulk, anchor: Edge, length: float) -> Half:
+def half_cell(sheet: PhysicalSheet | MappedSheet, bulk: Bulk, anchor: Edge, length: float) -> Half:
     """The density from an anchor of a bulk to a distance from it.
 
     Raises: NoSheet where it is no power series in any small root of the distance.
@@ -252,7 +253,7 @@ def half_cell(sheet: PhysicalSheet, bulk: Bulk, anchor: Edge, length: float) -> 
 
 
 def _pieces(
-    sheet: PhysicalSheet, bulk: Bulk, anchor: Edge, length: float, r: int, power: int
+    sheet: PhysicalSheet | MappedSheet, bulk: Bulk, anchor: Edge, length: float, r: int, power: int
 ) -> tuple[Piece, ...] | None:
     """Pieces on which the series has converged, from s = 0 on; None where it does not."""
     pole = max(0, -power)
@@ -273,7 +274,9 @@ def _pieces(
     return tuple(sorted(done, key=lambda p: p.low))
 
 
-def _values(sheet: PhysicalSheet, bulk: Bulk, anchor: Edge, r: int, low: float, high: float) -> tuple[Array, Array]:
+def _values(
+    sheet: PhysicalSheet | MappedSheet, bulk: Bulk, anchor: Edge, r: int, low: float, high: float
+) -> tuple[Array, Array]:
     """The nodes s of a piece and g there; the points behind them are exact, whatever the rounding of s."""
     at = _chebyshev_nodes(_NODES)
     values = []
@@ -284,6 +287,6 @@ def _values(sheet: PhysicalSheet, bulk: Bulk, anchor: Edge, r: int, low: float, 
         width = arb(high) - arb(low)
         for u in at[::-1]:
             z = (start + sign * (arb(low) + width * (1 + arb(float(u))) / 2) ** r).mid()
-            seed = sheet.value(bulk.interval_at(z), z, seed)
+            seed = sheet.on_bulk(bulk, z, seed)
             values.append(complex(float(seed.real.mid()), float(seed.imag.mid())))
     return low + (high - low) * (at + 1) / 2, np.array(values[::-1])

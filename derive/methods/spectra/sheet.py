@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from flint import acb, acb_poly, arb, ctx, fmpq, fmpz_poly
 
@@ -24,9 +24,19 @@ from derive.methods.spectra.exact import Sparse, coefficients, factors, univaria
 __all__ = ["Critical", "Interval", "NoSheet", "PhysicalSheet", "as_fraction", "isolate"]
 
 _BITS = 160  # to follow roots
-_NODE_BITS = 256  # to compute a value
-_FAR = 32  # moments with which the branch is recognised at infinity
+NODE_BITS = 256  # to compute a value
+_STEPS = 5000  # along one path
 _RETRIES = 6
+
+
+class _Mode(NamedTuple):
+    """How roots are followed: by what share of a step a prediction may miss, and whether -1/z is taken off first."""
+
+    caution: float
+    common: bool
+
+
+_MODES = (_Mode(0.5, False), _Mode(0.15, False), _Mode(0.3, True))
 
 
 class NoSheet(DeriveError):
@@ -94,6 +104,13 @@ def _bisected(point: Critical, f: fmpz_poly, bits: int) -> arb:
     return arb(low).union(arb(high))
 
 
+class HasIntervals(Protocol):
+    """A bulk: it knows in which interval of the sheet a point lies."""
+
+    def interval_at(self, x: arb) -> Interval:
+        """The interval that contains a point."""
+
+
 @dataclass(frozen=True)
 class Interval:
     """What the physical sheet is between two neighbouring critical points (None: infinity)."""
@@ -130,7 +147,8 @@ class PhysicalSheet:
         self.criticals, self.complex_criticals, self._radius = isolate(sorted(candidates))
         self._bits = _BITS + _spread(self.criticals, self._radius)
         self._known: dict[int, list[tuple[float, arb, acb]]] = {}
-        self.intervals = self._follow_all()
+        self._mode = _MODES[0]
+        self.intervals = self._followed()
 
     # ---- roots
 
@@ -186,10 +204,11 @@ class PhysicalSheet:
 
     def follow(self, path: Callable[[Any], Any], g: acb) -> acb:
         """The value of the sheet at path(1), given it at path(0); path maps [0, 1] to the plane."""
-        done, step = arb(0), arb(0.125)
+        done, step, count = arb(0), arb(0.125), 0
         z = path(done)
         apart = _apart(g, self.roots(z))
         while bool(done < 1):
+            count += 1
             ahead = done + step
             if not bool(ahead < 1):
                 ahead = arb(1)
@@ -197,7 +216,7 @@ class PhysicalSheet:
             moved = self._moved(z, g, there, apart)
             if moved is None:
                 step = (step / 2).mid()
-                if bool(step < arb(2) ** (-self._bits // 2)):
+                if bool(step < arb(2) ** (-self._bits // 2)) or count > _STEPS:
                     raise NoSheet("its sheets cannot be told apart along the real axis")
                 continue
             done, z, step = ahead.mid(), there, (step * 2).mid()
@@ -213,16 +232,38 @@ class PhysicalSheet:
         found = self.roots(there)
         if len(found) == 1:
             return found[0], float("inf")
-        shift = self._slope(z, g) * (there - z)
-        predicted = g + shift
+        drop, shift = self._common_step(z, there) if self._mode.common else (acb(0), acb(0))
+        own = self._slope(z, g) * (there - z) - shift
+        predicted = g + own + drop
         far = sorted(_distance(r, predicted) for r in found)
         nearest = min(found, key=lambda r: _distance(r, predicted))
         then = _apart(nearest, found)
-        change = _distance(shift, acb(0))
-        missed = far[0] > 0.5 * change + 1e-9 * _distance(nearest, acb(0))
-        if not missed and far[0] < 0.2 * far[1] and change < 0.5 * min(apart, then):
+        change, caution = _distance(own, acb(0)), self._mode.caution
+        missed = far[0] > caution * change + 1e-9 * min(_distance(nearest, acb(0)), apart)
+        if not missed and far[0] < 0.4 * caution * far[1] and change < caution * min(apart, then):
             return nearest, then
         return None
+
+    def _common_step(self, z: Any, there: Any) -> tuple[acb, acb]:
+        """The step of -1/(z - m), m the mean, and what its slope at z makes of it.
+
+        Far from a narrow bulk many sheets move along with it, much further than they are apart.
+        """
+        before, after = acb(z - self._moments[1]), acb(there - self._moments[1])
+        if before.contains(0) or after.contains(0):
+            return acb(0), acb(0)
+        return 1 / before - 1 / after, (there - z) / (before * before)
+
+    def _followed(self) -> tuple[Interval, ...]:
+        """The intervals, in the first way of following that comes to an end which a physical sheet can have."""
+        refused: NoSheet | None = None
+        for self._mode in _MODES:
+            try:
+                return self._follow_all()
+            except NoSheet as reason:
+                refused = refused or reason
+        assert refused is not None
+        raise refused
 
     def _follow_all(self) -> tuple[Interval, ...]:
         with precision(self._bits):
@@ -301,12 +342,16 @@ class PhysicalSheet:
 
     # ---- values
 
-    def value(self, interval: Interval, z: arb, seed: acb | None = None, bits: int = _NODE_BITS) -> Any:
+    def on_bulk(self, bulk: HasIntervals, z: arb, seed: acb | None = None, bits: int = NODE_BITS) -> Any:
+        """g(z + i0) at a point of a bulk; see `value`."""
+        return self.value(bulk.interval_at(z), z, seed, bits)
+
+    def value(self, interval: Interval, z: arb, seed: acb | None = None, bits: int = NODE_BITS) -> Any:
         """g(z + i0) at a real point of an interval, to about 17 digits of its imaginary part or more.
 
         Args: interval, z (a ball inside it), seed (a guess; it is checked, not trusted), bits (working precision).
         """
-        goal = min(1e-18, 2.0 ** (-bits // 4)) if bits > _NODE_BITS else 1e-18
+        goal = min(1e-18, 2.0 ** (-bits // 4)) if bits > NODE_BITS else 1e-18
         for _ in range(_RETRIES):
             with precision(bits):
                 if interval.bulk and interval.pairs == 1:
