@@ -6,14 +6,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 WORKERS ?= 2
+MINUTES ?= 60
+SEED ?= 1
 
-.PHONY: help book test test-slow lint mutants bench env lock clean
+.PHONY: help book test test-slow soak lint mutants bench env lock clean
 
 help:
 	@echo "make book       derive, check and build the book: book/_build/html/index.html"
 	@echo "make test       run the tests"
 	@echo "make test-slow  run the tests that the default run leaves out"
 	@echo "make lint       ruff and mypy"
+	@echo "make soak       the invariants on random parameters and laws, MINUTES=60 SEED=1; writes a record"
 	@echo "make mutants    plant errors in every checked step; how many are caught"
 	@echo "make bench      speed against peers, and import time"
 	@echo "make lock       resolve requirements.lock anew"
@@ -33,6 +36,9 @@ lint: $(STAMP)
 	@status=0; for linter in "ruff check ." mypy; do \
 	  echo "$$linter"; $(BIN)/$$linter || status=1; \
 	done; exit $$status
+
+soak: $(STAMP)
+	$(BIN)/python tests/invariants/soak.py --minutes $(MINUTES) --seed $(SEED)
 
 mutants: $(STAMP)
 	$(BIN)/derive check --mutate
