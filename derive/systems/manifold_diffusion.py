@@ -292,7 +292,7 @@ def _basin_radius(ensemble: HiddenManifold, parameters: tuple[Parameter, ...]) -
     first, t_c = _collapse_stage(ensemble)
     at_edge = saddle_stage(_site(ensemble, 1 / T, QUERY), _PSI_EDGE, (), _EDGE)
     edge = Stage(QUERY, ALPHA + QUERY / (2 * T) + _PSI_EDGE, +1, S.Zero, T, clip=True, exists=Gt(T, T_C),
-                 absent="below the collapse the noise at the edge is condensed", inner=(at_edge,))
+                 absent="no basin: t is above the onset time", inner=(at_edge,))
     branches = (
         Branch("collapsed", sqrt(T_C), Le(T, T_C)),
         Branch("annealed", sqrt(QUERY), Gt(QUERY, 0)),
