@@ -110,3 +110,30 @@ class Reference:
         """psi_s(b) and, as "mean", the mean squared distance."""
         return self.saddle(lambda x, xi: -b * (x - xi) ** 2 / 2, ratio, s, lambda x, xi: (x - xi) ** 2,
                            **more)  # type: ignore[arg-type]
+
+    def information(self, t: float, ratio: float) -> float:
+        """Mutual information per N of a pattern and its noisy version, as a problem of one overlap q.
+
+        I = extr_q -ratio/2 [log(1 - q) + q] + I(y; x | omega), with y = sigma(omega + sqrt(1 - q) w), x = y + noise of
+        variance t, omega of variance q: the scalar channel that is left when m = q and r = 1.
+        """
+        from scipy.optimize import minimize_scalar
+
+        def at(q: float) -> float:
+            v, wv = hermite(50)
+            omega, V = np.sqrt(q) * v, 1 - q
+            y_all = self.sigma(omega[:, None] + np.sqrt(V) * np.linspace(-8, 8, 65))
+            x = np.linspace(y_all.min() - 8 * np.sqrt(t), y_all.max() + 8 * np.sqrt(t), 301)
+            cuts = [np.clip((k - omega) / np.sqrt(V), -9, 9)[:, None] for k in self.kinks]
+            edges = np.sort(np.concatenate([np.broadcast_to(np.linspace(-9, 9, 7), (v.size, 7)), *cuts], 1), 1)
+            half = np.diff(edges, axis=1)[..., None] / 2
+            w = (edges[:, :-1, None] + half + half * _X).reshape(v.size, -1)
+            measure = (half * _W).reshape(v.size, -1) * np.exp(-w**2 / 2) / np.sqrt(2 * np.pi)
+            xi = self.sigma(omega[:, None] + np.sqrt(V) * w)
+            density = np.einsum("vxw,vw->vx", np.exp(-((x[:, None] - xi[:, None]) ** 2) / (2 * t)), measure)
+            density /= np.sqrt(2 * np.pi * t)
+            entropy = -np.where(density > 1e-300, density * np.log(np.maximum(density, 1e-300)), 0).sum(1) * (x[1] - x[0])
+            return -ratio / 2 * (np.log(1 - q) + q) + wv @ entropy - np.log(2 * np.pi * np.e * t) / 2
+
+        found = minimize_scalar(at, bounds=(1e-6, 1 - 1e-6), method="bounded", options={"xatol": 1e-9})
+        return float(found.fun)
