@@ -375,7 +375,9 @@ class log_sum_exp(_Safe):
         return True if all(x.is_real for x in self.args) else None
 
     def _eval_is_positive(self) -> bool | None:
-        return True if self.is_real and any(x.is_nonnegative for x in self.args) else None
+        if not all(x.is_real for x in self.args):  # not self.is_real, which asks for this again
+            return None
+        return True if any(x.is_nonnegative for x in self.args) else None
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         terms = " + ".join(f"e^{{{printer._print(x)}}}" for x in self.args)

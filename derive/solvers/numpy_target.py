@@ -252,9 +252,9 @@ def module_text(problem: Problem) -> tuple[str, str]:
     uses = uses | {"run_problem", "LOG_LIMIT"}
     modules: list[Any] = [runtime]
     if "solve_saddle" in uses:
-        from derive.solvers import saddle_averages, saddle_branches, saddle_runtime
+        from derive.solvers import saddle_averages, saddle_branches, saddle_pieces, saddle_runtime
 
-        modules += [saddle_averages, saddle_branches, saddle_runtime]
+        modules += [saddle_pieces, saddle_averages, saddle_branches, saddle_runtime]
     if any(name in uses for name in _LAWS):
         from derive.nodes import quadrature
 

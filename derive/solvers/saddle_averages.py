@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from derive.solvers.saddle_pieces import Form, Piece, closed_moments
+
 Array = npt.NDArray[Any]
 
 LOG_ROOT_2PI = 0.9189385332046727
@@ -33,6 +35,8 @@ CELLS = 400
 """Cells of one inner integral at most, on average over a batch."""
 CHUNK = 2**17
 """Numbers in one array of integrand values."""
+PLANE = 2_000_000
+"""Points of a grid of (query, common field), at most."""
 NAMES = ("L", "l1", "l2", "l1^2", "l2^2", "l3", "l4", "l1 l3", "l1^2 l2", "l1 l2")
 """The averages taken at every node of (u, v, noise)."""
 
@@ -68,6 +72,11 @@ class SiteFunctions:
     noisy: bool = False
     even: bool = False
     tolerance: float = 1e-10
+    pieces: tuple[Piece, ...] = ()
+    """The activation where it is a straight line on intervals; then `form` and `forms` are the exponent and the extra
+    averages' integrands, all quadratic in xi, and no quadrature is taken over w."""
+    form: Form | None = None
+    forms: tuple[Form, ...] = ()
     limit: int = 400_000_000
     """Values of the integrand in one pass, at most."""
 
@@ -169,6 +178,11 @@ def site_cumulants(
     Args: x of shape (U, 1, N), omega of shape (U, V, 1); matter, of shape (U, V, N), the weight of each integral in
     the average, relative to the largest: where it is given the integrals are checked.  Returns arrays (U, V, N).
     """
+    if site.form is not None:
+        level, raw, extras = closed_moments(site.pieces, site.form, site.forms, x, omega, root_v, want_extras)
+        if not np.isfinite(level).all():
+            raise _not_a_number(level)
+        return [level, *cumulants(*raw)], extras, 0.0
     check = matter is not None
     w, measure, control = inner_rule(site, mesh, omega, root_v)
     fixed = w.ndim == 1
@@ -373,6 +387,90 @@ def outer_rule(site: SiteFunctions, mesh: Mesh) -> tuple[Array, Array, Array]:
     return u, weight, np.zeros_like(weight)
 
 
+def _terms(
+    site: SiteFunctions, mesh: Mesh, x: Array, omega: Array, root_v: float, matter: Array | None, extras: bool
+) -> tuple[list[Array], float]:
+    """What is averaged, in the order of NAMES, the extra averages after it; and the share of refined integrals."""
+    (level, l1, l2, l3, l4), more, share = site_cumulants(site, mesh, x, omega, root_v, matter, extras)
+    l2 = l2 - 1.0
+    square = l1 * l1
+    return [level, l1, l2, square, l2 * l2, l3, l4, l1 * l3, square * l2, l1 * l2, *more], share
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A grid of (query, common field), on which a noisy site is averaged: all that is averaged depends on these alone.
+
+    x, omega: the two axes; at: flat places of the grid that carry weight; weight: theirs, relative to the largest;
+    in_x, in_omega: weights of the axes for every u, and those of the rules with every second point.
+    """
+
+    x: Array
+    omega: Array
+    at: Array
+    weight: Array
+    in_x: tuple[Array, Array]
+    in_omega: tuple[Array, Array]
+
+
+def _axis(centre: Array, width: float, step: float) -> tuple[Array, tuple[Array, Array]]:
+    """Points of a trapezoidal rule for normal variables of one width around several centres, and their weights."""
+    reach = 8.4 * width
+    points = width * step * np.arange(np.floor((centre.min() - reach) / (width * step)),
+                                      np.ceil((centre.max() + reach) / (width * step)) + 1.0)
+    density = np.exp(-0.5 * ((points - centre[:, None]) / width) ** 2)
+    coarse = np.where(np.arange(points.size) % 2 == 0, density, 0.0)
+    return points, (density / density.sum(1)[:, None], coarse / coarse.sum(1)[:, None])
+
+
+def site_plane(
+    site: SiteFunctions, mesh: Mesh, u: Array, normal: Array, point: tuple[float, float, float]
+) -> Plane | None:
+    """The grid for a query with noise of one width; None where there is none, or where it would be too large."""
+    m, p, _ = point
+    centre = np.broadcast_to(site.query(u, np.zeros_like(u)), u.shape)
+    width = float(np.abs(site.query(u[:1], np.ones(1)) - centre[:1])[0])
+    if not (p > 0.0 and width > 0.0 and np.isfinite(centre).all()):
+        return None
+    cells = (np.ptp(centre) / width + 17.0) / mesh.step_noise * ((abs(m) * np.ptp(u) / np.sqrt(p) + 17.0) / mesh.step_v)
+    if cells > PLANE:
+        return None
+    x, in_x = _axis(centre, width, mesh.step_noise)
+    omega, in_omega = _axis(m * u, float(np.sqrt(p)), mesh.step_v)
+    weight = ((normal[:, None] * in_x[0]).T @ in_omega[0]).ravel()
+    weight /= weight.max()
+    at = np.flatnonzero(weight > 1e-18)
+    return Plane(x, omega, at, weight[at], in_x, in_omega)
+
+
+def _rows_on_plane(
+    site: SiteFunctions, mesh: Mesh, plane: Plane, root_v: float, inner: float, checking: bool, check: bool,
+    extras: bool,
+) -> tuple[Array, float]:
+    """Averages for every u, as on the full grid, from the values on the plane; and the share of refined integrals."""
+    shape = (plane.x.size, plane.omega.size)
+    count = len(NAMES) + (len(site.extras) if extras else 0)
+    values = np.zeros((count, shape[0] * shape[1]))
+    refined, step = 0.0, max(1, int(CHUNK / inner))
+    for k in range(0, plane.at.size, step):
+        here = plane.at[k : k + step]
+        x, omega = plane.x[here // shape[1]], plane.omega[here % shape[1]]
+        matter = plane.weight[k : k + step][:, None, None] if checking else None
+        terms, share = _terms(site, mesh, x[:, None, None], omega[:, None, None], root_v, matter, extras)
+        refined = max(refined, share)
+        for j, term in enumerate(terms):
+            values[j, here] = np.broadcast_to(term, (here.size, 1, 1))[:, 0, 0]
+    on_plane = values.reshape(count, *shape)
+    (full_x, coarse_x), (full_omega, coarse_omega) = plane.in_x, plane.in_omega
+    over_x = full_x @ on_plane
+    rows = np.zeros((count, full_x.shape[0], 3))
+    rows[:, :, 0] = np.einsum("juo,uo->ju", over_x, full_omega)
+    if check:
+        rows[:, :, 1] = np.einsum("juo,uo->ju", over_x, coarse_omega)
+        rows[:, :, 2] = np.einsum("juo,uo->ju", coarse_x @ on_plane, full_omega)
+    return rows, refined
+
+
 def site_averages(
     site: SiteFunctions, mesh: Mesh, point: tuple[float, float, float], check: bool = False, extras: bool = False
 ) -> Averages:
@@ -391,27 +489,32 @@ def site_averages(
     pairs = ((weight_v, weight_n), (coarse_v, weight_n), (weight_v, coarse_n))
     both = np.stack([np.outer(a, b).ravel() for a, b in pairs], 1)
     inner = 2.0 * WINDOW / mesh.step_w if mesh.step_w else mesh.order_w * (len(mesh.cells) - 1 + len(site.kinks))
+    inner = 4.0 * len(site.pieces) if site.form is not None else inner
     per_u = int(v.size * noise.size * inner)
     size = per_u * u.size
-    if size > site.limit:
-        raise Unresolved("the averages need a grid beyond what is allowed")
-    step = max(1, CHUNK // per_u)
-    count = len(NAMES) + (len(site.extras) if extras else 0)
-    rows = np.empty((count, u.size, 3))
     checking = check or mesh.adaptive
-    refined = 0.0
-    for k in range(0, u.size, step):
-        here = u[k : k + step]
-        omega = (m * here[:, None] + root_p * v)[:, :, None]
-        x = np.broadcast_to(site.query(here[:, None], noise[None, :]), (here.size, noise.size))[:, None, :]
-        matter = np.exp(-0.5 * (here[:, None, None] ** 2 + v[:, None] ** 2 + noise**2)) if checking else None
-        (level, l1, l2, l3, l4), more, share = site_cumulants(site, mesh, x, omega, root_v, matter, extras)
-        refined = max(refined, share)
-        l2 = l2 - 1.0
-        square = l1 * l1
-        terms = [level, l1, l2, square, l2 * l2, l3, l4, l1 * l3, square * l2, l1 * l2, *more]
-        for j, term in enumerate(terms):
-            rows[j, k : k + step] = term.reshape(here.size, -1) @ both
+    plane = site_plane(site, mesh, u, normal, point) if site.noisy else None
+    if plane is not None and plane.at.size * inner < size:
+        size = int(plane.at.size * inner)
+        if size > site.limit:
+            raise Unresolved("the averages need a grid beyond what is allowed")
+        rows, refined = _rows_on_plane(site, mesh, plane, root_v, inner, checking, check, extras)
+    else:
+        if size > site.limit:
+            raise Unresolved("the averages need a grid beyond what is allowed")
+        step = max(1, CHUNK // per_u)
+        count = len(NAMES) + (len(site.extras) if extras else 0)
+        rows = np.empty((count, u.size, 3))
+        refined = 0.0
+        for k in range(0, u.size, step):
+            here = u[k : k + step]
+            omega = (m * here[:, None] + root_p * v)[:, :, None]
+            x = np.broadcast_to(site.query(here[:, None], noise[None, :]), (here.size, noise.size))[:, None, :]
+            matter = np.exp(-0.5 * (here[:, None, None] ** 2 + v[:, None] ** 2 + noise**2)) if checking else None
+            terms, share = _terms(site, mesh, x, omega, root_v, matter, extras)
+            refined = max(refined, share)
+            for j, term in enumerate(terms):
+                rows[j, k : k + step] = term.reshape(here.size, -1) @ both
     total = rows[:, :, 0] @ normal
     picked = rows[[1, 2, 5, 9]] * np.stack([u, u * u, u, u])[:, :, None]
     total_u = picked[:, :, 0] @ normal

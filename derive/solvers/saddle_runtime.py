@@ -15,6 +15,7 @@ import numpy as np
 from derive.solvers.runtime import Words, call, solve_stage
 from derive.solvers.saddle_averages import Array, SiteFunctions
 from derive.solvers.saddle_branches import BRANCHES, RESIDUAL, Extremum, Point, solve_site
+from derive.solvers.saddle_pieces import Form
 
 ROOT_STEPS = 60
 """Evaluations of an equation around a saddle, at most, on one side of its root."""
@@ -56,6 +57,10 @@ def site_at(stage: Mapping[str, Any], env: Mapping[str, Array], i: int) -> SiteF
         values = [float(env[name][i]) for name in names]
         return lambda *variables: function(*variables, *values)
 
+    def form(entries: tuple[Any, Any, Any]) -> Form:
+        value, turn, bend = map(bound, entries)
+        return value, turn, bend
+
     return SiteFunctions(
         sigma=bound(stage["activation"]),
         query=bound(stage["query"]),
@@ -63,6 +68,9 @@ def site_at(stage: Mapping[str, Any], env: Mapping[str, Array], i: int) -> SiteF
         extras=tuple(bound(entry) for _, entry in stage["averages"]),
         ratio=float(bound(stage["ratio"])()),
         kinks=stage["kinks"],
+        pieces=stage["pieces"],
+        form=None if stage["form"] is None else form(stage["form"]),
+        forms=tuple(map(form, stage["forms"])),
         noisy=stage["noisy"],
         even=stage["even"],
         tolerance=stage["tolerance"],

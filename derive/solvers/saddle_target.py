@@ -137,6 +137,29 @@ def _sign_changes(side: Expr, h: Symbol) -> list[float]:
         return [float(brentq(lambda y: float(f(y)), grid[k], grid[k + 1], xtol=1e-15)) for k in turns]
 
 
+def _closed_form(code: Code, stage: SaddleStage) -> dict[str, str]:
+    """Rows for a site whose average over w has a closed form: straight pieces, all integrands quadratic in xi."""
+    from derive.nodes.piece_forms import straight_pieces
+
+    site = stage.site
+    pieces = straight_pieces(site.activation, site.field)
+    integrands = [site.exponent, *(f for _, f in stage.averages)]
+    if pieces is None or any(sp.diff(f, site.xi, 3) != 0 for f in integrands):
+        return {"pieces": "()", "form": "None", "forms": "()"}
+    forms = []
+    for f in integrands:
+        parts = (f, sp.factor(sp.diff(f, site.xi)), sp.diff(f, site.xi, 2) / 2)
+        made = [_function(code, "form", part, (site.x, site.xi), "") for part in parts]
+        forms.append(f"({', '.join(made)})")
+    ends = {sp.oo: "np.inf", -sp.oo: "-np.inf"}
+    rows = [", ".join(ends.get(v) or repr(float(v.evalf(30))) for v in piece) for piece in pieces]
+    return {
+        "pieces": "(" + "".join(f"({row}), " for row in rows) + ")",
+        "form": forms[0],
+        "forms": "(" + "".join(f"{form}, " for form in forms[1:]) + ")",
+    }
+
+
 def site_symbols(stage: SaddleStage) -> set[Symbol]:
     """Parameters and outer unknowns that the numbers of a stage depend on."""
     site = stage.site
@@ -203,6 +226,7 @@ def saddle_row(code: Code, stage: SaddleStage, depth: int = 1, tolerance: float 
         "averages": "[" + "".join(f"{a}, " for a in averages) + "]",
         "starts": "[" + "".join(f"{s}, " for s in starts) + "]",
         "kinks": repr(kinks_of(site.activation, site.field)),
+        **_closed_form(plain, stage),
         "noisy": repr(noisy),
         "even": repr(is_even(stage)),
         "tolerance": repr(tolerance),

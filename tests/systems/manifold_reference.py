@@ -132,7 +132,8 @@ class Reference:
             xi = self.sigma(omega[:, None] + np.sqrt(V) * w)
             density = np.einsum("vxw,vw->vx", np.exp(-((x[:, None] - xi[:, None]) ** 2) / (2 * t)), measure)
             density /= np.sqrt(2 * np.pi * t)
-            entropy = -np.where(density > 1e-300, density * np.log(np.maximum(density, 1e-300)), 0).sum(1) * (x[1] - x[0])
+            logs = np.log(np.maximum(density, 1e-300))
+            entropy = -(density * logs).sum(1) * (x[1] - x[0])
             return -ratio / 2 * (np.log(1 - q) + q) + wv @ entropy - np.log(2 * np.pi * np.e * t) / 2
 
         found = minimize_scalar(at, bounds=(1e-6, 1 - 1e-6), method="bounded", options={"xatol": 1e-9})
