@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from sympy import Add, Expr, Float, Interval, Rational, S, oo, sqrt, sympify
 
@@ -14,6 +15,9 @@ from derive.ensembles.activation import Activation, H
 from derive.ensembles.base import Ensemble, HiddenManifold
 from derive.ensembles.sites import SiteLaw
 from derive.symbols import alpha_D
+
+if TYPE_CHECKING:
+    from derive.methods.spectra import AlgebraicLaw
 
 __all__ = ["VarianceManifold"]
 
@@ -92,6 +96,23 @@ class VarianceManifold(Ensemble):
     def rest(self) -> Expr:
         """kappa_*^2 = E sigma^2 - kappa_0^2 - kappa_1^2: variance of what is not linear."""
         return S.Zero if self.linear else self.rho - self.mean**2 - self.slope**2
+
+    def law(self, ratio: object) -> AlgebraicLaw:
+        """The spectrum of the covariance at D/N = ratio (a rational number or a symbol), as an algebraic law.
+
+        Raises: DeriveError for a manifold with an activation, whose constants are no rational numbers.
+
+        >>> len(VarianceManifold({1: Rational(1, 2), 0.01: Rational(1, 2)}).law(Rational(1, 2)).bulks())
+        2
+        """
+        from derive.methods.spectra import AlgebraicLaw
+
+        if not self.linear:
+            raise DeriveError(
+                f"the spectrum of {self.title} is no algebraic law with rational coefficients",
+                given=str(self), allowed="a linear manifold",
+            )
+        return AlgebraicLaw.marchenko_pastur(ratio, population=self.variances)
 
     @property
     def title(self) -> str:  # type: ignore[override]

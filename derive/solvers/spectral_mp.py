@@ -77,22 +77,22 @@ class SpectralMpSolver:
         atom = self.image({**env, self.names[problem.variable]: law.shift}) if law.atom > 0 else None
         if isinstance(problem, DensityProblem):
             c, volume = self._function(problem.variance)(env), self._function(problem.volume)(env)
-            value, below = law.density(c)
+            value, below, correction = law.density(c)
             hard = value is None
             return _cell(
                 mpmath.inf if hard else value * volume, "bulk" if hard or law.inside(c) else "outside",
                 "the density is infinite at a hard edge" if hard else "", not hard, fraction_below=below,
-                atom_weight=law.atom)
+                finite_size=correction, atom_weight=law.atom)
         count = len(law.bulks)
         word = "one bulk" if count == 1 else f"{count} bulks"
         if isinstance(problem, ProfileProblem):
-            c, density, weights, below = law.profile(problem.points)
+            c, density, weights, below, correction = law.profile(problem.points)
             points = [self.image({**env, self.names[problem.variable]: x}) for x in c]
             volume_of = self._function(problem.volume)
             volumes = [volume_of({**env, self.names[problem.eigenvalue]: x}) for x in points]
             value = [d * v for d, v in zip(density, volumes, strict=True)]
-            return _cell(value, word, points=points, weights=weights, fraction_below=below, atom_weight=law.atom,
-                         bulks=count)
+            return _cell(value, word, points=points, weights=weights, fraction_below=below,
+                         finite_size=correction, atom_weight=law.atom, bulks=count)
         edges = [self.image({**env, self.names[problem.variable]: x}) for pair in law.bulks for x in pair]
         padded = edges + [None] * (2 * len(law.parts) - len(edges))
         masses = law.masses + [None] * (len(law.parts) - count)
@@ -228,13 +228,13 @@ class _Law:
         """Whether a point is inside a bulk."""
         return any(low < c < high for low, high in self.bulks)
 
-    def density(self, c: Value) -> tuple[Value | None, Value]:
-        """Density at a point, 0 outside the bulks and None at a hard edge, and the fraction of eigenvalues up to it."""
+    def density(self, c: Value) -> tuple[Value | None, Value, Value]:
+        """Density at a point, 0 off the bulks and None at a hard edge; the fraction up to it, its 1/N correction."""
         x = c - self.shift
         if not self.inside(c):
             passed = sum((m for m, (low, _) in zip(self.masses, self.bulks, strict=False) if low < c), mpmath.mpf(0))
             hard = x == 0 and self.total == 1
-            return None if hard else mpmath.mpf(0), passed + (self.atom if x >= 0 else 0)
+            return None if hard else mpmath.mpf(0), passed + (self.atom if x >= 0 else 0), mpmath.mpf(0)
         whole = _product([[1, -v] for v, _ in self.parts])
         equation = _sum([*whole, 0], [0, *(-x * k for k in whole)])
         for i, (v, a) in enumerate(self.parts):
@@ -243,11 +243,12 @@ class _Law:
         u = max(_roots(equation), key=mpmath.im)
         value = mpmath.im(u) / (mpmath.pi * abs(u) ** 2)
         turned = sum(a * mpmath.arg(u - v) for v, a in self.parts) + (1 - self.total) * mpmath.arg(u)
-        return value, 1 - turned / mpmath.pi + x * value
+        slope = 1 - sum(a * (v / (u - v)) ** 2 for v, a in self.parts)
+        return value, 1 - turned / mpmath.pi + x * value, -mpmath.arg(slope) / (2 * mpmath.pi)
 
-    def profile(self, count: int) -> tuple[list[Value], list[Value], list[Value], list[Value]]:
-        """Points over all bulks, the density there, the weights of the integral, the fraction of eigenvalues below."""
-        points, values, weights, fractions = [], [], [], []
+    def profile(self, count: int) -> tuple[list[Value], ...]:
+        """Points over all bulks, the density there, weights of the integral, fraction below and its correction."""
+        points, values, weights, fractions, corrections = [], [], [], [], []
         for i in range(count):
             bulk = i * len(self.bulks) // count
             first, after = (-(-(bulk + k) * count // len(self.bulks)) for k in (0, 1))
@@ -261,11 +262,12 @@ class _Law:
             else:
                 x, measure = (high - self.shift) * near**2, 2 * (high - self.shift) * near * speed
             points.append(self.shift + x)
-            value, below = self.density(points[-1])
+            value, below, correction = self.density(points[-1])
             values.append(value)
             fractions.append(below)
+            corrections.append(correction)
             weights.append(values[-1] * measure * mpmath.pi / (after - first))
-        return points, values, weights, fractions
+        return points, values, weights, fractions, corrections
 
 
 def _product(factors: Sequence[Sequence[Value]]) -> list[Value]:

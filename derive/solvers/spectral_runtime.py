@@ -262,9 +262,12 @@ def image(problem: Mapping[str, Any], env: Mapping[str, Array], c: Array) -> Arr
     return np.reshape(call(problem["image"], wide, n * m), (n, m))
 
 
-def density_at(law: Law, column: Array, beyond: Array, inside: Array) -> tuple[Array, Array]:
-    """Density in the variance c, zero outside the bulks, and the fraction of eigenvalues up to it."""
-    out, below = np.zeros(len(beyond)), fraction_below(law, column, beyond)
+def density_at(law: Law, column: Array, beyond: Array, inside: Array) -> tuple[Array, Array, Array]:
+    """Density in the variance c, zero outside the bulks; the fraction of eigenvalues up to it, and its 1/N correction.
+
+    The correction is that of real matrices: their mean fraction is the limit's plus it over N, up to smaller terms.
+    """
+    out, below, correction = np.zeros(len(beyond)), fraction_below(law, column, beyond), np.zeros(len(beyond))
     if inside.any():
         part = taken_law(law, inside)
         u = upper_root(part.v, part.a, part.edges, column[inside], beyond[inside])
@@ -272,7 +275,9 @@ def density_at(law: Law, column: Array, beyond: Array, inside: Array) -> tuple[A
         x = part.edges.place[np.arange(u.size), column[inside]] + beyond[inside]
         turned = np.sum(part.a * np.angle(u[:, None] - part.v), axis=1) + (1.0 - part.total) * np.angle(u)
         below[inside] = 1.0 - turned / np.pi + x * out[inside]
-    return out, below
+        slope = 1.0 - np.sum(part.a * part.v**2 / (u[:, None] - part.v) ** 2, axis=1)
+        correction[inside] = -np.angle(slope) / (2.0 * np.pi)
+    return out, below, correction
 
 
 def fraction_below(law: Law, column: Array, beyond: Array) -> Array:
@@ -293,13 +298,13 @@ def run_density(problem: Mapping[str, Any], given: Mapping[str, Any]) -> dict[st
         x = c - law.shift
         inside, column, beyond = inside_bulks(law.edges, x)
         hard = (x == 0) & (law.edges.place[:, 0] == 0)
-        value, below = density_at(law, column, beyond, inside & (beyond != 0))
+        value, below, correction = density_at(law, column, beyond, inside & (beyond != 0))
         value = value * volume
         value[hard] = np.inf
     word = np.where(inside, "bulk", "outside")
     reason = np.where(hard, "the density is infinite at a hard edge", "")
     return answer(value, shape, residual_of(law), np.isfinite(value), word, reason,
-                  {"fraction_below": below, "atom_weight": law.atom})
+                  {"fraction_below": below, "finite_size": correction, "atom_weight": law.atom})
 
 
 def run_profile(problem: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -326,14 +331,15 @@ def run_profile(problem: Mapping[str, Any], given: Mapping[str, Any]) -> dict[st
         column = np.asarray(order[rows, 2 * bulk + ~nearer])
         wide = {k: np.repeat(x, total) for k, x in env.items()}
         every = taken_law(law, np.repeat(np.arange(n), total))
-        flat, part = density_at(every, column.ravel(), beyond.ravel(), np.ones(n * total, dtype=bool))
+        flat, part, correction = density_at(every, column.ravel(), beyond.ravel(), np.ones(n * total, dtype=bool))
         c = law.shift[:, None] + law.edges.place[rows, column] + beyond
         value = flat.reshape(n, total)
         weight = value * measure * np.pi / size
         asked = {**wide, problem["eigenvalue"]: image(problem, env, c).ravel()}
         volume = call(problem["volume"], asked, n * total).reshape(n, total)
         outputs = {"points": asked[problem["eigenvalue"]].reshape(n, total), "weights": weight,
-                   "fraction_below": part.reshape(n, total), "atom_weight": law.atom, "bulks": count}
+                   "fraction_below": part.reshape(n, total), "finite_size": correction.reshape(n, total),
+                   "atom_weight": law.atom, "bulks": count}
         value = value * volume
     words = np.where(count == 1, "one bulk", np.char.add(count.astype(str), " bulks"))
     return answer(value, shape, residual_of(law), np.isfinite(value).all(axis=1), words, np.full(n, ""), outputs)

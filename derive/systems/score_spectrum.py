@@ -38,6 +38,7 @@ from derive.systems.score_steps import (
     Covariance,
     edge_steps,
     equivalent_steps,
+    finite_size_steps,
     gap_steps,
     image,
     inverse,
@@ -151,7 +152,7 @@ def spectral_density(ensemble: Ensemble) -> Quantity:
 
 def _density_derivation(covariance: Covariance) -> Derivation:
     step = script()
-    steps = (*_ground(covariance), *edge_steps(step, covariance))
+    steps = (*_ground(covariance), *edge_steps(step, covariance), *finite_size_steps(step, covariance))
     if covariance.manifold.linear:
         steps += shannon_steps(step, covariance)
     return _derivation("spectral-density", "Spectral density", covariance, steps)

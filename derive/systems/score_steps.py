@@ -17,13 +17,16 @@ from sympy import (
     Function,
     Gt,
     Interval,
+    Mul,
     N,
     Ne,
     S,
     Symbol,
+    cancel,
     diff,
     discriminant,
     exp,
+    expand,
     log,
     oo,
     pi,
@@ -45,8 +48,9 @@ from derive.symbols import x as X
 from derive.symbols import z as Z
 
 __all__ = [
-    "GAP", "HIGH", "LOW", "Covariance", "edge_load", "edge_steps", "edge_value", "equivalent_steps", "gap_steps",
-    "image", "inverse", "law_steps", "opening", "score_steps", "script", "shannon_steps", "time_steps",
+    "GAP", "HIGH", "LOW", "Covariance", "edge_load", "edge_steps", "edge_value", "equivalent_steps",
+    "finite_size_steps", "gap_steps", "image", "inverse", "law_steps", "opening", "score_steps", "script",
+    "shannon", "shannon_steps", "time_steps",
 ]
 
 SOURCE = "A4"
@@ -276,6 +280,10 @@ def edge_steps(step: Script, covariance: Covariance) -> tuple[Step, ...]:
     value = edge_value(parts, u, shift)
     low, high = parts[0][0], parts[-1][0]
     y = _DISTANCE
+    g, z = RESOLVENT, Z
+    poles = g * Mul(*(1 + v * g for v, _ in parts))
+    slope = diff(inverse(parts, g, shift), g)
+    cleared = expand(cancel(poles * (inverse(parts, g, shift) - z)))
     below, above = (edge_load(parts, end + sign * y) for end, sign in ((low, -1), (high, 1)))
     steps = [
         step("continued", equal(_PLACE(u), inverse(parts, -1 / u, shift)), "theorem", ("law",),
@@ -296,6 +304,9 @@ def edge_steps(step: Script, covariance: Covariance) -> tuple[Step, ...]:
              "the place of u in terms that do not cancel", domain=away),
         step("edge", equal(_PLACE(u), value), "identity", ("edge-shape", "edge-condition"),
              "an edge of the spectrum of C, positive", domain=away),
+        step("double-root", equal(diff(cleared, g).subs(z, inverse(parts, g, shift)), poles * slope), "identity", (),
+             "as an equation of g and z the law is a polynomial; its slope in g on the curve is a multiple of dz/dg: "
+             "edges are the real z with a double root, zeros of the discriminant"),
         step("load-at-zero", equal(load.subs(u, 0), ALPHA_D), "identity", (),
              "u = 0 is critical, and 0 an edge, exactly at alpha_D = 1"),
         step("below", equal(below, 1), "substitute", ("edge-condition", "load"), "critical points below the smallest v",
@@ -385,7 +396,7 @@ def gap_steps(step: Script) -> tuple[Step, ...]:
              "it rises up to t_max and falls after: the maximum", domain=inside, hints=(("zero", root), ("at", root))),
         step("final-gap", equal(GAP(T), HIGH / (T + HIGH)), "substitute", ("gap-value",),
              "the final gap: from the spike at -1 to the lowest bulk", hints=(("symbol", LOW), ("value", S.Zero))),
-        step("final-gap-falls", Gt(0, diff(HIGH / (T + HIGH), T), evaluate=False), "positivity", (),
+        step("final-gap-falls", equal(Derivative(HIGH / (T + HIGH), T), -HIGH / (T + HIGH) ** 2), "differentiate", (),
              "it falls with t, from 1 at t = 0: its supremum is 1"),
     )
 
@@ -496,6 +507,24 @@ def shannon_steps(step: Script, covariance: Covariance) -> tuple[Step, ...]:
     if covariance.manifold.isotropic:
         steps += _isotropic_shannon_steps(step, parts)
     return tuple(steps)
+
+
+def finite_size_steps(step: Script, covariance: Covariance) -> tuple[Step, ...]:
+    """What a matrix of finite size adds to the mean fraction of eigenvalues below a point."""
+    g, parts = RESOLVENT, covariance.parts
+    load = Add(*(a * (v * g / (1 + v * g)) ** 2 for v, a in parts))
+    slope = diff(inverse(parts, g), g)
+    added = Add(*(a * v**2 * g**3 / (1 + v * g) ** 3 for v, a in parts)) / (1 - load) ** 2
+    return (
+        step("load-resolvent", equal(slope, (1 - load) / g**2), "identity", (), "the load in terms of g"),
+        step("finite-size",
+             "In real matrices the mean of N g(z) exceeds its limit by M(z) = sum_k alpha_k v_k^2 g^3/(1 + v_k g)^3 "
+             "over the square of one minus the load, up to terms that vanish.", "theorem", ("covariance",),
+             "the first correction", source="Bai, Silverstein (2004)"),
+        step("finite-size-slope", equal(added, -diff(log(1 - load), g) / slope / 2), "identity", (),
+             "M is -1/2 d/dz log(1 - load): the number of eigenvalues below x is moved by -arg(1 - load)/(2 pi) on "
+             "average, 1/4 inside each edge", domain=Domain((), (Gt(1 - load, 0, evaluate=False),))),
+    )
 
 
 def shannon(parts: tuple[tuple[Expr, Expr], ...], g: Expr, t: Expr) -> Expr:
