@@ -167,7 +167,7 @@ def _show_axis(request: Request, answer: Answer) -> None:
     click.echo(f"  {name}" + (f" ({unit})" if unit not in ("", "1") else "") + f", for each {axis}:")
     table(headers, rows, [True] * len(headers))
     for key, array in (*once.items(), *further.items()):
-        if not request.shape:
+        if not request.shape and array.size:
             text = ", ".join(number_text(v) for v in np.ravel(array))
             click.echo(f"  {key} = {text}")
     if request.shape and once:

@@ -115,7 +115,9 @@ class SpectralMpSolver:
         outputs: dict[str, Any] = {key: of(e, holds) for key, e in problem.outputs}
         outputs |= {key: of(e, [True] * len(pairs)) for key, e in problem.facts}
         outputs |= {"gaps": sum(holds)}
-        if isinstance(problem, GapTimesProblem):
+        if not isinstance(problem, GapTimesProblem):
+            outputs |= {"final": value[0], "intermediate": value[1:]}
+        else:
             times = [v or mpmath.mpf(0) for v in value]
             outputs |= {"t_coverage": max(times), "t_consolidation": times[0]}
         words: dict[str, Any] = {"reason": problem.reason, "unbounded": problem.unbounded}

@@ -23,7 +23,7 @@ import numpy as np
 from derive.solvers.runtime import InputError, call, read_parameters
 
 __all__ = [
-    "Critical", "critical_points", "run_density", "run_edges", "run_gap_times", "run_gaps", "run_profile",
+    "Critical", "critical_points", "every_gap", "run_density", "run_edges", "run_gap_times", "run_gaps", "run_profile",
     "upper_root",
 ]
 
@@ -382,6 +382,13 @@ def distinct_laws(problem: Mapping[str, Any], env: Mapping[str, Array], n: int) 
 
 
 def run_gaps(problem: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The size of every gap, and by name: the final one, and the intermediate ones."""
+    found = every_gap(problem, given)
+    found["outputs"] |= {"final": found["value"][..., 0], "intermediate": found["value"][..., 1:]}
+    return found
+
+
+def every_gap(problem: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """What is asked of every gap: first the final one, between the atom and the lowest bulk, then those between bulks.
 
     A gap that does not exist, or of which the condition does not hold, is nan, and the reason says why.
@@ -428,7 +435,7 @@ def missing_gaps(problem: Mapping[str, Any], there: Array, holds: Array) -> str:
 
 def run_gap_times(problem: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """The times of every gap, and the two at which the phases of the spectrum begin, 0 for one that does not."""
-    found = run_gaps(problem, given)
+    found = every_gap(problem, given)
     times = np.nan_to_num(found["value"], nan=0.0)
     found["outputs"] |= {"t_coverage": np.max(times, axis=-1), "t_consolidation": times[..., 0]}
     return found

@@ -35,6 +35,7 @@ from derive.systems.score_steps import (
     GAP,
     HIGH,
     LOW,
+    OPENING,
     Covariance,
     edge_steps,
     equivalent_steps,
@@ -43,7 +44,6 @@ from derive.systems.score_steps import (
     image,
     inverse,
     law_steps,
-    opening,
     score_steps,
     script,
     shannon_steps,
@@ -62,7 +62,7 @@ _SCORE = Parameter(EIGENVALUE, Interval.open(-1, 0), "eigenvalue of t times the 
 _RESOLUTION = Parameter(RESOLUTION, Interval.open(0, 1), "resolution: smallest gap that is told apart", "1")
 _EDGE = Symbol("gamma", nonnegative=True)
 _DENSITY = Symbol("rho", nonnegative=True)
-_WIDTH, _OPENING = Symbol("Delta", positive=True), Symbol("t_open", positive=True)
+_WIDTH = Symbol("Delta", positive=True)
 _NO_ATOM = "no final gap: alpha_D is at or above 1, and no eigenvalue is left off the manifold"
 
 
@@ -251,7 +251,7 @@ def gap_times(ensemble: Ensemble) -> Quantity:
     Times run as the generative process does, from large t to small: t_open > t_max > t_close.
     """
     return _quantity(
-        "gap-times", "times at which gaps open and close", _OPENING, "variance", ensemble, (_RESOLUTION,), _gap_times,
+        "gap-times", "times at which gaps open and close", OPENING, "variance", ensemble, (_RESOLUTION,), _gap_times,
         gap_times,
     )
 
@@ -262,14 +262,14 @@ def _gap_times(covariance: Covariance, parameters: tuple[Parameter, ...]) -> Res
     derivation = _derivation(
         "gap-times", "Opening and closing of gaps", covariance,
         (*_ground(covariance), *edge_steps(step, covariance), *gap_steps(step), *time_steps(step)))
-    widest = derivation["t-max"].claim
+    widest, formula = derivation["t-max"].claim, derivation["t-open-formula"].claim
     assert isinstance(widest, Eq)
-    opened = opening(HIGH, LOW, RESOLUTION)
-    largest = _facts()[-1][1]
+    assert isinstance(formula, Eq)
+    opened, largest = formula.rhs, _facts()[-1][1]
     problem = GapTimesProblem(
-        "gap-times", _OPENING, parameters, RESOLVENT, law, C, C, "gap", LOW, HIGH, opened, _NO_ATOM,
+        "gap-times", OPENING, parameters, RESOLVENT, law, C, C, "gap", LOW, HIGH, opened, _NO_ATOM,
         outputs=(("t_open", opened), ("t_max", widest.rhs), ("t_close", HIGH * LOW / opened)), facts=_facts(),
         condition=Gt(largest, RESOLUTION), reason="its largest value stays at or below the resolution")
-    return Result(derivation, Eq(_OPENING, opened), problem)
+    return Result(derivation, formula, problem)
 
 

@@ -21,6 +21,7 @@ from sympy import (
     N,
     Ne,
     S,
+    Subs,
     Symbol,
     cancel,
     diff,
@@ -48,7 +49,7 @@ from derive.symbols import x as X
 from derive.symbols import z as Z
 
 __all__ = [
-    "GAP", "HIGH", "LOW", "Covariance", "edge_load", "edge_steps", "edge_value", "equivalent_steps",
+    "GAP", "HIGH", "LOW", "OPENING", "Covariance", "edge_load", "edge_steps", "edge_value", "equivalent_steps",
     "finite_size_steps", "gap_steps", "image", "inverse", "law_steps", "opening", "score_steps", "script",
     "shannon", "shannon_steps", "time_steps",
 ]
@@ -57,6 +58,8 @@ SOURCE = "A4"
 #: facing edges of two neighbouring parts of the spectrum of the covariance, the lower one possibly zero
 HIGH, LOW = Symbol("gamma_1", positive=True), Symbol("gamma_2", nonnegative=True)
 GAP = Function("Delta", real=True)
+#: the time at which a gap opens
+OPENING = Symbol("t_open", positive=True)
 #: coefficients of an activation: of its linear part, and of what is neither constant nor linear
 KAPPA, KAPPA_STAR = Symbol("kappa_1", positive=True), Symbol("kappa_*", positive=True)
 _KAPPA_0 = Symbol("kappa_0", real=True)
@@ -140,9 +143,9 @@ def score_steps(step: Script) -> tuple[Step, ...]:
         step("jacobian", equal(jacobian, -1 / (T + C)), "differentiate", ("log-density-value",),
              "eigenvalue of the Jacobian of the score: J = -(t I + C)^-1"),
         step("eigenvalue", equal(T * jacobian, moved), "identity", ("jacobian",), "and of t J"),
-        step("order", Gt(T / (T + C) ** 2, 0, evaluate=False), "positivity", (),
-             "it rises with c: bulks of C are mapped to bulks of t J, in order, and gaps to gaps"),
-        step("spike", equal(moved.subs(C, 0), -1), "identity", (), "directions off the manifold are at -1"),
+        step("order", Gt(image(C + _DISTANCE) - moved, 0, evaluate=False), "positivity", ("eigenvalue",),
+             "it rises with c, by y > 0: bulks of C are mapped to bulks of t J, in order, and gaps to gaps"),
+        step("spike", equal(Subs(moved, C, 0), -1), "identity", (), "directions off the manifold are at -1"),
         step("preimage", equal(EIGENVALUE, moved), "definition", ("eigenvalue",), "j stands for the eigenvalue of t J"),
         step("preimage-value", equal(C, preimage), "solve", ("preimage",), "solved for the variance"),
         step("volume", equal(diff(moved, C).subs(C, preimage), EIGENVALUE**2 / T), "identity", (),
@@ -372,8 +375,8 @@ def gap_steps(step: Script) -> tuple[Step, ...]:
     root = sqrt(HIGH * LOW)
     running = Dummy("t", positive=True)
     slope = (HIGH - LOW) * (HIGH * LOW - T**2) / ((T + HIGH) * (T + LOW)) ** 2
-    kernel = (HIGH - LOW) * (root + T) / ((T + HIGH) ** 2 * (T + LOW) ** 2)
-    maximum = Function("Delta_max", real=True)
+    reciprocal = (T + HIGH + LOW + HIGH * LOW / T) / (HIGH - LOW)
+    maximum = Symbol("M", negative=True)
     return (
         step("gap", equal(GAP(T), image(HIGH) - image(LOW)), "definition", ("order",),
              "gap of t J between the images of two facing edges of C; for the final gap gamma_2 = 0, the spike at -1",
@@ -388,12 +391,17 @@ def gap_steps(step: Script) -> tuple[Step, ...]:
         step("gap-stationary", equal(T**2, HIGH * LOW), "rearrange", ("gap-widest", "gap-slope"),
              "the slope vanishes there", domain=inside),
         step("t-max", equal(T, root), "solve", ("gap-stationary",), "the one time", domain=inside),
-        step("gap-kernel", Gt(kernel, 0, evaluate=False), "positivity", (), "the slope is (t_max - t) times this",
-             domain=inside),
-        step("gap-maximum", equal(maximum(HIGH, LOW), Extremum(gap.subs(T, running), running, _POSITIVE, "max")),
-             "definition", ("gap-value",), "the largest value over all times", domain=inside),
-        step("gap-largest", equal(maximum(HIGH, LOW), largest), "extremum", ("gap-maximum", "gap-kernel"),
+        step("gap-reciprocal", equal(1 / GAP(T), reciprocal), "identity", ("gap-value",),
+             "the gap is largest where its reciprocal is least", domain=facing),
+        step("gap-kernel", Gt((root + T) / (T**2 * (HIGH - LOW)), 0, evaluate=False), "positivity", (),
+             "minus the reciprocal has the slope (t_max - t) times this", domain=inside),
+        step("gap-maximum",
+             equal(maximum, Extremum(-reciprocal.subs(T, running), running, _POSITIVE, "max")), "definition",
+             ("gap-reciprocal",), "the largest value of minus the reciprocal over all times", domain=inside),
+        step("gap-least", equal(maximum, -1 / largest), "extremum", ("gap-maximum", "gap-kernel"),
              "it rises up to t_max and falls after: the maximum", domain=inside, hints=(("zero", root), ("at", root))),
+        step("gap-largest", equal(gap.subs(T, root), largest), "identity", (), "the gap itself at t_max: the largest",
+             domain=inside),
         step("final-gap", equal(GAP(T), HIGH / (T + HIGH)), "substitute", ("gap-value",),
              "the final gap: from the spike at -1 to the lowest bulk", hints=(("symbol", LOW), ("value", S.Zero))),
         step("final-gap-falls", equal(Derivative(HIGH / (T + HIGH), T), -HIGH / (T + HIGH) ** 2), "differentiate", (),
@@ -412,14 +420,15 @@ def opening(high: Expr, low: Expr, resolution: Expr) -> Expr:
 def _opening_parts(high: Expr, low: Expr, resolution: Expr) -> tuple[Expr, Expr]:
     """sqrt(G) times the sum and the difference of the square roots of the two times."""
     outer, inner = sqrt(high) + sqrt(low), sqrt(high) - sqrt(low)
-    return inner * sqrt(outer / inner - resolution), outer * sqrt(inner / outer - resolution)
+    return sqrt(inner) * sqrt(outer - resolution * inner), sqrt(outer) * sqrt(inner - resolution * outer)
 
 
 def time_steps(step: Script) -> tuple[Step, ...]:
     """When a gap opens and closes at a resolution G, and the three phases."""
-    largest = (sqrt(HIGH) - sqrt(LOW)) / (sqrt(HIGH) + sqrt(LOW))
+    outer, inner = sqrt(HIGH) + sqrt(LOW), sqrt(HIGH) - sqrt(LOW)
     facing = Domain((), (Gt(HIGH, LOW, evaluate=False),))
-    seen = Domain(((LOW, _POSITIVE),), (Gt(HIGH, LOW, evaluate=False), Gt(largest, RESOLUTION)))
+    seen = Domain(
+        ((LOW, _POSITIVE),), (Gt(inner, 0, evaluate=False), Gt(inner - RESOLUTION * outer, 0, evaluate=False)))
     gap, root = HIGH / (T + HIGH) - LOW / (T + LOW), sqrt(HIGH * LOW)
     total = ((1 - RESOLUTION) * HIGH - (1 + RESOLUTION) * LOW) / RESOLUTION
     first, second = _opening_parts(HIGH, LOW, RESOLUTION)
@@ -437,10 +446,12 @@ def time_steps(step: Script) -> tuple[Step, ...]:
              "(sqrt t_open + sqrt t_close)^2", domain=seen),
         step("difference-of-times", equal(total - 2 * root, second**2 / RESOLUTION), "identity", (),
              "(sqrt t_open - sqrt t_close)^2: real roots exactly for G below the largest gap", domain=seen),
-        step("t-open", equal(gap.subs(T, opened), RESOLUTION), "identity", (),
+        step("t-open-formula", equal(OPENING, opened), "definition", ("sum-of-times", "difference-of-times"),
              "half the sum of both square roots, squared: the larger root", domain=seen),
-        step("t-open-excess", equal(opened - root, second * (first + second) / (2 * RESOLUTION)), "identity", (),
-             "what it exceeds t_max by: a product of positive roots", domain=seen),
+        step("t-open", equal(gap.subs(T, OPENING), RESOLUTION), "identity", ("t-open-formula",),
+             "there the gap is as large as the resolution", domain=seen),
+        step("t-open-excess", equal(OPENING - root, second * (first + second) / (2 * RESOLUTION)), "identity",
+             ("t-open-formula",), "what it exceeds t_max by: a product of positive roots", domain=seen),
         step("crossing-scaled", equal(scaled, RESOLUTION), "substitute", ("crossing",),
              "at t = (1 + y) t_max, with q and q + d the square roots of the edges", domain=roots,
              hints=(("symbol", T), ("value", p * q * (1 + y)), ("symbol", HIGH), ("value", p**2),
