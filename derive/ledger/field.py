@@ -404,8 +404,9 @@ class Field:
             degree = order // chain.order
             expr = self.gens[base].expr
             below = chain.top
+            power = expr.args[0] if expr.args else S.One  # the number e is an exponential without arguments
             new = self.generator(("root", base, order), lambda: Generator(
-                expr ** Rational(1, order) if self.gens[base].kind != "exp" else exp(expr.args[0] / order),
+                expr ** Rational(1, order) if self.gens[base].kind != "exp" else exp(power / order),
                 "root", True,
                 argument=Fraction(self.polys[base], self.ctx.constant(order)), symbols=self.gens[base].symbols))
             top = self.index_of(new)

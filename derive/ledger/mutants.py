@@ -149,6 +149,7 @@ class MutationReport:
             "seed": self.seed,
             "share": self.share,
             "operators": self.by_operator(),
+            "by_step": [{"derivation": d, "label": label, **counts} for (d, label), counts in self.by_step().items()],
             "left": [
                 {"derivation": t.mutant.derivation, "label": t.mutant.label, "operator": t.mutant.operator,
                  "claim": str(t.mutant.claim), "outcome": t.outcome.value, "detail": t.detail,

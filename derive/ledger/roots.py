@@ -9,7 +9,7 @@ from flint import acb, arb, fmpq
 from sympy import Basic, Expr, Heaviside, Piecewise, Rational, Symbol, floor, sign
 
 from derive.core import Domain
-from derive.ledger.balls import NotEnclosed, enclose
+from derive.ledger.balls import NotEnclosed, enclose, precision
 from derive.ledger.domain import Range, declared, points
 from derive.nodes.binders import Binder
 
@@ -97,6 +97,11 @@ def root_ball(p: Expr, symbol: Symbol, rest: Mapping[Symbol, Any], domain: Domai
 
     p is continuous between them, for its ball over the whole of it is finite and it has no jumps.
     """
+    with precision(_BITS + 64):
+        return _root_ball(p, symbol, rest, domain)
+
+
+def _root_ball(p: Expr, symbol: Symbol, rest: Mapping[Symbol, Any], domain: Domain) -> arb | None:
     if p.has(*_JUMPS):
         return None
     r = declared(symbol, domain)
@@ -119,7 +124,7 @@ def root_ball(p: Expr, symbol: Symbol, rest: Mapping[Symbol, Any], domain: Domai
 
 def _linear(p: Expr, slope: Expr, symbol: Symbol, rest: Mapping[Symbol, Any], r: Range) -> arb | None:
     """The zero of p = p(0) + slope * symbol, where it lies in the range for certain."""
-    start, rise = (ball_of(e, {**rest, symbol: Rational(0)}) for e in (p, slope))
+    start, rise = (ball_of(e, {**rest, symbol: Rational(0)}, _FEW + 60) for e in (p, slope))
     if start is None or rise is None or rise.contains(0):
         return None
     root = -start / rise

@@ -319,7 +319,7 @@ def probe(
         inside = Domain(domain.intervals, tuple(instantiated(c, instances) for c in (*domain.constraints, *relations)))
         zeros = [c.lhs - c.rhs for c in conditions if isinstance(c, Eq)]
         symbols = sorted({s for e in (left, right, *zeros) for s in e.free_symbols if isinstance(s, Symbol)}, key=str)
-        calm = 0.25 if _has_nodes(left, right, *zeros) else 1.0
+        calm = (0.5 if coarse else 0.25) if _has_nodes(left, right, *zeros) else 1.0
         share = -(-(count + skip) // turns)
         drawn = points_on(zeros, symbols, inside, seed + turn, 3 * share, max(0.5 * calm, 0.2)) if zeros else points(
             symbols, inside, seed + turn, share, calm)

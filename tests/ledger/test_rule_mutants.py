@@ -1,44 +1,53 @@
 """Rules that are wrong on purpose are caught by something that does not use them."""
 
-import numpy as np
 import pytest
-from scipy.integrate import quad
-from sympy import Eq, Rational, Symbol, lambdify, sqrt, tanh
 
-from derive.core import Step, Verdict
-from derive.ledger import Derivation, rules_analysis
-from derive.nodes import GaussianAverage, MarchenkoPastur
-
-a, z = Symbol("a", positive=True), Symbol("z", real=True)
+from derive import atlas
+from derive.ledger.derivation import check_step
+from derive.ledger.rule_mutants import RULE_MUTANTS, RuleMutant, gullible_trials, try_rule_mutant
+from derive.ledger.rules import RULES
+from derive.mutation import rule_trials
 
 
-def check(claim: Eq, rule: str) -> Verdict:
-    return Derivation("one", "One step", (Step("s", claim, rule),)).check()["s"].verdict
+@pytest.mark.parametrize("mutant", RULE_MUTANTS, ids=lambda m: f"{m.rule}: {m.title}")
+def test_a_wrong_rule_is_caught_without_it(mutant: RuleMutant) -> None:
+    """The error changes the verdict of the planted claim, and the witness sees that it is wrong."""
+    trial = try_rule_mutant(mutant)
+    assert trial.caught, trial
+    if trial.right not in ("ASSUMED", "CORROBORATED"):
+        assert trial.right == "REFUTED"
+    assert trial.wrong in ("PROVED", "CONTRADICTION")
 
 
-def test_the_sign_in_steins_lemma_is_caught_by_balls(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = Eq(GaussianAverage(z * tanh(a * z), z), a * GaussianAverage(1 - tanh(a * z) ** 2, z), evaluate=False)
-    wrong = Eq(right.lhs, -right.rhs, evaluate=False)
-    assert check(right, "stein") is Verdict.PROVED
-    by_parts = rules_analysis.by_parts
-    monkeypatch.setattr(rules_analysis, "by_parts", lambda node, k: -by_parts(node, k))
-    assert check(wrong, "stein") is Verdict.REFUTED
-    assert check(right, "stein") is not Verdict.REFUTED
+def test_no_rule_is_without_a_mutant() -> None:
+    assert {m.rule for m in RULE_MUTANTS} == set(RULES)
 
 
-@pytest.mark.parametrize("ratio", [Rational(1, 3), Rational(3)])
-def test_the_edge_of_the_bulk_is_caught_by_its_mass(ratio: Rational, monkeypatch: pytest.MonkeyPatch) -> None:
-    def mass() -> float:
-        law, x = MarchenkoPastur(ratio), Symbol("x", positive=True)
-        density = lambdify(x, law.density(x), "numpy")
-        low, high = float(law.lower), float(law.upper)
-        wide = high - low
+def test_nothing_stays_wrong_afterwards() -> None:
+    mutant = RULE_MUTANTS[0]
+    label = mutant.planted.conclusion.label
+    before = check_step(mutant.planted, label).verdict
+    try_rule_mutant(mutant)
+    assert check_step(mutant.planted, label).verdict is before
 
-        def f(u: float) -> float:
-            return float(density(low + wide * np.sin(u) ** 2) * wide * np.sin(2 * u))
 
-        return float(quad(f, 0, np.pi / 2)[0])
+def test_a_witness_that_sees_nothing_catches_nothing() -> None:
+    from dataclasses import replace
 
-    assert mass() == pytest.approx(min(1.0, float(ratio)), rel=1e-9)
-    monkeypatch.setattr(MarchenkoPastur, "lower", property(lambda law: (1 - sqrt(law.ratio)) ** 2))
-    assert abs(mass() - min(1.0, float(ratio))) > 1e-3
+    blind = replace(RULE_MUTANTS[0], look=lambda derivation: None)
+    assert not try_rule_mutant(blind).caught
+
+
+def test_a_rule_that_believes_everything_is_caught_by_counterexamples() -> None:
+    derivation = atlas["rem-condensation"].derivation
+    used = {s.rule for s in derivation} - {"assumption", "theorem"}
+    found = gullible_trials([derivation], sorted(used))
+    assert {t.rule for t in found} == used
+    assert all(t.caught for t in found)
+
+
+@pytest.mark.slow
+def test_the_report_has_every_rule() -> None:
+    trials = rule_trials([atlas[name].derivation for name in ("rem-condensation", "collapse-time")])
+    assert {t.rule for t in trials} == set(RULES)
+    assert all(t.caught for t in trials)
