@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from derive.ensembles import HiddenManifold as HiddenManifold
     from derive.ensembles import ProductMeasure as ProductMeasure
     from derive.ensembles import Spherical as Spherical
+    from derive.ensembles import VarianceManifold as VarianceManifold
     from derive.methods.spectra import AlgebraicLaw as AlgebraicLaw
 
 __version__ = "0.1.0"
@@ -32,6 +33,7 @@ _EXPORTS = {
     "HiddenManifold": "derive.ensembles",
     "ProductMeasure": "derive.ensembles",
     "Spherical": "derive.ensembles",
+    "VarianceManifold": "derive.ensembles",
     "AlgebraicLaw": "derive.methods.spectra",
 }
 __all__ = [*_EXPORTS]

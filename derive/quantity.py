@@ -233,19 +233,38 @@ class Quantity:
 
         Args: target, "numpy" (vectorised, returns a Solution) or "mpmath" (any number of digits, `digits=50`).
         Raises: DeriveError for another target.
+
+        What is read off a spectrum takes the parameters of its variants too: edges at a ratio, or at a ratio and a
+        time.
+
+        >>> from derive import atlas
+        >>> edges = atlas["spectral-edges"].solver()
+        >>> edges(alpha_D=0.25).value.tolist(), edges(alpha_D=0.25, t=1).value.tolist()
+        ([1.0, 9.0], [-0.5, -0.1])
         """
         from derive import solvers
 
         question = self.question
         if target == "numpy":
             if isinstance(question, SpectralProblem):
-                return solvers.compile_spectrum(question)
+                return self._among_variants(solvers.compile_spectrum)
             return solvers.compile_numpy(question)
         if target == "mpmath":
             if isinstance(question, SpectralProblem):
-                return solvers.compile_spectrum_mp(question)
+                return self._among_variants(solvers.compile_spectrum_mp)
             return solvers.compile_mp_solver(question)
         raise DeriveError(f"no solver target {target!r}", given=target, allowed="numpy, mpmath", nearest="numpy")
+
+    def _among_variants(self, compiled: Callable[[Any], Callable[..., Any]]) -> Callable[..., Any]:
+        """The solver of this quantity, or of the variant that takes the parameters which the call names."""
+        if not self.variants:
+            return compiled(self.question)
+
+        def solve(**parameters: Any) -> Any:
+            chosen = self.given(*(name for name in parameters if name != "digits"))
+            return compiled(chosen.question)(**parameters)
+
+        return solve
 
     def export(self, path: str | Path, target: str = "numpy", *, force: bool = False) -> Path:
         """Write the generated solver as one plain Python file with a self-test.

@@ -12,6 +12,7 @@ from derive.cli.request import Request, is_time
 __all__ = [
     "SCHEMA",
     "Answer",
+    "axis_labels",
     "payload",
     "shown_name",
     "shown_number",
@@ -336,6 +337,9 @@ def payload(request: Request, answer: Answer) -> dict[str, Any]:
     if all(k in answer.outputs for k in _OVERLAPS):
         payload["order_parameters"] = {k: plain(answer.outputs[k]) for k in _OVERLAPS}
         payload["quadrature_error"] = plain(answer.outputs.get("quadrature_error"))
+    if answer.value.ndim > answer.reason.ndim:
+        axis = getattr(quantity.question, "axis", "")
+        payload["entries"] = {"axis": axis, "labels": axis_labels(axis, answer.value.shape[-1])}
     stability = plain(answer.stability)
     if answer.stability is not None and any(k is not None for k in _flat(stability)):
         payload["stability"] = stability
@@ -354,6 +358,11 @@ def _flat(nested: Any) -> Iterator[Any]:
             yield from _flat(k)
     else:
         yield nested
+
+
+def axis_labels(axis: str, count: int) -> list[str]:
+    """What the entries of an answer's own axis are called."""
+    return ["final", *map(str, range(1, count))] if axis == "gap" else [str(k) for k in range(1, count + 1)]
 
 
 def shown_name(request: Request) -> str:

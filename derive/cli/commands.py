@@ -185,7 +185,9 @@ def show(ctx: click.Context, /, name: str, as_latex: bool, as_json: bool, **opti
         [(p["name"], p["domain"], p["meaning"], p["unit"]) for p in parameters],
     )
     if others:
-        click.echo(f"or, in place of one of these: {', '.join(others)}")
+        own = {p["name"] for p in parameters}
+        added = all(own <= {p.name for p in v.parameters} for v in quantity.variants)
+        click.echo(f"{'with these' if added else 'or, in place of one of these'}: {', '.join(others)}")
     click.echo(f"value: {quantity.symbol.name} ({quantity.unit})\n")
     table(("step", "rule", "in words"), [(s["label"], s["rule"], s["text"]) for s in steps])
     click.echo(f"\nsource: {'; '.join(map(str, quantity.citations))}; derive check {quantity.name} checks the steps")

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from derive.cli.answer import Answer, shown_name, shown_number, shown_parameters, shown_unit, to_float
+from derive.cli.answer import Answer, axis_labels, shown_name, shown_number, shown_parameters, shown_unit, to_float
 from derive.cli.request import Request
 
 __all__ = ["progress_bar", "show_answer", "table"]
@@ -132,11 +132,6 @@ def _show_scalar(request: Request, answer: Answer) -> None:
     width = max(len(k[0]) for k in rows)
     for key, value, unit in rows:
         click.echo(f"  {key.ljust(width)}  {value}{f'   ({unit})' if unit not in ('', '1') else ''}")
-
-
-def axis_labels(axis: str, count: int) -> list[str]:
-    """What the entries of an answer's own axis are called."""
-    return ["final", *map(str, range(1, count))] if axis == "gap" else [str(k) for k in range(1, count + 1)]
 
 
 def _show_axis(request: Request, answer: Answer) -> None:

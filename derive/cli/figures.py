@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from derive.cli.answer import Answer, shown_name, shown_number, shown_parameters, shown_unit
-from derive.cli.display import axis_labels
+from derive.cli.answer import Answer, axis_labels, shown_name, shown_number, shown_parameters, shown_unit
 from derive.cli.errors import mistake
 from derive.cli.request import SIZES, Axis, Request
 

@@ -201,6 +201,14 @@ def test_nearly_merging_bulks():
         np.testing.assert_allclose(row, exact.value.astype(float), rtol=1e-13)
 
 
+def test_one_solver_takes_the_parameters_of_all_variants():
+    solver = atlas["spectral-density"].solver()
+    assert solver(alpha_D=0.4).value.shape == (240,)
+    assert solver(alpha_D=0.4, c=1.0).value == atlas["spectral-density"].given("c").solver()(alpha_D=0.4, c=1.0).value
+    with pytest.raises(DeriveError, match="unknown parameter 'u'"):
+        solver(alpha_D=0.4, u=1.0)
+
+
 def test_edges_of_the_score_are_the_images_of_edges():
     edges = solve("spectral-edges", THREE, alpha_D=0.3).value
     for t in (1e-12, 1.0, 1e12):
@@ -515,6 +523,7 @@ def test_solve_writes_edges_as_a_list():
     np.testing.assert_allclose(data["value"], solve("spectral-edges", TWO, alpha_D=0.4).value, rtol=1e-15)
     assert data["outputs"]["bulks"] == 2
     assert data["options"]["variances"] == "9/100:1/2,1:1/2"
+    assert data["entries"] == {"axis": "edge", "labels": ["1", "2", "3", "4"]}
 
 
 def test_ragged_edges_are_padded_with_null():
