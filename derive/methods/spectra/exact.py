@@ -11,7 +11,7 @@ from numbers import Real
 from typing import Any
 
 from flint import Ordering, fmpq_mpoly_ctx, fmpz_mpoly_ctx, fmpz_poly
-from sympy import Expr, Integer, Poly, Rational, Symbol, sympify
+from sympy import Expr, Integer, Poly, Rational, S, Symbol, fraction, sympify, together
 from sympy.polys.polyerrors import BasePolynomialError
 
 from derive.core import DeriveError
@@ -22,8 +22,11 @@ __all__ = [
     "coefficients",
     "factors",
     "from_sympy",
+    "integer_pair",
     "integer_polynomial",
+    "normal",
     "number",
+    "ordered",
     "primitive_part",
     "pull_back",
     "ring",
@@ -84,8 +87,6 @@ def integer_polynomial(expr: Expr, symbols: Sequence[Symbol]) -> Poly:
 
     Raises: DeriveError where it is not rational in them with rational coefficients.
     """
-    from sympy import fraction, together
-
     try:
         exact = expr.replace(lambda e: e.is_Float, lambda e: Rational(str(float(e))))
         numerator, _ = fraction(together(exact))
@@ -183,3 +184,25 @@ def pull_back(
     return made
 
 
+def normal(poly: Poly) -> Poly:
+    """Coprime integer coefficients, the leading one positive."""
+    made = poly.set_domain("ZZ").primitive()[1]
+    return -made if made.LC() < 0 else made
+
+
+def ordered(symbols: Iterable[Symbol]) -> tuple[Symbol, ...]:
+    """Parameters in the order of their names."""
+    return tuple(sorted(symbols, key=str))
+
+
+def integer_pair(expr: Expr, symbols: Sequence[Symbol]) -> tuple[Sparse, Sparse]:
+    """Numerator and denominator of a rational expression as integer polynomials."""
+    made = []
+    scale = S.One
+    for part, side in zip(fraction(together(expr)), (1, -1), strict=True):
+        poly = Poly(part, *symbols)
+        factor, whole = poly.clear_denoms(convert=True)
+        scale *= factor**side
+        made.append(from_sympy(whole.set_domain("ZZ")))
+    p, q = scale.as_numer_denom()
+    return made[0] * int(q), made[1] * int(p)

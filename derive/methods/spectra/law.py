@@ -15,7 +15,7 @@ from typing import Any
 import mpmath
 import numpy as np
 from flint import arb, fmpq
-from sympy import Add, Eq, Expr, Poly, Rational, S, Symbol
+from sympy import Add, Eq, Expr, Poly, S, Symbol
 
 from derive.core import DeriveError
 from derive.ledger.balls import precision
@@ -23,14 +23,15 @@ from derive.methods.spectra import series
 from derive.methods.spectra.density import Distribution, distribution
 from derive.methods.spectra.edges import Atom, Bulk, Edge, atoms_of, bulks_of, to_mpmath
 from derive.methods.spectra.exact import (
-    Sparse,
     factors,
     from_sympy,
+    integer_pair,
     integer_polynomial,
+    normal,
     number,
+    ordered,
     primitive_part,
     pull_back,
-    ring,
     to_sympy,
 )
 from derive.methods.spectra.mapped import MappedSheet, MoebiusMap, mapped_atoms, mapped_bulks
@@ -38,14 +39,12 @@ from derive.methods.spectra.population import Population
 from derive.methods.spectra.sheet import NoSheet, PhysicalSheet
 from derive.methods.spectra.transforms import Transform
 
-__all__ = ["AlgebraicLaw", "free_product", "free_sum"]
+__all__ = ["AlgebraicLaw"]
 
 G, Z = Symbol("g"), Symbol("z")
-_ORDERS = (6, 12, 24, 48)  # of the series with which a factor or a branch is told from the others
 _FAR = 32  # moments with which the branch is recognised far out
-_HEAD = 9  # moments that tell branches apart, the zeroth included
-_BALL_BITS = 1000
-_LARGEST_DEGREE = 40  # in g, of what an elimination may lead to
+HEAD = 9  # moments that tell branches apart, the zeroth included
+BALL_BITS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +59,7 @@ class AlgebraicLaw:
 
     Made by the constructors below; numbers (density, edges, ...) are computed when they are first asked for and kept.
 
-    >>> law = AlgebraicLaw.marchenko_pastur(Rational(1, 4))
+    >>> law = AlgebraicLaw.marchenko_pastur(0.25)
     >>> law.polynomial.as_expr()
     4*g**2*z + g*z + 3*g + 1
     >>> law.moments(3), law.atoms
@@ -78,7 +77,7 @@ class AlgebraicLaw:
         """Whether two laws have one equation, and one branch of it."""
         if not isinstance(other, AlgebraicLaw) or self.polynomial != other.polynomial:
             return False
-        return not self.is_numeric or len(self._branches) == 1 or _head(self._branch) == _head(other._branch)
+        return not self.is_numeric or len(self._branches) == 1 or head_of(self._branch) == head_of(other._branch)
 
     def __hash__(self) -> int:
         return hash(self.polynomial)
@@ -114,7 +113,7 @@ class AlgebraicLaw:
 
         Raises: DeriveError for an empty law, weights that are negative or do not sum to one.
 
-        >>> AlgebraicLaw.of_atoms({-1: Rational(1, 2), 1: Rational(1, 2)}).polynomial.as_expr()
+        >>> AlgebraicLaw.of_atoms({-1: 0.5, 1: 0.5}).polynomial.as_expr()
         g*z**2 - g + z
         """
         joined: dict[Expr, Expr] = {}
@@ -162,8 +161,7 @@ class AlgebraicLaw:
 
         Raises: DeriveError for a negative variance or fraction, or fractions that do not sum to one.
 
-        >>> half = Rational(1, 2)
-        >>> law = AlgebraicLaw.marchenko_pastur(half, population={1: half, Rational(1, 100): half})
+        >>> law = AlgebraicLaw.marchenko_pastur(0.5, population={1: 0.5, 0.01: 0.5})
         >>> len(law.bulks()), law.atoms
         (2, ((0, 1/2),))
         """
@@ -179,10 +177,14 @@ class AlgebraicLaw:
         >>> AlgebraicLaw.semicircle(1).free_add(AlgebraicLaw.semicircle(2)) == AlgebraicLaw.semicircle(3)
         True
         """
+        from derive.methods.spectra.convolution import free_sum
+
         return free_sum(self, other)
 
     def free_multiply(self, other: AlgebraicLaw) -> AlgebraicLaw:
         """The law of a^(1/2) b a^(1/2) for free a and b: S-transforms multiply."""
+        from derive.methods.spectra.convolution import free_product
+
         return free_product(self, other)
 
     def scale(self, factor: Any) -> AlgebraicLaw:
@@ -216,9 +218,8 @@ class AlgebraicLaw:
 
         Raises: DeriveError where a d = b c, or where the pole -d/c belongs to the support.
 
-        >>> law = AlgebraicLaw.marchenko_pastur(Rational(1, 2))
-        >>> t = Rational(1, 10)
-        >>> law.moebius(0, -t, 1, t).atoms  # of x -> -t/(t + x)
+        >>> t = 0.1
+        >>> AlgebraicLaw.marchenko_pastur(0.5).moebius(0, -t, 1, t).atoms  # of x -> -t/(t + x)
         ((-1, 1/2),)
         """
         p, q, r, s = (number(v, "a coefficient of the map") for v in (a, b, c, d))
@@ -230,13 +231,13 @@ class AlgebraicLaw:
         if not r.is_zero and self.is_numeric and (-s / r).is_number:
             self._refuse_pole(-s / r)
         # g(zeta) = ((p - r z) g' - r) (p - r z)/determinant at zeta = (s z - q)/(p - r z)
-        symbols = (G, Z, *_ordered(self.parameters.union(*(v.free_symbols for v in (p, q, r, s)))))
+        symbols = (G, Z, *ordered(self.parameters.union(*(v.free_symbols for v in (p, q, r, s)))))
         left = p - r * Z
         moved = [integer_pair(e, symbols) for e in ((left * G - r) * left / determinant, (s * Z - q) / left)]
         embed = [symbols.index(v) for v in self.polynomial.gens]
         pulled = pull_back(from_sympy(self.polynomial), moved[0][0].context(), {0: moved[0], 1: moved[1]}, embed)
         made = to_sympy(primitive_part(pulled), symbols)
-        return AlgebraicLaw(_normal(made), recipe=(_moebius, (self, p, q, r, s)))
+        return AlgebraicLaw(normal(made), recipe=(_moebius, (self, p, q, r, s)))
 
     def _refuse_pole(self, pole: Expr) -> None:
         for bulk in self.bulks():
@@ -310,10 +311,10 @@ class AlgebraicLaw:
             # of several branches the one whose moments are the averages of powers of the map
             law, m = self._source
             average = law._distribution.average
-            head = (1.0, *(average(partial(_mapped_power, _floats(m), k)) for k in range(1, _HEAD)))
+            head = (1.0, *(average(partial(_mapped_power, _floats(m), k)) for k in range(1, HEAD)))
         if not self._branches or not head:
             raise _undecided(self.polynomial)
-        return min(self._branches, key=lambda b: _apart(_head(b), head))
+        return min(self._branches, key=lambda b: apart(head_of(b), head))
 
     def _series(self, n: int) -> list[Any]:
         """[1, m_1, ..., m_n] in the field of the coefficients."""
@@ -337,7 +338,7 @@ class AlgebraicLaw:
     def free_cumulants(self, n: int) -> tuple[Expr, ...]:
         """The free cumulants kappa_1, ..., kappa_n, exact.
 
-        >>> AlgebraicLaw.marchenko_pastur(Rational(1, 2)).free_cumulants(4)
+        >>> AlgebraicLaw.marchenko_pastur(0.5).free_cumulants(4)
         (1, 2, 4, 8)
         """
         return self._exact(series.cumulants_from_moments(self._series(_order(n)))[1:])
@@ -376,7 +377,7 @@ class AlgebraicLaw:
         moved = [integer_pair(e, symbols) for e in (g, z)]
         embed = [0, 1, *range(2, len(symbols))]
         pulled = pull_back(from_sympy(self.polynomial), moved[0][0].context(), {0: moved[0], 1: moved[1]}, embed)
-        return _normal(_without_monomials(to_sympy(primitive_part(pulled), symbols)))
+        return normal(_without_monomials(to_sympy(primitive_part(pulled), symbols)))
 
     # ---- support
 
@@ -589,114 +590,7 @@ class AlgebraicLaw:
         return _unwrapped(np.array(values).reshape(times.shape))
 
 
-# ---- free convolution
-
-
-def free_sum(a: AlgebraicLaw, b: AlgebraicLaw) -> AlgebraicLaw:
-    """The law of the sum of free variables: z(g) = z_a(g) + z_b(g) + 1/g, by elimination.
-
-    Of the factors of the resultant the one is taken that has the moments of the sum of the free cumulants.
-    """
-    symbols = (G, Z, *_ordered(a.parameters | b.parameters))
-    inner = ring(("u", *map(str, symbols)))
-    u, g, z = inner.gens()[:3]
-    embed = _embedding(symbols)
-    one = inner.constant(1)
-    first = pull_back(from_sympy(a.polynomial), inner, {1: (u, one)}, embed(a))
-    second = pull_back(from_sympy(b.polynomial), inner, {1: ((z - u) * g - 1, g)}, embed(b))
-    poly = _eliminated(first, second, symbols)
-
-    def expected(n: int) -> list[Any]:
-        x, y = (series.cumulants_from_moments(m) for m in _common(a, b, n, _sample(symbols)))
-        return series.moments_from_cumulants([x[0], *(p + q for p, q in zip(x[1:], y[1:], strict=True))])
-
-    return replace(_selected(poly, expected), recipe=(free_sum, (a, b)))
-
-
-def free_product(a: AlgebraicLaw, b: AlgebraicLaw) -> AlgebraicLaw:
-    """The law of the product of free variables, one of them >= 0: with y = -1 - z g, z(y) = z_a(y) z_b(y) y/(1 + y)."""
-    symbols = (G, Z, *_ordered(a.parameters | b.parameters))
-    if all(law.is_numeric and law.support()[0] < 0 for law in (a, b)):
-        raise DeriveError(
-            "both factors of a free product reach below zero", given=f"{a.support()}, {b.support()}",
-            allowed="at least one law on c >= 0", nearest="free_add",
-        )  # fmt: skip
-    inner = ring(("u", *map(str, symbols)))
-    u, g, z = inner.gens()[:3]
-    embed = _embedding(symbols)
-    one = inner.constant(1)
-    y = -(one + z * g)
-    # y and z in place: g_a = -(1 + y)/z_a with z_a = u, z_b = z (1 + y)/(y u)
-    rise = one + y
-    first = pull_back(from_sympy(a.polynomial), inner, {0: (-rise, u), 1: (u, one)}, embed(a))
-    second = pull_back(
-        from_sympy(b.polynomial), inner, {0: (-(y * u), z), 1: (z * rise, y * u)}, embed(b)
-    )
-    poly = _eliminated(first, second, symbols)
-
-    def expected(n: int) -> list[Any]:
-        return series.free_product_moments(*_common(a, b, n, _sample(symbols)))
-
-    return replace(_selected(poly, expected), recipe=(free_product, (a, b)))
-
-
-def _embedding(symbols: Sequence[Symbol]) -> Callable[[AlgebraicLaw], list[int]]:
-    return lambda law: [1 + symbols.index(s) for s in law.polynomial.gens]
-
-
-def _eliminated(first: Sparse, second: Sparse, symbols: Sequence[Symbol]) -> list[Poly]:
-    """The factors of the resultant in the first variable of the ring."""
-    first, second = (_without_powers(primitive_part(f, 0)) for f in (first, second))
-    degree = int(first.degrees()[0]) * int(second.degrees()[1]) + int(second.degrees()[0]) * int(first.degrees()[1])
-    if degree > _LARGEST_DEGREE:
-        raise DeriveError(
-            f"the free convolution would be an equation of degree up to {degree}", given=str(degree),
-            allowed=f"at most {_LARGEST_DEGREE}",
-        )  # fmt: skip
-    eliminated = first.resultant(second, 0)
-    names = ring([str(s) for s in symbols])
-    moved = names.from_dict({tuple(e)[1:]: v for e, v in eliminated.to_dict().items()})
-    return [to_sympy(f, symbols) for f in factors(moved)]
-
-
-def _selected(candidates: Sequence[Poly], expected: Callable[[int], list[Any]]) -> AlgebraicLaw:
-    """The law of the one factor on which the series of the expected moments lies.
-
-    A factor that misses the series at some order is refuted; the orders grow until one is left.
-    """
-    kept = [c for c in candidates if c.degree(G) > 0]
-    values = _sample(kept[0].gens) if kept else {}
-    moments: list[Any] = []
-    with precision(_BALL_BITS):
-        for order in _ORDERS:
-            moments = expected(order)
-            kept = [c for c in kept if series.satisfies(_at_sample(c, values), moments)]
-            if len(kept) <= 1:
-                break
-    if len(kept) != 1:
-        raise NoSheet("no factor of it has the moments of the law" if not kept else "two factors have the same moments")
-    law = AlgebraicLaw(_normal(kept[0]))
-    if not law.is_numeric or len(law._branches) == 1:
-        return law
-    near = tuple(_float(m) for m in moments[:_HEAD])
-    return replace(law, head=min((_head(b) for b in law._branches), key=lambda h: _apart(h, near)))
-
-
-def _common(a: AlgebraicLaw, b: AlgebraicLaw, n: int, values: Mapping[Symbol, Expr]) -> tuple[list[Any], list[Any]]:
-    """The moments of two laws at sample values of the parameters: rational where both are, else balls."""
-    first, second = (law.subs(values)._branch for law in (a, b))
-    if first.is_rational and second.is_rational:
-        return first.moments(n), second.moments(n)
-    return first.balls(n, _BALL_BITS), second.balls(n, _BALL_BITS)
-
-
-def _sample(symbols: Sequence[Symbol]) -> dict[Symbol, Expr]:
-    """Values of the parameters at which factors are told apart: any will do that is not special."""
-    return {s: Rational(31 + 17 * k, 97 + 6 * k) for k, s in enumerate(symbols[2:])}
-
-
-def _at_sample(poly: Poly, values: Mapping[Symbol, Expr]) -> Poly:
-    return integer_polynomial(poly.as_expr().xreplace(dict(values)), (G, Z)) if values else poly
+# ---- which law an equation has
 
 
 def _physical_law(candidates: Sequence[Poly]) -> AlgebraicLaw:
@@ -710,7 +604,7 @@ def _physical_law(candidates: Sequence[Poly]) -> AlgebraicLaw:
             reasons.append("no branch with g ~ -1/z at infinity and all moments")
         for branch in found:
             several = len(found) > 1 and len(poly.gens) == 2
-            law = AlgebraicLaw(_normal(poly), _head(branch) if several else ())
+            law = AlgebraicLaw(normal(poly), head_of(branch) if several else ())
             if law.is_numeric:
                 try:
                     _ = law._distribution
@@ -732,7 +626,7 @@ def _no_law(candidates: Sequence[Poly], why: str) -> NoSheet:
     """No sheet, with a hint where the equation is one for the Cauchy transform -g."""
     nearest = None
     for poly in candidates:
-        mirrored = _normal(Poly(poly.as_expr().xreplace({G: -G}), *poly.gens))
+        mirrored = normal(Poly(poly.as_expr().xreplace({G: -G}), *poly.gens))
         if series.branches(_over(mirrored)) and not series.branches(_over(poly)):
             why += "; it has one for -g, and g is <1/(c - z)>, minus the Cauchy transform"
             nearest = str(mirrored.as_expr())
@@ -756,14 +650,14 @@ def _undecided(poly: Poly) -> DeriveError:
 @lru_cache(maxsize=128)
 def _sheet(poly: Poly, head: tuple[float, ...]) -> PhysicalSheet:
     branch = AlgebraicLaw(poly, head)._branch
-    return PhysicalSheet(from_sympy(poly), branch.balls(_FAR, _BALL_BITS))
+    return PhysicalSheet(from_sympy(poly), branch.balls(_FAR, BALL_BITS))
 
 
 @lru_cache(maxsize=128)
 def _compiled(poly: Poly, head: tuple[float, ...]) -> Distribution:
     sheet = _sheet(poly, head)
     made = distribution(sheet, atoms_of(sheet), bulks_of(sheet))
-    _verify(made, AlgebraicLaw(poly, head)._branch.balls(3, _BALL_BITS))
+    _verify(made, AlgebraicLaw(poly, head)._branch.balls(3, BALL_BITS))
     return made
 
 
@@ -784,45 +678,15 @@ def _power(k: int, modulus: bool, x: np.ndarray) -> np.ndarray:
 
 def _from_rational(expr: Expr) -> AlgebraicLaw:
     """The law of an equation that is known to have one."""
-    symbols = (G, Z, *_ordered(expr.free_symbols - {G, Z}))
+    symbols = (G, Z, *ordered(expr.free_symbols - {G, Z}))
     poly = integer_polynomial(expr, symbols)
-    made = AlgebraicLaw(_normal(to_sympy(primitive_part(from_sympy(poly)), symbols)))
+    made = AlgebraicLaw(normal(to_sympy(primitive_part(from_sympy(poly)), symbols)))
     return made if len(made._branches) == 1 else _physical_law([made.polynomial])
-
-
-def integer_pair(expr: Expr, symbols: Sequence[Symbol]) -> tuple[Sparse, Sparse]:
-    """Numerator and denominator of a rational expression as integer polynomials."""
-    from sympy import fraction, together
-
-    made = []
-    scale = S.One
-    for part, side in zip(fraction(together(expr)), (1, -1), strict=True):
-        poly = Poly(part, *symbols)
-        factor, whole = poly.clear_denoms(convert=True)
-        scale *= factor**side
-        made.append(from_sympy(whole.set_domain("ZZ")))
-    p, q = scale.as_numer_denom()
-    return made[0] * int(q), made[1] * int(p)
-
-
-def _ordered(symbols: Iterable[Symbol]) -> tuple[Symbol, ...]:
-    return tuple(sorted(symbols, key=str))
 
 
 def _over(poly: Poly) -> Poly:
     """The polynomial in (g, z) with the parameters in its coefficients."""
     return Poly(poly.as_expr(), G, Z) if len(poly.gens) > 2 else poly
-
-
-def _normal(poly: Poly) -> Poly:
-    """Coprime integer coefficients, the leading one positive."""
-    made = poly.set_domain("ZZ").primitive()[1]
-    return -made if made.LC() < 0 else made
-
-
-def _without_powers(poly: Sparse) -> Sparse:
-    """Without the powers of variables that all terms share."""
-    return poly / poly.term_content()
 
 
 def _without_monomials(poly: Poly) -> Poly:
@@ -842,15 +706,11 @@ def _moebius(law: AlgebraicLaw, a: Expr, b: Expr, c: Expr, d: Expr) -> Algebraic
     return law.moebius(a, b, c, d)
 
 
-def _head(branch: series.Branch) -> tuple[float, ...]:
-    return tuple(float(m.mid()) for m in branch.balls(_HEAD - 1, _BALL_BITS))
+def head_of(branch: series.Branch) -> tuple[float, ...]:
+    return tuple(float(m.mid()) for m in branch.balls(HEAD - 1, BALL_BITS))
 
 
-def _float(value: Any) -> float:
-    return float(value.mid()) if isinstance(value, arb) else float(value)
-
-
-def _apart(a: Sequence[float], b: Sequence[float]) -> float:
+def apart(a: Sequence[float], b: Sequence[float]) -> float:
     """The largest relative difference of two lists of moments."""
     return max(abs(x - y) / max(abs(x), abs(y), 1e-300) for x, y in zip(a, b, strict=True))
 
