@@ -39,6 +39,7 @@ OTHERS = {
     "touching": COIN.free_add(semicircle(1)),
     "nearly touching": COIN.free_add(semicircle(Rational(10**9 - 1, 10**9))),
     "product at ratio one": marchenko_pastur(1).free_multiply(marchenko_pastur(1)),
+    "atom inside a bulk": semicircle(1).free_multiply(marchenko_pastur(HALF)),
     "several sheets": semicircle(1).free_multiply(marchenko_pastur(2)),
     "sum of atoms": AlgebraicLaw.of_atoms({0: HALF, 1: HALF / 2, 3: HALF / 2}).free_add(
         AlgebraicLaw.of_atoms({0: Rational(2, 3), 1: Rational(1, 6), 5: Rational(1, 6)})

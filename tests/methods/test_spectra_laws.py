@@ -146,6 +146,14 @@ def test_an_atom_of_a_free_sum():
     assert dict(law.atoms) == expected
 
 
+def test_an_atom_inside_a_bulk():
+    """s w for a semicircle s and a Marchenko-Pastur w of ratio 1/2: the kernel of w is that of the product."""
+    law = semicircle(1).free_multiply(marchenko_pastur(HALF))
+    assert len(law.bulks()) == 1
+    assert law.atoms == ((0, HALF),)
+    assert law.weights()[0] == pytest.approx(0.5, abs=1e-14)
+
+
 # ---- maps
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -16,10 +17,10 @@ import numpy as np
 from flint import arb, fmpq
 
 from derive.ledger.balls import precision
-from derive.methods.spectra.edges import Atom, Bulk, Edge, anchor
+from derive.methods.spectra.edges import Atom, Bulk, Edge, anchor, rational_point
 from derive.methods.spectra.mapped import MappedSheet
 from derive.methods.spectra.pieces import Half, half_cell
-from derive.methods.spectra.sheet import NoSheet, PhysicalSheet, as_fraction
+from derive.methods.spectra.sheet import Critical, NoSheet, PhysicalSheet, as_fraction
 
 __all__ = ["Cell", "Distribution", "distribution"]
 
@@ -254,8 +255,9 @@ def distribution(sheet: PhysicalSheet | MappedSheet, atoms: Sequence[Atom], bulk
 
     Raises: NoSheet where the weights do not sum to one: the sheet followed was no law's.
     """
+    poles = {atom.point for atom in atoms}
     cells = [
-        Cell(bulk, half_cell(sheet, bulk, lower, length), half_cell(sheet, bulk, upper, length))
+        Cell(bulk, *(half_cell(sheet, bulk, end, length, end.point in poles) for end in (lower, upper)))
         for bulk in bulks
         for lower, upper, length in _stretches(sheet, bulk)
     ]
@@ -265,20 +267,20 @@ def distribution(sheet: PhysicalSheet | MappedSheet, atoms: Sequence[Atom], bulk
     return made
 
 
-def steep_points(sheet: PhysicalSheet | MappedSheet, bulk: Bulk) -> tuple[fmpq, ...]:
-    """Points inside a bulk at which complex critical points come close to the real axis, in order.
+def steep_points(sheet: PhysicalSheet | MappedSheet, bulk: Bulk) -> tuple[Critical, ...]:
+    """Points inside a bulk at which g is not analytic, or complex critical points come close to the axis, in order.
 
     There the density changes over the distance of the critical point, which may be far below the rounding of the
     distance from the edges.
     """
     with precision(400):
         lower, upper = bulk.lower.point.at(360).mid(), bulk.upper.point.at(360).mid()
-        found = []
+        found: list[tuple[fmpq, Critical]] = [((p.low + p.high) / 2, p) for p in bulk.marks]
         for real, height in sheet.complex_criticals:
             room = min(real - lower, upper - real, key=float)
             if bool(height < _STEEP * room):
-                found.append(as_fraction(real))
-    return tuple(sorted(found))
+                found.append((as_fraction(real), rational_point(as_fraction(real))))
+    return tuple(point for _, point in sorted(found, key=lambda item: Fraction(int(item[0].p), int(item[0].q))))
 
 
 def _stretches(sheet: PhysicalSheet | MappedSheet, bulk: Bulk) -> Iterator[tuple[Edge, Edge, float]]:

@@ -17,12 +17,12 @@ from derive.ledger.balls import precision
 from derive.methods.spectra.exact import Sparse, as_rational, ring, to_sympy
 from derive.methods.spectra.sheet import Critical, Interval, NoSheet, PhysicalSheet
 
-__all__ = ["Atom", "Bulk", "Edge", "anchor", "atoms_of", "bulks_of", "to_mpmath"]
+__all__ = ["Atom", "Bulk", "Edge", "anchor", "atoms_of", "bulks_of", "rational_point", "to_mpmath"]
 
-_CLOSE = 2.0**-200  # of the nearest gap: where the behaviour at a critical point is read off
+_CLOSE = 2.0**-60  # of the nearest gap: where the behaviour at a critical point is read off
 # shares of the gap at which weights are looked at, until one candidate stands out
-_SHARES = (2.0**-12, 2.0**-40, 2.0**-100, 2.0**-250)
-_LOCAL_BITS = 900
+_SHARES = (2.0**-12, 2.0**-40, 2.0**-100)
+_LOCAL_BITS = 500
 _LARGEST_ROOT = 12  # of the powers d^(m/r) that are looked for at an edge
 
 
@@ -86,6 +86,7 @@ class Bulk:
     lower: Edge
     upper: Edge
     intervals: tuple[Interval, ...]  # of the physical sheet: critical points of other sheets may lie inside
+    marks: tuple[Critical, ...] = ()  # points inside at which g is not analytic, such as an atom within the bulk
 
     @property
     def width(self) -> float:
@@ -136,25 +137,31 @@ def bulks_of(sheet: PhysicalSheet) -> tuple[Bulk, ...]:
     made: list[Bulk] = []
     open_edge: Edge | None = None
     inside: list[Interval] = []
+    marks: list[Critical] = []
     for before, after in pairwise(sheet.intervals):
         point = after.left
         assert point is not None
-        if before.bulk and after.bulk and _regular(sheet, before, after):
+        if before.bulk and after.bulk:
             inside.append(after)
-            continue
+            if _regular(sheet, before, after):
+                continue
+            if all(_exponent(sheet, point, side) == 0 for side in (before, after)):
+                marks.append(point)
+                continue
+            inside.pop()
         if before.bulk:
             assert open_edge is not None
-            made.append(Bulk(open_edge, _edge(sheet, point, before, False), tuple(inside)))
+            made.append(Bulk(open_edge, _edge(sheet, point, before, False), tuple(inside), tuple(marks)))
             open_edge = None
         if after.bulk:
-            open_edge, inside = _edge(sheet, point, after, True), [after]
+            open_edge, inside, marks = _edge(sheet, point, after, True), [after], []
     return tuple(made)
 
 
 def _beside(sheet: PhysicalSheet, point: Critical, interval: Interval, share: float) -> tuple[arb, acb, arb]:
     """A point at a tiny distance from a critical point, g there, and the distance."""
     inner = interval.near_left if interval.left is point else interval.near_right
-    bits = _LOCAL_BITS if share < _SHARES[0] else _LOCAL_BITS // 3
+    bits = _LOCAL_BITS if share < _SHARES[0] else _LOCAL_BITS // 2
     with precision(bits):
         exact = point.at(bits).mid()
         distance = (abs(inner[0] - exact) * arb(share)).mid()
@@ -173,20 +180,30 @@ def _regular(sheet: PhysicalSheet, before: Interval, after: Interval) -> bool:
         return len(others) < 2 or float(abs(left - right).mid()) < 1e-6 * others[1]
 
 
-def _edge(sheet: PhysicalSheet, point: Critical, interval: Interval, lower: bool) -> Edge:
-    """An edge with the exponent of the density, from its values at two tiny distances."""
+def _exponent(sheet: PhysicalSheet, point: Critical, interval: Interval) -> Fraction:
+    """The power of the distance with which the density behaves, from its values at two tiny distances."""
     (_, near, d1), (_, far, d2) = (_beside(sheet, point, interval, share) for share in (_CLOSE, _CLOSE * 2.0**20))
     with precision(_LOCAL_BITS):
         slope = float(((far.imag / near.imag).log() / (d2 / d1).log()).mid())
     exponent = Fraction(slope).limit_denominator(_LARGEST_ROOT)
     if abs(exponent - slope) > 1e-3 or exponent <= -1:
         raise NoSheet(f"its density behaves as distance^{slope:.4g} at {float(point.at(64).mid()):.6g}")
+    return exponent
+
+
+def _edge(sheet: PhysicalSheet, point: Critical, interval: Interval, lower: bool) -> Edge:
+    exponent = _exponent(sheet, point, interval)
     return Edge(point, lower, exponent, exponent.denominator)
 
 
-def anchor(point: fmpq, lower: bool) -> Edge:
-    """An end of a cell that is no edge: the density is analytic there."""
-    return Edge(Critical((-int(point.p), int(point.q)), point, point), lower, Fraction(0), 1)
+def anchor(point: Critical, lower: bool) -> Edge:
+    """An end of a cell that is no edge: the density has a limit there that is not zero."""
+    return Edge(point, lower, Fraction(0), 1)
+
+
+def rational_point(point: fmpq) -> Critical:
+    """A rational number as the root of its polynomial."""
+    return Critical((-int(point.p), int(point.q)), point, point)
 
 
 # ---- atoms
@@ -222,7 +239,7 @@ def atoms_of(sheet: PhysicalSheet) -> tuple[Atom, ...]:
 def _seen_weight(sheet: PhysicalSheet, point: Critical, after: Interval, share: float) -> float:
     """(c - z) g(z) at c plus a tiny imaginary distance."""
     z, g, distance = _beside(sheet, point, after, share)
-    with precision(_LOCAL_BITS // 3 if share == _SHARES[0] else _LOCAL_BITS):
+    with precision(_LOCAL_BITS // 2 if share == _SHARES[0] else _LOCAL_BITS):
         exact = point.at(ctx.prec).mid()
 
         def quarter(s: Any) -> Any:

@@ -100,7 +100,7 @@ def mapped_bulks(bulks: tuple[Bulk, ...], m: MoebiusMap) -> tuple[Bulk, ...]:
         if m.determinant < 0:
             ends.reverse()
         lower = Edge(ends[0].point, True, ends[0].exponent, ends[0].ramification)
-        made.append(Bulk(lower, ends[1], bulk.intervals))
+        made.append(Bulk(lower, ends[1], bulk.intervals, tuple(m.critical(p) for p in bulk.marks)))
     return tuple(sorted(made, key=lambda bulk: _place(bulk.lower.point)))
 
 

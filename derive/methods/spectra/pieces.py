@@ -238,25 +238,25 @@ def _coefficients(values: Array) -> Array:
 # ---- building
 
 
-def half_cell(sheet: PhysicalSheet | MappedSheet, bulk: Bulk, anchor: Edge, length: float) -> Half:
-    """The density from an anchor of a bulk to a distance from it.
+def half_cell(sheet: PhysicalSheet | MappedSheet, bulk: Bulk, anchor: Edge, length: float, pole: bool) -> Half:
+    """The density from an anchor of a bulk to a distance from it; `pole`: whether there is an atom at the anchor.
 
     Raises: NoSheet where it is no power series in any small root of the distance.
     """
     for times in (1, 2, 3, 4, 6):
         r = anchor.ramification * times
         power = int(anchor.exponent * r)
-        made = _pieces(sheet, bulk, anchor, length, r, power)
+        order = r if pole else max(0, -power)
+        made = _pieces(sheet, bulk, anchor, length, r, power, order)
         if made is not None:
-            return Half(anchor, length, r, power, max(0, -power), made)
+            return Half(anchor, length, r, power, order, made)
     raise NoSheet(f"its density is no power series at {float(anchor):.6g}")
 
 
 def _pieces(
-    sheet: PhysicalSheet | MappedSheet, bulk: Bulk, anchor: Edge, length: float, r: int, power: int
+    sheet: PhysicalSheet | MappedSheet, bulk: Bulk, anchor: Edge, length: float, r: int, power: int, pole: int
 ) -> tuple[Piece, ...] | None:
     """Pieces on which the series has converged, from s = 0 on; None where it does not."""
-    pole = max(0, -power)
     waiting, done = [(0.0, length ** (1.0 / r), 0)], []
     while waiting:
         low, high, depth = waiting.pop()

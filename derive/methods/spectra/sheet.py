@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from flint import acb, acb_poly, arb, ctx, fmpq, fmpz_poly
 
@@ -26,17 +26,9 @@ __all__ = ["Critical", "Interval", "NoSheet", "PhysicalSheet", "as_fraction", "i
 _BITS = 160  # to follow roots
 NODE_BITS = 256  # to compute a value
 _STEPS = 5000  # along one path
+_CAUTION = (0.5, 0.15)  # by what share of a step a prediction may miss; the second where the first leads nowhere
+_CLUSTER = 8.0  # roots at so many times the distance of the nearest one are looked at together
 _RETRIES = 6
-
-
-class _Mode(NamedTuple):
-    """How roots are followed: by what share of a step a prediction may miss, and whether -1/z is taken off first."""
-
-    caution: float
-    common: bool
-
-
-_MODES = (_Mode(0.5, False), _Mode(0.15, False), _Mode(0.3, True))
 
 
 class NoSheet(DeriveError):
@@ -147,7 +139,7 @@ class PhysicalSheet:
         self.criticals, self.complex_criticals, self._radius = isolate(sorted(candidates))
         self._bits = _BITS + _spread(self.criticals, self._radius)
         self._known: dict[int, list[tuple[float, arb, acb]]] = {}
-        self._mode = _MODES[0]
+        self._caution = _CAUTION[0]
         self.intervals = self._followed()
 
     # ---- roots
@@ -206,58 +198,62 @@ class PhysicalSheet:
         """The value of the sheet at path(1), given it at path(0); path maps [0, 1] to the plane."""
         done, step, count = arb(0), arb(0.125), 0
         z = path(done)
-        apart = _apart(g, self.roots(z))
+        roots = self.roots(z)
         while bool(done < 1):
             count += 1
             ahead = done + step
             if not bool(ahead < 1):
                 ahead = arb(1)
             there = path(ahead)
-            moved = self._moved(z, g, there, apart)
+            found = self.roots(there)
+            moved = self._moved(z, g, roots, there, found)
             if moved is None:
                 step = (step / 2).mid()
                 if bool(step < arb(2) ** (-self._bits // 2)) or count > _STEPS:
                     raise NoSheet("its sheets cannot be told apart along the real axis")
                 continue
-            done, z, step = ahead.mid(), there, (step * 2).mid()
-            g, apart = moved
+            done, z, g, roots, step = ahead.mid(), there, moved, found, (step * 2).mid()
         return g
 
-    def _moved(self, z: Any, g: acb, there: Any, apart: float) -> tuple[acb, float] | None:
-        """The root at the next point and its distance from the others, or None where the step is too long to tell.
-
-        The predicted change is small against the distance from other roots at both ends, the prediction misses one root
-        by less than half of it, and any other root by far more.
-        """
-        found = self.roots(there)
+    def _moved(self, z: Any, g: acb, roots: Sequence[acb], there: Any, found: Sequence[acb]) -> acb | None:
+        """The root at the next point that follows g, or None where the step is too long to tell."""
         if len(found) == 1:
-            return found[0], float("inf")
-        drop, shift = self._common_step(z, there) if self._mode.common else (acb(0), acb(0))
-        own = self._slope(z, g) * (there - z) - shift
-        predicted = g + own + drop
+            return found[0]
+        apart = _apart(g, roots)
+        own = self._slope(z, g) * (there - z)
+        alone = self._recognised(g + own, own, apart, found)
+        cluster = [r for r in roots if _distance(r, g) <= _CLUSTER * apart]
+        if alone is not None or len(cluster) == 1:
+            return alone
+        # sheets that run side by side, much further than they are apart: what they have in common is taken off
+        common = sum((self._slope(z, r) for r in cluster), acb(0)) * (there - z) / len(cluster)
+        center = sum(cluster, acb(0)) / len(cluster) + common
+        ranked = sorted(found, key=lambda r: _distance(r, center))
+        inside, outside = ranked[: len(cluster)], ranked[len(cluster) :]
+        offset = sum(inside, acb(0)) / len(inside) - center
+        width = max(_distance(r, center + offset) for r in inside)
+        if outside and _distance(outside[0], center + offset) < 4 * (width + _distance(offset, acb(0))):
+            return None
+        return self._recognised(g + own + offset, own - common, apart, found)
+
+    def _recognised(self, predicted: acb, change: acb, apart: float, found: Sequence[acb]) -> acb | None:
+        """The root that a prediction means, if it can mean one only.
+
+        The change is small against the distance from other roots at both ends, and the prediction misses one root by
+        less than a part of it, and any other root by far more.
+        """
         far = sorted(_distance(r, predicted) for r in found)
         nearest = min(found, key=lambda r: _distance(r, predicted))
-        then = _apart(nearest, found)
-        change, caution = _distance(own, acb(0)), self._mode.caution
-        missed = far[0] > caution * change + 1e-9 * min(_distance(nearest, acb(0)), apart)
-        if not missed and far[0] < 0.4 * caution * far[1] and change < caution * min(apart, then):
-            return nearest, then
+        then, size = _apart(nearest, found), _distance(change, acb(0))
+        missed = far[0] > self._caution * size + 1e-9 * min(_distance(nearest, acb(0)), apart)
+        if not missed and far[0] < 0.4 * self._caution * far[1] and size < self._caution * min(apart, then):
+            return nearest
         return None
-
-    def _common_step(self, z: Any, there: Any) -> tuple[acb, acb]:
-        """The step of -1/(z - m), m the mean, and what its slope at z makes of it.
-
-        Far from a narrow bulk many sheets move along with it, much further than they are apart.
-        """
-        before, after = acb(z - self._moments[1]), acb(there - self._moments[1])
-        if before.contains(0) or after.contains(0):
-            return acb(0), acb(0)
-        return 1 / before - 1 / after, (there - z) / (before * before)
 
     def _followed(self) -> tuple[Interval, ...]:
         """The intervals, in the first way of following that comes to an end which a physical sheet can have."""
         refused: NoSheet | None = None
-        for self._mode in _MODES:
+        for self._caution in _CAUTION:
             try:
                 return self._follow_all()
             except NoSheet as reason:
@@ -431,12 +427,16 @@ def isolate(
 
 
 def _improved(f: acb_poly, slope: acb_poly, root: acb) -> acb:
-    """Two steps of Newton's method: isolated roots come with ten digits."""
-    for _ in range(2):
+    """By Newton's method, to four tenths of the bits: isolated roots come with ten digits."""
+    goal = arb(2) ** (-(2 * ctx.prec) // 5)
+    for _ in range(12):
         below = slope(root)
         if below.contains(0):
             return root
-        root = (root - f(root) / below).mid()
+        step = f(root) / below
+        root = (root - step).mid()
+        if bool(abs(step) <= goal * abs(root)):
+            break
     return root
 
 
