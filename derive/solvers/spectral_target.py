@@ -65,7 +65,10 @@ def free_parts(inverse: Expr, g: Symbol) -> tuple[Expr, tuple[tuple[Expr, Expr],
             poles += top / slope
             continue
         jump = cancel(slope / constant)
-        parts.append((jump, cancel(top / (constant * jump))))
+        rate = cancel(top / (constant * jump))
+        if jump.is_negative or rate.is_negative:
+            raise _no_free_sum(inverse, term)
+        parts.append((jump, rate))
     if cancel(poles + 1) != 0 or not parts:
         raise _no_free_sum(inverse, poles / g)
     return shift, tuple(parts)
@@ -75,7 +78,7 @@ def _no_free_sum(inverse: Expr, term: Expr) -> DeriveError:
     return DeriveError(
         f"the law with z(g) = {inverse} is no free sum of Marchenko-Pastur laws: {term}",
         given=str(inverse),
-        allowed="shift - 1/g + terms a v/(1 + v g)",
+        allowed="shift - 1/g + terms a v/(1 + v g) with positive a and v",
     )
 
 
