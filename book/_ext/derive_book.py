@@ -3,6 +3,8 @@
 - The execution cache is keyed on the package's source, and all pages are read anew when that changes: a cell's output
   depends on the package that it imports, which the cache of cells alone does not see.
 - Kernels see the book's own figure style and settings, and none of the user's.
+- Every label of an equation, and every `claim` role, names an entry of the published ledger (claims.json, `name#step`);
+  one that does not is a warning, which fails the strict build.
 - Docstrings are plain text with a few habits in this project: `restructured` makes markup of the habits, and of
   bars, stars and trailing underscores what they are, characters.
 """
@@ -10,6 +12,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -19,13 +22,18 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
+from sphinx.roles import XRefRole
+from sphinx.util import logging
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = (
     "derive/**/*.py", "notebooks/records/**/*", "requirements.lock", "pyproject.toml", "book/_ext/*.py",
-    "book/_style/matplotlibrc",
+    "book/_style/matplotlibrc", "book/claims.json",
 )
 KERNEL_CONFIG = """\
 c = get_config()
@@ -153,8 +161,39 @@ def plain_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, l
     lines[:] = restructured(lines)
 
 
+def entries(root: Path = ROOT) -> frozenset[str]:
+    """The entries of the published ledger, each as "derivation#step"."""
+    known = json.loads((root / "book/claims.json").read_text("utf-8"))
+    return frozenset(f"{derivation}#{label}" for derivation, labels in known.items() for label in labels)
+
+
+def check_labels(app: Sphinx, doctree: nodes.document) -> None:
+    """Warn of a labelled equation that the published ledger does not know."""
+    known = entries()
+    for block in doctree.findall(nodes.math_block):
+        label = block.get("label")
+        if label and label not in known:
+            logging.getLogger(__name__).warning(
+                "the labelled equation %r has no entry in the ledger", label, location=block)
+
+
+def resolve_claim(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement
+) -> nodes.reference | None:
+    """The place of a claim on the ledger's page; None, and so a warning, where there is no such entry."""
+    if node.get("reftype") != "claim" or node["reftarget"] not in entries():
+        return None
+    from derive.claims import anchor
+
+    target = app.builder.get_relative_uri(node["refdoc"], "claims") + "#" + anchor(*node["reftarget"].split("#"))
+    return nodes.reference("", "", content, internal=True, refuri=target)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the handlers."""
+    app.add_role("claim", XRefRole(warn_dangling=True))
+    app.connect("doctree-read", check_labels)
+    app.connect("missing-reference", resolve_claim)
     app.add_config_value("comments_config", {}, "html", dict)  # set by jupyter-book for an extension that is left out
     app.connect("config-inited", set_cache, priority=100)
     app.connect("config-inited", set_kernel, priority=100)
