@@ -53,8 +53,8 @@ def built(folder, text):
         "extensions = ['myst_nb', 'sphinx.ext.autodoc', 'derive_book']\nmyst_enable_extensions = ['dollarmath']\n"
         "nb_execution_mode = 'off'\nnitpicky = True\n", "utf-8")
     warnings = io.StringIO()
-    app = Sphinx(str(folder / "book"), str(folder / "book"), str(folder / "out/html"), str(folder / "out/trees"), "html",
-                 status=None, warning=warnings, freshenv=True)
+    source, out, trees = (str(folder / k) for k in ("book", "out/html", "out/trees"))
+    app = Sphinx(source, source, out, trees, "html", status=None, warning=warnings, freshenv=True)
     app.build()
     return warnings.getvalue(), (folder / "out/html/index.html").read_text("utf-8")
 

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import importlib
 import importlib.metadata
 import json
 import os
@@ -15,13 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import hypothesis
+import invariants
 from hypothesis import HealthCheck, Phase, settings
-from invariants import COSTLY, INVARIANTS
 
 BATCH = 20  # examples of one invariant before the next has its turn
 
 
-def batch(invariant, seed):
+def batch(invariant, seed, examples):
     """How many examples of one invariant were run, and the failure, if one was found."""
     tried = Counter()
     inner = invariant.hypothesis.inner_test
@@ -31,7 +32,7 @@ def batch(invariant, seed):
         inner(*values, **named)
 
     limited = settings(
-        max_examples=1 if invariant in COSTLY else BATCH,
+        max_examples=examples,
         deadline=None,
         database=None,
         phases=[Phase.generate, Phase.shrink],
@@ -52,11 +53,12 @@ def soak(minutes, seed):
     end = time.monotonic() + 60 * minutes
     counts, seconds, failures, turn = Counter(), Counter(), [], 0
     while time.monotonic() < end:
-        for invariant in INVARIANTS:
+        fresh = importlib.reload(invariants)  # a test takes its settings once
+        for invariant in fresh.INVARIANTS:
             start = time.monotonic()
             if start >= end:
                 break
-            tried, failure = batch(invariant, seed + turn)
+            tried, failure = batch(invariant, seed + turn, 1 if invariant in fresh.COSTLY else BATCH)
             counts[invariant.__name__] += tried
             seconds[invariant.__name__] += time.monotonic() - start
             if failure is not None:
@@ -70,8 +72,8 @@ def soak(minutes, seed):
         "rounds": turn,
         "batch": BATCH,
         "examples": sum(counts.values()),
-        "counts": {k.__name__: counts[k.__name__] for k in INVARIANTS},
-        "seconds": {k.__name__: round(seconds[k.__name__], 1) for k in INVARIANTS},
+        "counts": {k.__name__: counts[k.__name__] for k in invariants.INVARIANTS},
+        "seconds": {k.__name__: round(seconds[k.__name__], 1) for k in invariants.INVARIANTS},
         "failures": failures,
         "versions": {
             "python": platform.python_version(),
