@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from flint import arb, fmpq
+from flint import arb
 
 from derive.ledger.balls import precision
 from derive.methods.spectra.edges import Atom, Bulk, Edge, anchor, rational_point
@@ -271,16 +271,23 @@ def steep_points(sheet: PhysicalSheet | MappedSheet, bulk: Bulk) -> tuple[Critic
     """Points inside a bulk at which g is not analytic, or complex critical points come close to the axis, in order.
 
     There the density changes over the distance of the critical point, which may be far below the rounding of the
-    distance from the edges.
+    distance from the edges.  One point serves for all critical points that are further from the axis than from it.
     """
+    found = {_middle(p): p for p in bulk.marks}
     with precision(400):
         lower, upper = bulk.lower.point.at(360).mid(), bulk.upper.point.at(360).mid()
-        found: list[tuple[fmpq, Critical]] = [((p.low + p.high) / 2, p) for p in bulk.marks]
-        for real, height in sheet.complex_criticals:
+        for real, height in sorted(sheet.complex_criticals, key=lambda c: float(c[1])):
             room = min(real - lower, upper - real, key=float)
-            if bool(height < _STEEP * room):
-                found.append((as_fraction(real), rational_point(as_fraction(real))))
-    return tuple(point for _, point in sorted(found, key=lambda item: Fraction(int(item[0].p), int(item[0].q))))
+            exact = as_fraction(real)
+            place = Fraction(int(exact.p), int(exact.q))
+            if bool(height < _STEEP * room) and all(abs(place - p) > float(height) for p in found):
+                found[place] = rational_point(exact)
+    return tuple(found[place] for place in sorted(found))
+
+
+def _middle(point: Critical) -> Fraction:
+    middle = (point.low + point.high) / 2
+    return Fraction(int(middle.p), int(middle.q))
 
 
 def _stretches(sheet: PhysicalSheet | MappedSheet, bulk: Bulk) -> Iterator[tuple[Edge, Edge, float]]:
