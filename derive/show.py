@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sympy import Basic, Eq, latex
+from sympy import Add, And, Basic, Eq, Expr, latex
 
 from derive.core import Step, Verdict
 from derive.ledger import Ledger
@@ -68,14 +68,50 @@ def _plain(text: str) -> str:
     return text.replace("|", "\\|").replace("*", "\\*").replace("_", "\\_").replace("$", "\\$").replace("<", "&lt;")
 
 
+#: about how many signs fit on a line of a page
+_LINE = 60
+
+
 def claim_latex(claim: Basic) -> str:
-    """A claim in LaTeX; an equation whose sides are both long is broken before the sign."""
-    if isinstance(claim, Eq):
-        left, right = latex(claim.lhs), latex(claim.rhs)
-        if _glyphs(left) + _glyphs(right) > 60 and _glyphs(right) > 15:
-            return f"\\begin{{aligned}}\n& {left} \\\\\n& \\quad = {right}\n\\end{{aligned}}"
-        return f"{left} = {right}"
-    return str(latex(claim))
+    """A claim in LaTeX; one line for each part of a conjunction, and long equations and sums broken."""
+    if isinstance(claim, And):
+        lines = [line for part in claim.args for line in _claim_lines(part)]
+    else:
+        lines = _claim_lines(claim)
+    if len(lines) == 1:
+        return lines[0].removeprefix("& ")
+    return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
+
+
+def _claim_lines(claim: Basic) -> list[str]:
+    """The lines of one relation, each with its mark of alignment; broken before the sign where both sides are long."""
+    if not isinstance(claim, Eq):
+        return [f"& {latex(claim)}"]
+    left, right = _side(claim.lhs), _side(claim.rhs)
+    if len(left) == len(right) == 1 and not (
+            _glyphs(left[0]) + _glyphs(right[0]) > _LINE and _glyphs(right[0]) > _LINE // 4):
+        return [f"& {left[0]} = {right[0]}"]
+    if len(left) == 1 and _glyphs(left[0]) <= _LINE // 4:
+        first, *rest = right
+        return [f"& {left[0]} = {first}", *(rf"& \qquad {k}" for k in rest)]
+    first, *rest = right
+    return [*(f"& {k}" for k in left), rf"& \quad = {first}", *(rf"& \qquad {k}" for k in rest)]
+
+
+def _side(e: Expr) -> list[str]:
+    """One side of an equation; a long sum on several lines, a number of terms on each."""
+    whole = str(latex(e))
+    if not isinstance(e, Add) or _glyphs(whole) <= _LINE:
+        return [whole]
+    lines: list[str] = []
+    for term in e.as_ordered_terms():
+        text = str(latex(term))
+        signed = text if text.startswith("-") else f"+ {text}"
+        if lines and _glyphs(lines[-1]) + _glyphs(signed) <= _LINE:
+            lines[-1] += f" {signed}"
+        else:
+            lines.append(signed)
+    return [lines[0].removeprefix("+ "), *lines[1:]]
 
 
 def _glyphs(tex: str) -> int:
