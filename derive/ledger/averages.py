@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flint import fmpq
-from sympy import Basic, Symbol
+from sympy import Basic, Derivative, Expr, Subs, Symbol
 
 from derive.nodes.averages import GaussianAverage, LogAverageExp, MeasureAverage, SpectralAverage, TiltedAverage
 from derive.nodes.laws import Law, Normal
@@ -63,11 +63,16 @@ def _mirrored(field: Field, parts: tuple[Fraction, ...], var: Symbol, law: Law) 
     if not even_law(law):
         return parts
     shown = tuple(field.to_expr(p) for p in parts)
-    flipped = tuple(e.xreplace({var: -var}) for e in shown)
+    flipped = tuple(_flipped(e, var) for e in shown)
     if flipped == shown:
         return parts
     other = tuple(field.build(e) for e in flipped)
     return min((parts, other), key=lambda form: str(tuple(field.to_expr(p) for p in form)))
+
+
+def _flipped(e: Expr, var: Symbol) -> Expr:
+    """The expression at -var; derivatives of undefined functions need a substitution that knows them."""
+    return e.subs(var, -var) if e.has(Derivative, Subs) else e.xreplace({var: -var})
 
 
 def _atom(field: Field, key: Any, expr: Any) -> Fraction:

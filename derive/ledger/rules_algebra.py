@@ -38,7 +38,7 @@ from derive.ledger.sampling import (
     shown_point,
     shown_value,
 )
-from derive.nodes.averages import DivergentAverage
+from derive.nodes.averages import Average, DivergentAverage
 from derive.nodes.binders import Binder
 from derive.nodes.timebox import TimedOut, timebox
 
@@ -279,9 +279,9 @@ def same_zeros(claim: Eq, premise: Eq, ctx: Context) -> Evidence:
     relations = Domain(domain.intervals, (*domain.constraints, *ctx.relations))
     sharp, names = _sharp((first, second, *(e.lhs - e.rhs for e in left)), relations)
     inside = _sharp_domain(relations, names)
-    rest = (Eq(e, 0, evaluate=False) for e in sharp[2:] if e != 0)
-    others = [e.lhs for e in independent([e for e in rest if not holds_everywhere(e, inside)], inside)]
-    early = _only_one_holds(sharp[0], sharp[1], others, inside, 8, 2.0)
+    heavy = any(e.has(Average) for e in sharp)  # a proof costs less than a value then
+    others = [] if heavy else _conditions_left(sharp[2:], inside)
+    early = None if heavy else _only_one_holds(sharp[0], sharp[1], others, inside, 8, 2.0)
     if early is not None:
         return early
     how: Proof | None = None
@@ -302,6 +302,7 @@ def same_zeros(claim: Eq, premise: Eq, ctx: Context) -> Evidence:
         for x, y in ((c, d), (d, c)):
             if _zero(a - function(x), domain, facts) and _zero(b - function(y), domain, facts):
                 return Evidence(Verdict.PROVED, f"{name} of both sides, which is one-to-one")
+    others = _conditions_left(sharp[2:], inside) if heavy else others
     counter = _only_one_holds(sharp[0], sharp[1], others, inside, 12, 6.0)
     if counter is not None:
         return counter
@@ -314,6 +315,12 @@ def same_zeros(claim: Eq, premise: Eq, ctx: Context) -> Evidence:
         return valued
     why = f"; {how.text}" if how is not None else ""
     return undecided(f"no factor between the two equations was found that certainly does not vanish{why}")
+
+
+def _conditions_left(sides: Sequence[Expr], domain: Domain) -> list[Expr]:
+    """What else has to vanish at a point, of the differences of premises that are not used up."""
+    rest = (Eq(e, 0, evaluate=False) for e in sides if e != 0)
+    return [e.lhs for e in independent([e for e in rest if not holds_everywhere(e, domain)], domain)]
 
 
 def _zero(e: Expr, domain: Domain, facts: Sequence[Basic]) -> str | None:

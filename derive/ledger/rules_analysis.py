@@ -33,6 +33,7 @@ from derive.core import Domain, Evidence, Step, UniqueRoot, Verdict
 from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.context import Context, context, hints_of, parts_of, undecided, weakened
 from derive.ledger.domain import points, seed_of
+from derive.ledger.field import Full, Unsupported
 from derive.ledger.gaussian import as_truth, counter_example
 from derive.ledger.inequalities import Case, agreements, violation
 from derive.ledger.ladder import (
@@ -366,14 +367,17 @@ def stein_rule(step: Step, premises: Premises) -> Evidence:
         plain = prove_identity(lhs, rhs, ctx.domain, ctx.facts, seconds=4.0)
     if plain.verdict in (Verdict.PROVED, Verdict.REFUTED):
         return weakened(plain, ctx.open)
-    for left in _by_parts(lhs, number):
-        for right in _by_parts(rhs, number):
-            if (left, right) == (lhs, rhs):
-                continue
-            found = prove_identity(left, right, ctx.domain, ctx.facts, seconds=6.0)
-            if found.verdict is Verdict.PROVED:
-                opened = [*ctx.open, *_tails_open(lhs, rhs, ctx.domain, _growth_granted(step, premises))]
-                return weakened(Evidence(Verdict.PROVED, f"by parts; {found.detail}"), opened)
+    forms = [(left, right) for left in _by_parts(lhs, number) for right in _by_parts(rhs, number)
+             if (left, right) != (lhs, rhs)]
+    for left, right in forms:  # by normal forms first: most of the pairs are different, and a search would be in vain
+        if _plainly_equal(left, right, ctx.domain):
+            opened = [*ctx.open, *_tails_open(lhs, rhs, ctx.domain, _growth_granted(step, premises))]
+            return weakened(Evidence(Verdict.PROVED, "by parts; normal form"), opened)
+    for left, right in forms:
+        found = prove_identity(left, right, ctx.domain, ctx.facts, seconds=6.0)
+        if found.verdict is Verdict.PROVED:
+            opened = [*ctx.open, *_tails_open(lhs, rhs, ctx.domain, _growth_granted(step, premises))]
+            return weakened(Evidence(Verdict.PROVED, f"by parts; {found.detail}"), opened)
     return plain if number is None else prove_identity(lhs, rhs, ctx.domain, ctx.facts, seconds=4.0)
 
 
@@ -394,6 +398,15 @@ def _by_parts(e: Expr, number: Any = None) -> list[Expr]:
                         new.append(other)
         frontier = new[:6]
     return found[:12]
+
+
+def _plainly_equal(left: Expr, right: Expr, domain: Domain) -> bool:
+    sharp, names = _sharp((carried_out(left - right),), domain)
+    try:
+        proof = timebox(2.0, exactly_zero, sharp[0], _sharp_domain(domain, names))
+    except (TimedOut, Unsupported, Full, DivergentAverage):
+        return False
+    return proof is not None and not proof.open
 
 
 def _growth_granted(step: Step, premises: Premises) -> bool:
