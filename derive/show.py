@@ -69,7 +69,7 @@ def _plain(text: str) -> str:
 
 
 #: about how many signs fit on a line of a page
-_LINE = 60
+_LINE = 54
 
 
 def claim_latex(claim: Basic) -> str:

@@ -61,7 +61,7 @@ KM, KQ, KR = (Symbol(k, real=True) for k in ("k_m", "k_q", "k_r"))
 
 #: exponent, activation, query; log-weight of a replica, its slope and curvature in the field, moments of its own field
 G, SIGMA, QUERY, L, SLOPE, CURVATURE, FIRST, SECOND = (
-    Function(k, real=True) for k in ("g", "sigma", "x", "L", "L_omega", "L_omegaomega", "w_1", "w_2")
+    Function(k, real=True) for k in ("g", "sigma", "X", "L", "L_omega", "L_omega_omega", "w_1", "w_2")
 )
 IN_VARIANCE = Function("L_V", real=True)
 #: entropic and energetic part for n replicas, energetic part at n -> 0, free entropy
@@ -199,7 +199,7 @@ def _entropic(step: Script) -> tuple[Step, ...]:
 
 def _energetic(step: Script) -> tuple[Step, ...]:
     first, second = Symbol("w_a", real=True), Symbol("w_b", real=True)
-    one, other = (_FIELD + sqrt(R - Q) * w for w in (first, second))
+    one, other = (_FIELD + sqrt(V) * w for w in (first, second))
     variables = (PLANTED, COMMON, first, second)
 
     def covariance(a: Expr, b: Expr) -> Expr:
@@ -213,8 +213,9 @@ def _energetic(step: Script) -> tuple[Step, ...]:
     energy = ENERGETIC(COUNT, M, Q, R)
     return (
         step("decoupling", And(Eq(covariance(PLANTED, PLANTED), 1), Eq(covariance(PLANTED, one), M),
-                               Eq(covariance(one, one), R), Eq(covariance(one, other), Q)), "evaluate",
-             ("planted-norm",), "h_0 = u, h_a = m u + sqrt(q - m^2) v + sqrt(r - q) w_a have the covariance Q",
+                               Eq(covariance(one, one), Q + V), Eq(covariance(one, other), Q)), "evaluate",
+             ("planted-norm",), "h_0 = u and h_a = m u + sqrt(q - m^2) v + sqrt(V) w_a, with V = r - q, have the "
+             "covariance Q",
              domain=Domain(constraints=(NORM * Q - M**2 > 0,))),
         step("decoupled-power", And(*(Eq(weight(k), weight(1) ** k) for k in (2, 3))), "evaluate", (),
              "given u and v the replicas are independent: n of them give the n-th power, as here for two and three"),
@@ -261,8 +262,9 @@ def _weights(step: Script) -> tuple[Step, ...]:
     slope, curvature = Derivative(L(*at), OMEGA), Derivative(L(*at), (OMEGA, 2))
     return (
         step("moment-1", Eq(first, TiltedAverage(OWN, _TILT, OWN, Normal())), "definition", (),
-             "mean of the field of one replica under its weight, <w>"),
-        step("moment-2", Eq(second, TiltedAverage(OWN**2, _TILT, OWN, Normal())), "definition", (), "and <w^2>"),
+             "mean of the own field w of one replica under its weight"),
+        step("moment-2", Eq(second, TiltedAverage(OWN**2, _TILT, OWN, Normal())), "definition", (),
+             "and its second moment"),
         step("weight-slope", Eq(slope, first / sqrt(V)), "gaussian-kernel", ("log-weight", "moment-1"),
              "the derivative falls on the Gaussian kernel: none of sigma is needed", hints=_KERNEL),
         step("weight-curvature", Eq(curvature, (second - first**2 - 1) / V), "gaussian-kernel",
