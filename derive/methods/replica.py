@@ -59,9 +59,9 @@ OMEGA = Symbol("omega", real=True)
 K0 = Symbol("k_0", positive=True)
 KM, KQ, KR = (Symbol(k, real=True) for k in ("k_m", "k_q", "k_r"))
 
-#: exponent, activation, query; log-weight of a replica, its slope and curvature in the field, moments of its own field
-G, SIGMA, QUERY, L, SLOPE, CURVATURE, FIRST, SECOND = (
-    Function(k, real=True) for k in ("g", "sigma", "X", "L", "L_omega", "L_omega_omega", "w_1", "w_2")
+#: exponent, activation, query; log-weight of a replica, its slope and curvature, mean and variance of the own field
+G, SIGMA, QUERY, L, SLOPE, CURVATURE, FIRST, SPREAD = (
+    Function(k, real=True) for k in ("g", "sigma", "X", "L", "L_omega", "L_omega_omega", "w_1", "Delta")
 )
 IN_VARIANCE = Function("L_V", real=True)
 #: entropic and energetic part for n replicas, energetic part at n -> 0, free entropy
@@ -258,17 +258,17 @@ def own_moment(power: int) -> Expr:
 
 def _weights(step: Script) -> tuple[Step, ...]:
     at = (X, OMEGA, V)
-    first, second = FIRST(*at), SECOND(*at)
+    first, spread = FIRST(*at), SPREAD(*at)
     slope, curvature = Derivative(L(*at), OMEGA), Derivative(L(*at), (OMEGA, 2))
     return (
         step("moment-1", Eq(first, TiltedAverage(OWN, _TILT, OWN, Normal())), "definition", (),
              "mean of the own field w of one replica under its weight"),
-        step("moment-2", Eq(second, TiltedAverage(OWN**2, _TILT, OWN, Normal())), "definition", (),
-             "and its second moment"),
+        step("moment-2", Eq(spread, TiltedAverage(OWN**2, _TILT, OWN, Normal())
+                            - TiltedAverage(OWN, _TILT, OWN, Normal()) ** 2), "definition", (), "and its variance"),
         step("weight-slope", Eq(slope, first / sqrt(V)), "gaussian-kernel", ("log-weight", "moment-1"),
              "the derivative falls on the Gaussian kernel: none of sigma is needed", hints=_KERNEL),
-        step("weight-curvature", Eq(curvature, (second - first**2 - 1) / V), "gaussian-kernel",
-             ("log-weight", "moment-1", "moment-2"), "the second derivative, a variance", hints=_KERNEL),
+        step("weight-curvature", Eq(curvature, (spread - 1) / V), "gaussian-kernel",
+             ("log-weight", "moment-2"), "the second derivative, by a variance", hints=_KERNEL),
         step("heat-equation", Eq(Derivative(L(*at), V), (curvature + slope**2) / 2), "gaussian-kernel", ("log-weight",),
              "exp L obeys the heat equation", hints=_KERNEL),
         step("growth", "L and its derivatives are smooth in the field, and grow slower than any Gaussian falls.",
@@ -282,9 +282,9 @@ def _weights(step: Script) -> tuple[Step, ...]:
 
 def _saddle(step: Script) -> tuple[Step, ...]:
     at = (X, OMEGA, V)
-    first, second = FIRST(*AT), SECOND(*AT)
+    first = FIRST(*AT)
     room = R - Q
-    spread, planted, square = over_sites(second - first**2), over_sites(PLANTED * first), over_sites(first**2)
+    spread, planted, square = over_sites(SPREAD(*AT)), over_sites(PLANTED * first), over_sites(first**2)
     curved, in_variance = over_sites(CURVATURE(*AT)), over_sites(IN_VARIANCE(*AT))
     by_parts = {
         M: (over_sites(PLANTED * SLOPE(*AT)) - M * curved, "Stein's lemma for v"),
@@ -308,9 +308,9 @@ def _saddle(step: Script) -> tuple[Step, ...]:
         step("variance-name", Eq(IN_VARIANCE(*at), Derivative(L(*at), V)), "definition", (), "and in the variance"),
         step("slope-value", Eq(SLOPE(*at), FIRST(*at) / sqrt(V)), "identity", ("slope-name", "weight-slope"),
              "in moments of w"),
-        step("curvature-value", Eq(CURVATURE(*at), (SECOND(*at) - FIRST(*at) ** 2 - 1) / V), "identity",
+        step("curvature-value", Eq(CURVATURE(*at), (SPREAD(*at) - 1) / V), "identity",
              ("curvature-name", "weight-curvature"), "in moments of w"),
-        step("variance-value", Eq(IN_VARIANCE(*at), (SECOND(*at) - 1) / (2 * V)), "identity",
+        step("variance-value", Eq(IN_VARIANCE(*at), (SPREAD(*at) + FIRST(*at) ** 2 - 1) / (2 * V)), "identity",
              ("variance-name", "heat-equation", "weight-slope", "weight-curvature"), "by the heat equation"),
         step("energy", Eq(ENERGY(M, Q, R), over_sites(L(*AT))), "definition", ("energetic",), "a name for the energy"),
         step("free-entropy-parts", Eq(PHI(M, Q, R), ALPHA_D * entropic_symmetric() + ENERGY(M, Q, R)), "identity",

@@ -160,8 +160,10 @@ def breaking_steps() -> tuple[Step, ...]:
         step("equal-returns", Eq(ONE_STEP(M, Q, Q, R, BREAKPOINT), PHI(M, Q, R)), "identity",
              ("equal-overlaps", "free-entropy-explicit"), "the symmetric free entropy is back, whatever the blocks",
              domain=both),
-        step("single-entropic", Eq(entropic_one_step(M, Q0, Q1, R, Integer(1)), entropic_symmetric(M, Q0, R)),
-             "identity", (), "blocks of one replica leave the entropy of the symmetric ansatz, with q = q_0"),
+        step("single-overlaps", Eq(ONE_STEP(M, Q0, Q1, R, 1), ALPHA_D * entropic_symmetric(M, Q0, R)
+                                   + over_sites(LogAverageExp(L(query, _IN_BLOCK, R - Q1), BLOCK, Normal()))),
+             "substitute", ("broken-value",), "blocks of one replica leave the entropy of the symmetric ansatz, with "
+             "q = q_0", hints=(("symbol", BREAKPOINT), ("value", Integer(1)))),
         step("single-energetic", Eq(LogAverageExp(weight(own_field), BLOCK, Normal()),
                                     weight(OMEGA + sqrt(R - Q0) * OWN)), "gaussian-rotation", (),
              "and the energy: two Gaussian fields are one, of variance r - q_0", hints=(("rotation", turn),)),

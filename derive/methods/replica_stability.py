@@ -34,11 +34,10 @@ from derive.methods.replica import (
     COUNT,
     CURVATURE,
     DOMAIN,
-    FIRST,
     OMEGA,
-    SECOND,
     SLOPE,
     SOURCE,
+    SPREAD,
     over_sites,
     own_moment,
     site_hints,
@@ -125,7 +124,7 @@ def stability_steps() -> tuple[Step, ...]:
              ("replicon-sector",), "a projector of rank n - 1"),
         step("replicon-eigenvalue", Eq(overlaps * sector, (R - Q) * sector, evaluate=False), "replica-algebra",
              ("overlaps", "replicon-sector"), "on which Q is r - q, and its inverse 1/(r - q)", domain=rooms),
-        step("determinant-second", Eq(Subs(Derivative(log(disturbed.det()), (eps, 2)), eps, 0),
+        step("determinant-second", Eq(Subs(Derivative(log(disturbed.det().factor()), (eps, 2)), eps, 0),
                                       -(eta * eta).trace() / (R - Q) ** 2), "differentiate", (),
              "hence the second derivative of log det(Q + epsilon eta) is -tr(eta^2)/(r - q)^2; here for four replicas "
              "with eta_12 = eta_34 = 1, eta_13 = eta_24 = -1"),
@@ -146,7 +145,7 @@ def stability_steps() -> tuple[Step, ...]:
                                   GaussianAverage(one * f(one), one) * GaussianAverage(other * h(other), other)),
              "stein", ("growth",), "a covariance between two fields acts as a derivative in each (Price)",
              hints=(("growth", "growth"), ("variable", Integer(0)))),
-        step("energy-second", Eq(Subs(Derivative(-log(gaussian.det()) / 2, (eps, 2)), eps, 0) / 2,
+        step("energy-second", Eq(Subs(Derivative(-log(gaussian.det().factor()) / 2, (eps, 2)), eps, 0) / 2,
                                  (eta * eta).trace() * Subs(Derivative(quadratic, (OMEGA, 2)), OMEGA, 0) ** 2 / 4),
              "differentiate", (), "the energy to second order where it is known in closed form: four replicas with "
              "g = -b h^2/2 and no common field, disturbed as above, against T_2 (d^2 L/d omega^2)^2/4"),
@@ -166,11 +165,11 @@ def stability_steps() -> tuple[Step, ...]:
              ("fluctuation-action", "fluctuation-entropy", "fluctuation-energy-value", "replicon"),
              "decides the sign of the action: fluctuations are damped while it is positive"),
         step("replicon-moments", Eq(REPLICON(M, Q, R),
-                                    1 - over_sites((SECOND(*AT) - FIRST(*AT) ** 2 - 1) ** 2) / ALPHA_D), "identity",
+                                    1 - over_sites((SPREAD(*AT) - 1) ** 2) / ALPHA_D), "identity",
              ("replicon", "curvature-value"), "in moments of w"),
         step("replicon-explicit", Eq(REPLICON(M, Q, R),
                                      1 - over_sites((own_moment(2) - own_moment(1) ** 2 - 1) ** 2) / ALPHA_D),
-             "identity", ("replicon-moments", "moment-1", "moment-2"), "in full"),
+             "identity", ("replicon-moments", "moment-2"), "in full"),
     )
 
 

@@ -273,21 +273,28 @@ class OverlapMatrix(MatrixExpr):  # type: ignore[misc]
         n, p, r, inner, outer, *planted = self.args
         ones = r"\mathbf{1}\mathbf{1}^{\mathsf T}"
         size = show(n)
-        own = rf"{_factor(show, r - inner)} I_{{{size}}}"
-        blocks = "" if inner == outer else rf" + {_factor(show, inner - outer)} B_{{{show(p)}}}"
-        body = rf"{own}{blocks} + {_factor(show, outer)} {ones}"
+        body = _combination(show, (r - inner, f"I_{{{size}}}"), (inner - outer, f"B_{{{show(p)}}}"), (outer, ones))
         if not planted:
             return rf"\left[{body}\right]"
-        corner, m = show(planted[1]), _factor(show, planted[0])
-        return (rf"\begin{{pmatrix}} {corner} & {m} \mathbf{{1}}^{{\mathsf T}} \\ "
-                rf"{m} \mathbf{{1}} & {body} \end{{pmatrix}}")
+        row, column = (_combination(show, (planted[0], one))
+                       for one in (r"\mathbf{1}^{\mathsf T}", r"\mathbf{1}"))
+        return rf"\begin{{pmatrix}} {show(planted[1])} & {row} \\ {column} & {body} \end{{pmatrix}}"
 
     def _sympystr(self, printer: Any) -> str:
         return f"OverlapMatrix({', '.join(printer._print(a) for a in self.args)})"
 
 
-def _factor(show: Any, e: Expr) -> str:
-    return rf"\left({show(e)}\right)" if e.is_Add else str(show(e))
+def _combination(show: Any, *terms: tuple[Expr, str]) -> str:
+    """A sum of multiples of named matrices, without those that vanish and without factors of one."""
+    text = ""
+    for coefficient, matrix in terms:
+        if coefficient == 0:
+            continue
+        shown = str(show(coefficient))
+        scale = rf"\left({shown}\right)" if coefficient.is_Add else shown
+        scale = {"1": "", "-1": "-"}.get(scale, scale)
+        text += f"{'' if not text or scale.startswith('-') else ' + '}{scale} {matrix}"
+    return text or "0"
 
 
 def as_element(matrix: Expr, n: Expr, p: Expr, planted: bool) -> Element:
