@@ -8,12 +8,13 @@ balls, and the value is the ball that follows. All balls are those of python-fli
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from flint import acb, arb, ctx, fmpq
+from flint import acb, arb, arb_mat, ctx, fmpq
 from sympy import Basic, Expr, Rational, Rel, Symbol, oo
 from sympy.logic.boolalg import And, BooleanFalse, BooleanTrue, Not, Or
 
@@ -28,6 +29,7 @@ __all__ = ["Certificate", "certify"]
 
 _WIDTHS = ("1e-2", "1e-4", "1e-6", "1e-9", "1e-12")
 _FIRST = 192
+_PRECISIONS = (80, _FIRST)
 _ROUNDS = 40
 MAX_DIGITS = 2000
 
@@ -44,6 +46,7 @@ class Certificate:
     are proven, and no more), digits (how many of the value, at most those asked for), lower and upper (ends of the
     enclosure of the value; of its logarithm where the value underflows), branch, existence and uniqueness (in words,
     unknown by unknown), brackets (unknown -> where it was shown to be the only root), obstacle (what was not proven).
+    In JSON `bracket` is the first of them, `exists` and `unique` say whether both are proven there.
     """
 
     verdict: Verdict
@@ -60,7 +63,9 @@ class Certificate:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return {"verdict": self.verdict.name, "value": self.value, "log_value": self.log_value, "digits": self.digits,
+        proven = self.verdict is Verdict.CERTIFIED
+        return {"exists": proven, "unique": proven, "bracket": next((list(v) for v in self.brackets.values()), None),
+                "verdict": self.verdict.name, "value": self.value, "log_value": self.log_value, "digits": self.digits,
                 "lower": self.lower, "upper": self.upper, "branch": self.branch, "existence": self.existence,
                 "uniqueness": self.uniqueness, "brackets": {k: list(v) for k, v in self.brackets.items()},
                 "obstacle": self.obstacle}
@@ -178,26 +183,90 @@ class _Work:
     ) -> None:
         """Add the unknown of a stage to what is known."""
         name = stage.unknown.name
-        if stage.inner:
-            raise _Obstacle(f"{name} rests on an unknown that is solved anew for each of its values")
         if self.holds(stage.exists, known, bits) is not True:
             raise _Obstacle(f"{name} has no value: {stage.absent or 'its condition of existence is not shown'}")
         if stage.clip:
             for end, side in ((stage.upper, 1), (stage.lower, -1)):
                 if end in (oo, -oo):
                     continue
-                at = enclose(stage.residual, {**known, stage.unknown: _ball(end, known, bits)}, bits)
+                there = {**known, stage.unknown: _ball(end, known, bits)}
+                try:
+                    for inner in _roots(stage):
+                        self.settle(inner, there, self.guess(inner, there), bits, {}, [])
+                except (_Obstacle, NotEnclosed, ValueError, ZeroDivisionError):
+                    continue  # the end is not shown to be the answer; a root has to be
+                at = enclose(stage.residual, there, bits)
                 if not isinstance(at, acb) and stage.direction * side * at < 0:
                     known[stage.unknown] = end.xreplace({s: v for s, v in known.items() if isinstance(v, Basic)})
                     said.append(f"{name} = {end}: the residual, monotone by the ledger, keeps its sign up to that end")
                     return
         if guess is None:
             raise _Obstacle(f"there is no first guess for {name}")
-        log = bool(stage.unknown.is_positive)
-        known[stage.unknown], bracket = self.newton(stage, known, guess, bits, log)
+        if stage.inner:
+            found = self.together(stage, known, guess, bits)
+        else:
+            found = [(stage.unknown, *self.newton(stage, known, guess, bits, bool(stage.unknown.is_positive)))]
+        known[stage.unknown] = found[0][1]
         with _precision(64):
-            ends = _decimal(bracket.lower(), 15, 1), _decimal(bracket.upper(), 15, -1)  # inward: unique there too
-            brackets[f"log {name}" if log else name] = ends
+            for unknown, _, bracket in found:
+                ends = _decimal(bracket.lower(), 15, 1), _decimal(bracket.upper(), 15, -1)  # inward: unique there too
+                brackets[f"log {unknown.name}" if unknown.is_positive else unknown.name] = ends
+
+    def guess(self, stage: Stage, known: Mapping[Symbol, Any]) -> float | None:
+        """About where the residual of a stage, monotone in its unknown, changes sign; the logarithm where positive."""
+        log = bool(stage.unknown.is_positive)
+        low, high = (None if e in (oo, -oo) else _ball(e, known, 64) for e in (stage.lower, stage.upper))
+        if log:
+            ends = [-80.0 if low is None or not low > 0 else float(low.log()), 80.0 if high is None
+                    else float(high.log())]
+        else:
+            ends = [-1e6 if low is None else float(low), 1e6 if high is None else float(high)]
+        for _ in range(70):
+            middle = (ends[0] + ends[1]) / 2
+            with _precision(64):
+                point = arb(middle).exp() if log else arb(middle)
+            value = enclose(stage.residual, {**known, stage.unknown: point}, 64)
+            if isinstance(value, acb) or not value.is_finite():
+                return None
+            ends[0 if float(value) * stage.direction < 0 else 1] = middle
+        return (ends[0] + ends[1]) / 2
+
+    def together(
+        self, stage: Stage, known: dict[Symbol, Any], guess: float, bits: int
+    ) -> list[tuple[Symbol, Any, Any]]:
+        """A stage and those inside it as one system of equations, by Krawczyk's operator: unknown, ball, bracket.
+
+        A stage inside that stays at an end of its interval is that end; its sign is shown on the whole bracket.
+        """
+        x = stage.unknown
+        with _precision(_FIRST):
+            at = arb(guess).exp() if x.is_positive else arb(guess)
+        there = {**known, x: at}
+        unknowns, equations, starts = [x], [stage.residual], [guess]
+        ends: list[tuple[Stage, Any]] = []
+        for inner in _roots(stage):
+            if inner.inner:
+                raise _Obstacle(f"{inner.unknown.name} rests on unknowns that rest on others")
+            said: list[str] = []
+            start = self.guess(inner, there)
+            self.settle(inner, there, start, _FIRST, {}, said)
+            if said:
+                ends.append((inner, there[inner.unknown]))
+                continue
+            assert start is not None  # it was settled from there
+            unknowns.append(inner.unknown)
+            equations.append(inner.residual)
+            starts.append(start)
+        fixed = {**known, **{inner.unknown: end for inner, end in ends}}
+
+        def stays(points: Mapping[Symbol, Any]) -> bool:
+            signs = [(enclose(i.residual, points, _FIRST), i.direction * (1 if i.upper.xreplace(exact) == end else -1))
+                     for i, end in ends]
+            return all(not isinstance(sign, acb) and direction * sign < 0 for sign, direction in signs)
+
+        exact = {k: v for k, v in known.items() if isinstance(v, Basic)}
+        balls, brackets = krawczyk(equations, unknowns, fixed, starts, bits, stays)
+        return list(zip(unknowns, balls, brackets, strict=True))
 
     def newton(self, stage: Stage, known: Mapping[Symbol, Any], guess: float, bits: int, log: bool) -> tuple[Any, Any]:
         """The ball of the unknown, and the bracket in which its root is the only one."""
@@ -213,34 +282,38 @@ class _Work:
             with _precision(prec):
                 return value * point if log and e is slope else value
 
-        for width in _WIDTHS:
+        for prec, width in product(_PRECISIONS, _WIDTHS):
             with _precision(_FIRST):
                 center = arb(guess)
                 whole = arb(guess, float(width) * max(1.0, abs(guess)))
             try:
-                derivative = f(whole, slope, _FIRST)
+                derivative = f(whole, slope, prec)
                 if derivative.contains(0):
                     continue
                 with _precision(_FIRST):
-                    image = center - f(center, stage.residual, _FIRST) / derivative
+                    image = center - f(center, stage.residual, prec) / derivative
                     if whole.contains_interior(image):
                         break
             except (_Obstacle, NotEnclosed, ValueError, ZeroDivisionError):
                 continue
         else:
-            raise _Obstacle(f"no bracket about the root {x.name} in which its derivative does not vanish was found")
-        ball = image
+            raise _Obstacle(f"no bracket about the root {x.name} in which its derivative does not vanish was found: "
+                            "a multiple root, or one too close to another, cannot be certified")
+        ball, full = image, False
         for _ in range(_ROUNDS):
+            reached = max(int(ball.rel_accuracy_bits()), 16)  # the error is squared: no more is computed than counts
+            sharp = bits if full else min(bits, 2 * reached + 60)
             with _precision(bits):
                 center = ball.mid()
-                image = center - f(center, stage.residual, bits) / f(ball, slope, bits)
+                image = center - f(center, stage.residual, sharp) / f(ball, slope, min(sharp, reached + 60))
                 if not image.overlaps(ball):
                     raise _Obstacle(f"the Newton step for {x.name} left its bracket")
                 smaller = ball.intersection(image)
-                if smaller.rad() * 2 > ball.rad():
-                    ball = smaller
-                    break
+                stalled = smaller.rad() * 2 > ball.rad()
                 ball = smaller
+            if stalled and (full or sharp == bits):
+                break
+            full = full or stalled
         with _precision(bits):
             return (ball.exp() if log else ball), whole
 
@@ -282,6 +355,71 @@ class _Work:
         return None
 
 
+def krawczyk(
+    equations: Sequence[Expr], unknowns: Sequence[Symbol], known: Mapping[Symbol, Any], starts: Sequence[float],
+    bits: int, allowed: Callable[[Mapping[Symbol, Any]], bool] = lambda points: True,
+) -> tuple[list[Any], list[Any]]:
+    """Balls of several unknowns, and the box in which their equations have that one solution and no other.
+
+    With K(X) = c - Y F(c) + (1 - Y F'(X)) (X - c), Y about the inverse of F'(c): K(X) inside X proves exactly one
+    solution in X (Krawczyk 1969). Positive unknowns are enclosed by their logarithm, in which `starts` are given too.
+    `allowed` says of a box whether all of it may be looked at.
+    Raises: _Obstacle where no box was found, as at a multiple root.
+    """
+    size = len(unknowns)
+    slopes = [[e.diff(u) for u in unknowns] for e in equations]
+
+    def at(box: Sequence[Any], prec: int, derivatives: bool) -> Any:
+        with _precision(prec):
+            points = [b.exp() if u.is_positive else b for u, b in zip(unknowns, box, strict=True)]
+        scope = {**known, **dict(zip(unknowns, points, strict=True))}
+        wanted = slopes if derivatives else [[e] for e in equations]
+        values = [[enclose(e, scope, prec) for e in row] for row in wanted]
+        if any(isinstance(v, acb) or not v.is_finite() for row in values for v in row):
+            raise _Obstacle("the equations have no finite ball there")
+        with _precision(prec):
+            if derivatives:
+                values = [[v * p if u.is_positive else v for v, u, p in zip(row, unknowns, points, strict=True)]
+                          for row in values]
+            return arb_mat(values)
+
+    def image(box: Sequence[Any], prec: int) -> list[Any]:
+        with _precision(prec):
+            center = [b.mid() for b in box]
+            inverse = arb_mat([[v.mid() for v in row] for row in at(center, prec, True).table()]).inv()
+            inverse = arb_mat([[v.mid() for v in row] for row in inverse.table()])
+            one = arb_mat([[int(i == j) for j in range(size)] for i in range(size)])
+            rest = arb_mat([[b - c] for b, c in zip(box, center, strict=True)])
+            moved = (one - inverse * at(box, prec, True)) * rest - inverse * at(center, prec, False)
+            return [c + row[0] for c, row in zip(center, moved.table(), strict=True)]
+
+    for width in _WIDTHS:
+        with _precision(_FIRST):
+            whole = [arb(s, float(width) * max(1.0, abs(s))) for s in starts]
+        try:
+            box = image(whole, _FIRST)
+            with _precision(_FIRST):
+                points = [b.exp() if u.is_positive else b for u, b in zip(unknowns, whole, strict=True)]
+            inside = allowed({**known, **dict(zip(unknowns, points, strict=True))})
+        except (_Obstacle, NotEnclosed, ValueError, ZeroDivisionError):
+            continue
+        if inside and all(w.contains_interior(b) for w, b in zip(whole, box, strict=True)):
+            break
+    else:
+        names = ", ".join(u.name for u in unknowns)
+        raise _Obstacle(f"no box about {names} was found in which their equations have one solution: a multiple root, "
+                        "or one too close to another, cannot be certified")
+    for _ in range(_ROUNDS):
+        with _precision(bits):
+            smaller = [b.intersection(k) for b, k in zip(box, image(box, bits), strict=True)]
+            stalled = all(k.rad() * 2 > b.rad() for b, k in zip(box, smaller, strict=True))
+            box = smaller
+            if stalled:
+                break
+    with _precision(bits):
+        return [b.exp() if u.is_positive else b for u, b in zip(unknowns, box, strict=True)], whole
+
+
 class _precision:
     """python-flint's working precision, in bits, for a block."""
 
@@ -293,6 +431,14 @@ class _precision:
 
     def __exit__(self, *error: object) -> None:
         ctx.prec = self.before
+
+
+def _roots(stage: Stage) -> tuple[Stage, ...]:
+    """The stages inside one; _Obstacle where one of them is a saddle point."""
+    for inner in stage.inner:
+        if isinstance(inner, SaddleStage):
+            raise _Obstacle(f"{inner.value.name} is a saddle point of averages, which are not enclosed here")
+    return tuple(k for k in stage.inner if isinstance(k, Stage))
 
 
 def _ball(e: Expr, known: Mapping[Symbol, Any], bits: int) -> Any:

@@ -9,10 +9,11 @@ from typing import Any
 
 import mpmath
 import pytest
+import sympy as sp
 from sympy import Rational, Symbol
 
 from derive import Binary, Gaussian, HiddenManifold, ProductMeasure, Spherical, atlas
-from derive.certify import certify
+from derive.certify import certify, krawczyk
 from derive.core import DeriveError, Stage, Verdict
 
 SEED = 20261124
@@ -117,3 +118,49 @@ def test_on_the_command_line() -> None:
     many = derive("alpha=0.5:1:3", "alpha_D=0.5", "--certify")
     assert many.returncode == 2
     assert "one value" in many.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "ensemble", "parameters"),
+    [
+        ("full-capacity", Gaussian(), {"lam": "0.31"}),  # the load's end, noise
+        ("full-capacity", Gaussian(), {"lam": "1.7"}),  # both unknowns inside, pairs decide
+        ("retrieval-basin", Gaussian(), {"alpha": "0.08698", "lam": "1.283", "v": "0.4"}),
+        ("retrieval-basin", Gaussian(), {"alpha": "0.13", "lam": "0.3232", "v": "1.1"}),  # the noise unfrozen
+    ],
+)
+def test_unknowns_that_are_solved_anew_for_each_value_of_another(
+    name: str, ensemble: Any, parameters: dict[str, str]
+) -> None:
+    quantity = atlas[name].with_(ensemble=ensemble)
+    found = certify(quantity, 30, **parameters)
+    assert (found.verdict, found.digits, found.obstacle) == (Verdict.CERTIFIED, 30, "")
+    other = quantity.solver("mpmath")(digits=45, **parameters)
+    with mpmath.workdps(60):
+        difference = mpmath.mpf(found.value) - mpmath.mpf(str(other.value[()]))
+        assert abs(difference) < abs(mpmath.mpf(found.value)) * mpmath.mpf(10) ** -29
+    data = found.to_dict()
+    assert data["exists"] is data["unique"] is True
+    assert data["bracket"] in data["brackets"].values()
+
+
+X, Y = Symbol("x", real=True), Symbol("y", positive=True)
+
+
+def test_a_system_of_equations_is_enclosed_with_the_box_in_which_it_has_one_solution() -> None:
+    equations = [X**2 + Y**2 - 4, X - Y * sp.exp(-X)]
+    known = mpmath.findroot(lambda a, b: [a**2 + b**2 - 4, a - b * mpmath.exp(-a)], (0.9, 1.7))
+    (x, y), box = krawczyk(equations, [X, Y], {}, [float(known[0]) + 1e-4, float(mpmath.log(known[1]))], 200)
+    assert abs(float(x) - float(known[0])) + abs(float(y) - float(known[1])) < 1e-12
+    assert x.rel_accuracy_bits() > 150
+    assert all(b.rad() > 0 for b in box)
+
+
+@pytest.mark.parametrize(
+    ("equations", "starts"),
+    [([(X - 1) ** 2, Y - 2], [1.0, 0.7]), ([X - 1, (Y - 2) ** 3], [1.0, 0.693]), ([X - Y, 2 * X - 2 * Y], [1.0, 0.0]),
+     ([X**2 + 1, Y - 1], [0.0, 0.0])],
+)
+def test_a_double_solution_or_none_is_no_certificate(equations: list[Any], starts: list[float]) -> None:
+    with pytest.raises(Exception, match="cannot be certified"):
+        krawczyk(equations, [X, Y], {}, starts, 120)
