@@ -368,6 +368,10 @@ class GapTimesProblem(GapProblem):
 class Solution:
     """What a solver returns; every array has the broadcast shape of the inputs.
 
+    Where a quantity has a shape of its own (edges, gaps, points of a density), value, log_value and the outputs that
+    belong to its entries have one more axis, the last; entries that are not there are nan, and outputs count those
+    that are.
+
     value, log_value (nan where the quantity is not declared positive), residual of the defining equation, converged,
     iterations, branch (name), stability (nan where the notion does not apply), reason (words where not converged),
     outputs (further named arrays). No root where none exists: value nan, converged False, branch "none", the reason
