@@ -10,16 +10,17 @@ from dataclasses import replace
 from sympy import Basic, Eq, Integer, Rel
 
 from derive.core import Evidence, Step, UniqueRoot, Verdict
-from derive.ledger.context import context
+from derive.ledger.context import Context, context
 from derive.ledger.derivation import Derivation, check_step
+from derive.ledger.domain import seed_of
 from derive.ledger.inequalities import Case, agreements
 from derive.ledger.ladder import prove_identity
 from derive.ledger.rewriting import carried_out, rewrite
 from derive.ledger.rules_algebra import same_zeros
-from derive.ledger.sampling import bound_functions
+from derive.ledger.sampling import Tally, bound_functions, probe
 from derive.nodes.timebox import TimedOut, timebox
 
-__all__ = ["ask", "same_claim", "with_claim"]
+__all__ = ["agreeing_points", "ask", "same_claim", "with_claim"]
 
 _FAILURES = (ArithmeticError, LookupError, NotImplementedError, RecursionError, TypeError, ValueError)
 
@@ -96,9 +97,14 @@ def _same(derivation: Derivation, step: Step, other: Basic) -> str | None:
 
 
 def agreeing_points(derivation: Derivation, label: str, relation: Rel, *, seconds: float = 6.0) -> int:
-    """At how many random points of a step's domain that obey its premises an inequality holds in balls."""
+    """At how many random points of a step's domain that obey its premises a relation holds in balls, as it stands."""
     step = derivation[label]
     where = context(step, {name: derivation[name] for name in step.premises})
+    if isinstance(relation, Eq):
+        try:
+            return timebox(seconds, _agreeing, relation, where)
+        except (TimedOut, *_FAILURES):
+            return 0
     up = relation.rel_op in (">", ">=", "!=")
     difference, left = rewrite(
         carried_out(relation.lhs - relation.rhs if up else relation.rhs - relation.lhs), where.equations)
@@ -110,3 +116,15 @@ def agreeing_points(derivation: Derivation, label: str, relation: Rel, *, second
         return timebox(seconds, agreements, case, 40)
     except (TimedOut, *_FAILURES):
         return 0
+
+
+def _agreeing(relation: Eq, where: Context) -> int:
+    """Points at which both sides agree to thirty digits, averages integrated and not done in closed form."""
+    sides, left = rewrite(carried_out(Basic(relation.lhs, relation.rhs)), where.equations)
+    facts = (*where.domain.constraints, *(r for r in where.relations if isinstance(r, Rel)))
+    domain = replace(where.domain, constraints=facts)
+    tally = Tally()
+    lhs, rhs = sides.args
+    for tally in probe(lhs, rhs, domain, left, seed_of(relation), 12, 0):  # noqa: B007
+        pass
+    return 0 if tally.refuted or tally.methods != {"balls"} else tally.agreed

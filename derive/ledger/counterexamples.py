@@ -15,7 +15,7 @@ from sympy.logic.boolalg import BooleanFalse
 from derive.core import Domain, Evidence, Step, UniqueRoot, Verdict
 from derive.ledger.context import Context, context, parts_of
 from derive.ledger.domain import seed_of
-from derive.ledger.inequalities import Case, violation
+from derive.ledger.inequalities import Case, undefined_at, violation
 from derive.ledger.ladder import holds_everywhere, independent, refuted_identity
 from derive.ledger.rewriting import carried_out, rewrite
 from derive.ledger.roots import ball_of, places, points_on
@@ -62,6 +62,8 @@ def _counterexample(claim: Basic, ctx: Context, seconds: float) -> Evidence | No
             found = Evidence(Verdict.REFUTED, "the claim is false for every value", (("claim", "False"),))
         elif isinstance(part, Eq):
             found = refuted_identity(part.lhs, part.rhs, ctx.domain, ctx.facts, seconds=seconds)
+            if found is None and not ctx.facts:
+                found = undefined_at((part.lhs, part.rhs), ctx.domain)
         elif isinstance(part, UniqueRoot):
             found = _crossing(part, ctx)
         elif isinstance(part, Rel):
@@ -80,7 +82,8 @@ def _inequality(relation: Any, ctx: Context, seconds: float) -> Evidence | None:
     given = independent([e for e in left if not holds_everywhere(e, domain)], domain)
     bound = bound_functions((*ctx.domain.constraints, *ctx.relations))
     case = Case(plain, domain, given, bound, relation.rel_op in (">", "<", "!="), relation.rel_op == "!=")
-    return violation(case, 6, 0.4 * seconds, coarse=True) or violation(case, 60, 0.6 * seconds)
+    return (violation(case, 6, 0.4 * seconds, coarse=True) or violation(case, 60, 0.6 * seconds)
+            or (None if given else undefined_at((plain,), domain)))
 
 
 def _crossing(claim: UniqueRoot, ctx: Context) -> Evidence | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 from flint import acb
-from sympy import Eq, Expr, Integer, Rational, Symbol
+from sympy import Eq, Expr, Integer, Rational, Symbol, nan, zoo
 from sympy.core.function import AppliedUndef, UndefinedFunction
 
 from derive.core import Domain, Evidence, Verdict
@@ -20,7 +20,7 @@ from derive.ledger.sampling import FAMILIES, function_instances, instantiated, s
 from derive.nodes.binders import Binder
 from derive.nodes.timebox import TimedOut, timebox
 
-__all__ = ["Case", "agreements", "violation"]
+__all__ = ["Case", "agreements", "undefined_at", "violation"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,22 @@ def violation(case: Case, count: int, seconds: float, *, coarse: bool = False) -
         return timebox(seconds, _violated, case, count, coarse)
     except TimedOut:
         return None
+
+
+def undefined_at(sides: Sequence[Expr], domain: Domain) -> Evidence | None:
+    """A refutation by a simple exact point of the domain at which one of several expressions is not defined (a division
+    by zero) and no other is either, or all others are finite; None where none was met."""
+    if any(e.has(Binder, AppliedUndef) for e in (*sides, *domain.constraints)):
+        return None
+    symbols = {s for e in sides for s in e.free_symbols if isinstance(s, Symbol)}
+    for point in _corners(symbols, domain, False):
+        for k, e in enumerate(sides):
+            others = [o.xreplace(point) for j, o in enumerate(sides) if j != k]
+            if e.xreplace(point).has(nan, zoo) and not any(o.has(nan, zoo) for o in others):
+                shown = shown_point({s: v for s, v in point.items() if s in symbols})
+                at = ", ".join(f"{k} = {v}" for k, v in shown)
+                return Evidence(Verdict.REFUTED, f"not defined at {at}: a division by zero", shown)
+    return None
 
 
 def agreements(case: Case, count: int) -> int:

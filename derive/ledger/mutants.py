@@ -54,7 +54,7 @@ __all__ = ["OPERATORS", "Mutant", "MutationReport", "Outcome", "Trial", "drawn_m
 
 _DEPTH = 7
 _SECONDS = 25.0
-#: random points at which a mutated inequality must hold, besides its proof, to count as true as well
+#: random points at which a mutated relation must hold, besides its proof, to count as true as well
 _AGREEING = 10
 
 
@@ -334,7 +334,7 @@ Progress = Callable[[int, int, Trial], None]
 
 
 def mutate(
-    derivations: Iterable[Derivation], *, seed: int = 0, share: float = 1.0, per_step: int = 12, workers: int = 1,
+    derivations: Iterable[Derivation], *, seed: int = 0, share: float = 1.0, per_step: int = 8, workers: int = 1,
     progress: Progress | None = None,
 ) -> MutationReport:
     """Make mutants of every checked step and ask the rules about them.
@@ -406,7 +406,7 @@ def try_mutant(derivation: Derivation, mutant: Mutant) -> Trial:
     same = same_claim(derivation, mutant.label, mutant.claim)
     if same is not None:
         return Trial(mutant, Outcome.EQUIVALENT, same)
-    if found.verdict is Verdict.PROVED and isinstance(mutant.claim, Rel) and not isinstance(mutant.claim, Eq):
+    if found.verdict is Verdict.PROVED and isinstance(mutant.claim, Rel):
         agreed = agreeing_points(derivation, mutant.label, mutant.claim)
         if agreed >= _AGREEING:  # the rule's word is not enough
             said = f"true as well: {found.detail}; {agreed} random points agree"
