@@ -17,7 +17,8 @@ help:
 	@echo "make test-slow  run the tests that the default run leaves out"
 	@echo "make lint       ruff and mypy"
 	@echo "make soak       the invariants on random parameters and laws, MINUTES=60 SEED=1; writes a record"
-	@echo "make mutants    plant errors in every checked step; how many are caught"
+	@echo "make mutants    plant errors in steps, rules and definitions; how many are caught"
+	@echo "make mutants-tenth  the same with a tenth of the steps' errors, drawn by a seed"
 	@echo "make bench      speed against peers, and import time"
 	@echo "make lock       resolve requirements.lock anew"
 	@echo "make clean      remove what was built (the environment stays)"
@@ -41,7 +42,10 @@ soak: $(STAMP)
 	$(BIN)/python tests/invariants/soak.py --minutes $(MINUTES) --seed $(SEED)
 
 mutants: $(STAMP)
-	$(BIN)/derive check --mutate
+	$(BIN)/derive check --mutate --jobs $(WORKERS) --output book/records/mutations.json
+
+mutants-tenth: $(STAMP)
+	$(BIN)/derive check --mutate --share 0.1 --jobs $(WORKERS)
 
 bench: $(STAMP)
 	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python $$script; done

@@ -11,4 +11,7 @@ from types import MappingProxyType
 __all__ = ["EXPLAINED"]
 
 #: (label of the step, operator, wrong claim as text) -> the explanation
-EXPLAINED: Mapping[tuple[str, str, str], str] = MappingProxyType({})
+EXPLAINED: Mapping[tuple[str, str, str], str] = MappingProxyType({
+    ("atom-bound", "exponent", "alpha_D**2*w - alpha_D + 1/(w + 1) > 0"):
+        "true as well: at fixed alpha_D it is smallest where 1 + w = 1/alpha_D, and is alpha_D (1 - alpha_D) > 0 there",
+})
