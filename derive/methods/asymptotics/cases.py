@@ -10,7 +10,7 @@ from typing import Any
 import sympy as sp
 from sympy import Eq, Expr, Interval, Symbol, oo
 
-from derive.core import Expansion, Problem, Verdict, Witness
+from derive.core import Branch, Expansion, Problem, Term, Verdict, Witness
 from derive.methods.asymptotics.argument import (
     Found,
     Request,
@@ -21,6 +21,7 @@ from derive.methods.asymptotics.argument import (
     scale_of,
     small_form,
     term_of,
+    tidy,
 )
 from derive.methods.asymptotics.dominance import Constant, NotExpandable, Undecided
 from derive.methods.asymptotics.transseries import ONE, Monomial
@@ -73,7 +74,7 @@ def _cases(
         return replace(blank, reason=f"the symbolic argument did not end within {request.seconds:g} s")
     except NotExpandable as error:
         return replace(blank, reason=str(error))
-    return _witnessed(blank, found, definitions, changed, evaluate, deadline)
+    return _witnessed(blank, problems, found, definitions, changed, evaluate, deadline)
 
 
 def _joined(blank: Expansion, cases: tuple[Expansion, ...]) -> Expansion:
@@ -127,6 +128,7 @@ def _three(request: Request, symbol: Symbol, root: Expr, below: Interval, above:
 
 def _witnessed(
     blank: Expansion,
+    problems: Sequence[Problem],
     found: Found,
     constants: tuple[Constant, ...],
     request: Request,
@@ -162,26 +164,120 @@ def _witnessed(
         definitions=tuple((c.symbol, Eq(c.residual, 0)) for c in constants),
         balance=found.balance,
     )
-    argument = Witness(
-        "symbolic",
-        Verdict.CORROBORATED,
-        "dominant balance and expansion in transseries; " + "; ".join((*found.balance, *notes)),
+    words = "dominant balance and expansion in transseries; " + "; ".join((*found.balance, *notes))
+    symbolic = Witness("symbolic", Verdict.CORROBORATED, words)
+    numeric = _studied(
+        made, None if following is None else term_of(following, request), constants, request, evaluate, deadline
     )
-    next_term = None if following is None else term_of(following, request)
-    numeric = study(
+    verdict = numeric.verdict
+    made = replace(made, witnesses=(symbolic, numeric), verdict=verdict, reason="" if verdict.sound else numeric.detail)
+    return made if exponential is None else _summed(made, problems, request, evaluate, deadline)
+
+
+def _studied(
+    expansion: Expansion,
+    following: Term | None,
+    constants: tuple[Constant, ...],
+    request: Request,
+    evaluate: Sequence[Evaluate],
+    deadline: float,
+) -> Witness:
+    """The numerical witness of an expansion."""
+    large = Symbol("X", positive=True)
+    return study(
         Study(
-            made,
-            next_term,
+            expansion,
+            following,
             constants,
             request.intervals,
             request.conditions,
             request.held,
             request.of == "log",
             small_form(request),
-            large_form(request, Symbol("X", positive=True)),
+            large_form(request, large),
             deadline,
         ),
         evaluate,
     )
-    verdict = numeric.verdict
-    return replace(made, witnesses=(argument, numeric), verdict=verdict, reason="" if verdict.sound else numeric.detail)
+
+
+# ----------------------------------------------------------------------------------------- beyond all orders
+
+
+def _summed(
+    made: Expansion, problems: Sequence[Problem], request: Request, evaluate: Sequence[Evaluate], deadline: float
+) -> Expansion:
+    """The same expansion with its power series summed to all orders, where a companion limit does that.
+
+    The exponential hangs on another parameter too: let that one go to infinity while the first stays near its point.
+    Then every power of the first is a constant, and the sectors come in closed form.  They are taken over only where
+    they begin with the terms that are known, and where what is left after the first sector is the second one, by a
+    numerical study of its own.
+    """
+    assert made.exponential is not None
+    for other in sorted(made.exponential.scale.free_symbols - {request.parameter}, key=str):
+        interval = request.intervals.get(other)
+        if interval is None or interval.end is not oo or request.point in (oo, -oo):
+            continue
+        try:
+            closed = timebox(
+                max(0.01, (deadline - time.monotonic()) / 2), _companion, problems, request, other, deadline
+            )
+        except (NotExpandable, TimedOut):
+            continue
+        if closed is None:
+            continue
+        first, second = closed
+        if not _begins(first, made, request, deadline):
+            continue
+        whole = replace(made, terms=(Term(sp.S.One, first),), remainder=second)
+        witness = replace(
+            _studied(whole, Term(sp.S.One, second), (), request, evaluate, deadline), name="beyond all orders"
+        )
+        if not witness.verdict.sound:
+            continue
+        if sp.simplify(first - made.expr) != 0:
+            return replace(made, closed=first, witnesses=(*made.witnesses, witness))
+        return replace(  # the powers end: what is left is exponential, and only the second study can see it
+            made,
+            closed=first,
+            remainder=made.exponential.scale,
+            witnesses=(made.witnesses[0], witness),
+            verdict=witness.verdict,
+            reason="",
+        )
+    return made
+
+
+def _companion(
+    problems: Sequence[Problem], request: Request, other: Symbol, deadline: float
+) -> tuple[Expr, Expr] | None:
+    """The first two sectors in closed form, from the limit in which the other parameter goes to infinity."""
+    near = Interval.open(request.point, request.point + sp.Rational(1, 16))
+    if request.direction == "-":
+        near = Interval.open(request.point - sp.Rational(1, 16), request.point)
+    intervals = {k: v for k, v in request.intervals.items() if k != other} | {request.parameter: near}
+    companion = replace(request, parameter=other, point=oo, direction="+", order=2, intervals=intervals)
+    found, constants, _ = argument(problems, companion, deadline)
+    if constants or not found.series.terms:
+        return None
+    ordered = found.ring.ordered(found.series)
+    sectors = list(dict.fromkeys(m.expo for m, _ in ordered))
+    if len(sectors) < 2 or any(e.expo in sectors[:2] for e in found.series.errors):
+        return None
+    first, second = (
+        sp.Add(*(tidy(c) * scale_of(m, companion) for m, c in ordered if m.expo == sector)) for sector in sectors[:2]
+    )
+    return first, second
+
+
+def _begins(first: Expr, made: Expansion, request: Request, deadline: float) -> bool:
+    """Whether a closed form begins with the terms that are known."""
+    formula = Problem("formula", Symbol("f"), (), (Branch("formula", first),))
+    try:
+        found, _, _ = argument([formula], replace(request, of="value", held={}, order=request.order + 1), deadline)
+    except (NotExpandable, TimedOut):
+        return False
+    shown, beyond = kept_terms(found.ring, found.series, replace(request, of=request.of))
+    known = sp.Add(*(term_of(t, request).expr for t in (*shown, *beyond)[: len(made.terms)]))
+    return bool(sp.simplify(known - made.expr) == 0)

@@ -203,7 +203,7 @@ class Signs:
                 raise NotExpandable(
                     "the conditions leave no room", given=str(self.conditions), allowed="other conditions"
                 )
-            point = {k: _draw(rng, interval) for k, interval in self.intervals.items()}
+            point = {k: _draw(rng, interval, isinstance(k, Dummy)) for k, interval in self.intervals.items()}
             if all(bool(c.subs(point)) for c in self.conditions):
                 self._points.append(point)
         return self._points[:count]
@@ -294,15 +294,15 @@ def natural(symbol: Symbol) -> Interval:
     return Interval.open(-oo, 0) if symbol.is_negative else Interval.open(-oo, oo)
 
 
-def _draw(rng: random.Random, interval: Interval) -> sp.Rational:
-    """A random rational of an interval, spread over scales where the interval is not bounded."""
+def _draw(rng: random.Random, interval: Interval, far: bool = False) -> sp.Rational:
+    """A random rational of an interval, spread over scales; over many where `far` (the open constant of a trial)."""
     a, b = interval.start, interval.end
-    wide = sp.Rational(int(10**6 * 20 ** rng.uniform(-1, 1)), 10**6)
-    if a.is_finite and b.is_finite:
-        low, high = (sp.Rational(k) if k.is_Rational else sp.Rational(str(sp.N(k, 20))) for k in (a, b))
-        return low + (high - low) * sp.Rational(rng.randint(1, 9999), 10000)
-    if a.is_finite:
-        return (a if a.is_Rational else sp.Rational(str(sp.N(a, 20)))) + wide
-    if b.is_finite:
-        return (b if b.is_Rational else sp.Rational(str(sp.N(b, 20)))) - wide
-    return wide * rng.choice((-1, 1))
+    spread = 10 ** (6 * rng.uniform(-1, 1)) if far else 20 ** rng.uniform(-1, 1)
+    wide = sp.Rational(int(10**9 * spread) + 1, 10**9)
+    low, high = (None if not k.is_finite else k if k.is_Rational else sp.Rational(str(sp.N(k, 20))) for k in (a, b))
+    if low is not None and high is not None:
+        share = sp.Rational(rng.randint(1, 9999), 10000)
+        return low + (high - low) * (wide / (1 + wide) if far else share)
+    if low is not None:
+        return low + wide
+    return high - wide if high is not None else wide * rng.choice((-1, 1))

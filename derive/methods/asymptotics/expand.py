@@ -65,7 +65,8 @@ class Expander:
 
     def _expand(self, e: Expr) -> Series:
         ring = self.ring
-        if not self.moves(e) and (e.is_number or e.is_Symbol or not e.has(sp.log, sp.Pow, sp.exp)):
+        plain = e.is_Symbol or (e.is_number and not e.has(*HANDLERS)) or not e.has(sp.log, sp.Pow, sp.exp)
+        if plain and not self.moves(e):
             if e.has(sp.nan, sp.zoo, sp.oo, -sp.oo):
                 raise NotExpandable(f"{e} is not finite", given=str(e), allowed="finite constants")
             return ring.constant(e)

@@ -308,15 +308,16 @@ def _refine(residual: Expr, unknown: Symbol, start: Series, expander: Expander) 
         if head is None:
             return ring.cut(u.terms, (e * m for e in step.errors for m in _leads(ring, u)))
         small = ring.compare(head[0], ONE) < 0
+        if small:
+            moved = ring.mul(Series(u.terms), ring.exp(Series(step.terms)))
+            if moved.terms == u.terms:  # what is left lies below the last term kept
+                return ring.cut(u.terms, (e * m for e in (head[0], *step.errors) for m in _leads(ring, u)))
         now = ring.leading(r)
         assert now is not None
         if before is not None and ring.compare(now[0], before) >= 0:
             break
         before = now[0]
-        if small:
-            u = ring.mul(Series(u.terms), ring.exp(Series(step.terms)))
-        else:
-            u = _large_step(residual, unknown, u, head, now[0], expander)
+        u = moved if small else _large_step(residual, unknown, u, head, now[0], expander)
     raise NotExpandable(f"corrections to {unknown} do not become smaller", given=str(unknown), allowed="")
 
 
