@@ -110,7 +110,7 @@ rates = st.fractions(min_value=-4, max_value=4, max_denominator=6)
 weights = st.fractions(min_value=Rational(1, 4), max_value=4, max_denominator=4)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(st.tuples(weights, rates), min_size=2, max_size=4), st.integers(-2, 2))
 def test_random_sums_of_exponentials(terms, power):
     """log of the sum, with a power in front, against its value at x = 400 to 50 digits."""
@@ -126,7 +126,7 @@ def test_random_sums_of_exponentials(terms, power):
         assert gap < mpmath.exp(-2 * mpmath.mpf(400) / 36)  # rates differ by 1/30 at least, and one correction is kept
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(weights, weights, weights)
 def test_erfc_against_a_gaussian(p, q, r):
     """exp(p x^2 + q x) erfc(r x): the order of p and r^2 decides, and the ratio decides on equality."""

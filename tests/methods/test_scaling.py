@@ -22,6 +22,7 @@ def corroborated(found: Expansion) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_collapse_on_a_thin_manifold():
     found = TC.limit("alpha_D", 0)
     assert corroborated(found)
@@ -41,11 +42,13 @@ def test_the_logarithm_of_the_collapse_time():
     assert same(found.closed, -2 * alpha / alpha_D - log(alpha_D) - (1 / alpha_D - 1) * log(1 - alpha_D) - 1)
 
 
+@pytest.mark.slow
 def test_order_counts_the_corrections_that_vanish():
     assert len(TC.limit("alpha_D", 0, order=0).terms) == 1
     assert len(TC.limit("alpha_D", 0, order=1, of="log").terms) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("quantity", "limit"), [(TG, 0), (TO, E)])
 def test_ratios_on_a_thin_manifold(quantity, limit):
     found = quantity.limit("alpha_D", 0, over=TC)
@@ -59,6 +62,7 @@ def test_ratios_on_a_thin_manifold(quantity, limit):
     assert [w.name for w in found.witnesses] == ["symbolic", "beyond all orders"]
 
 
+@pytest.mark.slow
 def test_large_load_below_at_and_above_one():
     found = TC.limit("alpha", oo, of="log", order=1)
     assert [c.assumptions for c in found.cases] == [(alpha_D < 1,), (Eq(alpha_D, 1),), (alpha_D > 1,)]
@@ -73,12 +77,14 @@ def test_large_load_below_at_and_above_one():
     assert scales == [exp(-2 * alpha / alpha_D), exp(-alpha), exp(-2 * alpha)]  # a hard edge, a soft one, none at zero
 
 
+@pytest.mark.slow
 def test_small_load():
     assert same(TC.limit("alpha", 0, order=1).expr, 1 / (2 * alpha) - (1 + alpha_D) / (2 * alpha_D))
     assert same(TO.limit("alpha", 0, order=1).expr, 1 / alpha - 3 * (1 + alpha_D) / (4 * alpha_D))
     assert same(TG.limit("alpha", 0, order=1).expr, 2 - 2 * sqrt(3 * alpha) * sqrt((1 + alpha_D) / alpha_D))
 
 
+@pytest.mark.slow
 def test_independent_data_come_back_on_a_wide_manifold():
     found = TC.limit("alpha_D", oo, order=1)
     assert corroborated(found)
@@ -92,6 +98,7 @@ def test_independent_data_come_back_on_a_wide_manifold():
     assert sp.N(quotient.subs(alpha, 1) - quotient.subs(alpha, 2), 30) == pytest.approx(0, abs=1e-25)
 
 
+@pytest.mark.slow
 def test_two_scales_together():
     found = TC.limit("alpha_D", 0, hold={"kappa": alpha / alpha_D}, order=1)
     assert corroborated(found)
@@ -100,6 +107,7 @@ def test_two_scales_together():
     assert same(other.expr, KAPPA / (alpha * (exp(2 * KAPPA) - 1)))
 
 
+@pytest.mark.slow
 def test_the_uniform_approximation_and_its_error():
     plain = 1 / (alpha_D * (exp(2 * alpha / alpha_D) - 1))
     found = TC.limit("alpha_D", 0, hold={"kappa": alpha / alpha_D}, over=plain, order=1)
