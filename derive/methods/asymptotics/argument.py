@@ -279,6 +279,7 @@ def kept_terms(
 
 def tidy(e: Expr) -> Expr:
     """The shortest of a few equal forms."""
+    e = sp.expand_log(e)
     forms = [e]
     for shape in (sp.factor, lambda k: sp.powsimp(sp.expand(k)), sp.simplify, sp.expand):
         try:
