@@ -121,7 +121,7 @@ def _show_scalar(request: Request, answer: Answer) -> None:
     if math.isfinite(to_float(answer.log_value[()])):
         log_value = answer.log_value[()]
         rows.append((f"log {name}", log_value if isinstance(log_value, str) else f"{float(log_value):.12g}", ""))
-    rows += [(key, number_text(array[()]), "") for key, array in answer.outputs.items()]
+    rows += [(key, _cell_text(array), "") for key, array in answer.outputs.items()]
     rows.append(("branch", str(answer.branch[()]), ""))
     if bool(answer.converged[()]):
         rows.append(("residual", f"{to_float(answer.residual[()]):.1e}", ""))
@@ -132,6 +132,20 @@ def _show_scalar(request: Request, answer: Answer) -> None:
     width = max(len(k[0]) for k in rows)
     for key, value, unit in rows:
         click.echo(f"  {key.ljust(width)}  {value}{f'   ({unit})' if unit not in ('', '1') else ''}")
+
+
+def _cell_text(cell: Any) -> str:
+    """One output at one point: a number, a word, or the finite ones of several numbers."""
+    import numpy as np
+
+    array = np.asarray(cell)
+    if array.dtype.kind == "U":
+        return str(array[()]) or "-"
+    if array.ndim == 0:
+        return number_text(array[()])
+    rows = array.reshape(array.shape[0], -1) if array.ndim > 1 else array[:, None]
+    shown = [", ".join(number_text(v) for v in row) for row in rows if np.all(np.isfinite(row))]
+    return ("; " if array.ndim > 1 else ", ").join(shown) or "-"
 
 
 def _show_axis(request: Request, answer: Answer) -> None:
@@ -210,8 +224,8 @@ def _show_rows(request: Request, answer: Answer) -> None:
     values, logs = np.ravel(answer.value), np.ravel(answer.log_value)
     columns = list(cells)
     columns.append([number_text(v, u) for v, u in zip(values, logs, strict=True)])
-    outputs = {k: np.ravel(np.broadcast_to(v, request.shape)) for k, v in answer.outputs.items()}
-    columns += [[number_text(v) for v in array] for array in outputs.values()]
+    outputs = {k: v for k, v in answer.outputs.items() if np.ndim(v) <= len(request.shape)}  # lists of saddles: --json
+    columns += [[_cell_text(v) for v in np.ravel(np.broadcast_to(k, request.shape))] for k in outputs.values()]
     columns.append([str(k) for k in np.ravel(answer.branch)])
     reasons = [str(k) for k in np.ravel(answer.reason)]
     headers = [*names, shown_name(request), *outputs, "branch"]

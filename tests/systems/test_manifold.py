@@ -303,6 +303,16 @@ def test_the_command_line_says_why_there_is_no_collapse() -> None:
     assert "more data points than different patterns" in found["reason"]
 
 
+def test_the_command_line_in_words() -> None:
+    one = CliRunner().invoke(cli, ["solve", "retrieval-capacity", "--activation", "tanh", "lam=1", "alpha_D=0.5"])
+    assert one.exit_code == 0
+    assert "0.2293290804" in one.output
+    many = CliRunner().invoke(cli, ["solve", "onset-time", "--activation", "sign", "alpha=0.3:0.6:2", "alpha_D=0.5"])
+    assert many.exit_code == 1
+    assert "more data points than different patterns" in many.output
+    assert "1 of 2 points have no value" in many.output
+
+
 def test_the_command_line_shows_the_closed_form() -> None:
     status, shown = ask("show", "collapse-time", "--activation", "relu")
     assert status == 0
