@@ -98,14 +98,10 @@ def _both(found: Sequence[Expansion]) -> Expansion:
     cases = tuple(replace(e, assumptions=(*e.assumptions, words[e.direction])) for e in found)
     limits = [e.limit for e in found]
     same = None not in limits and limits[0] == limits[1]
-    reason = (
-        ""
-        if same
-        else "the limit depends on the direction: "
-        + ", ".join(f"{e.limit if e.limit is not None else 'none'} {words[e.direction]}" for e in found)
-    )
-    if not same and None in limits:
-        reason += "; " + "; ".join(e.reason for e in found if e.limit is None)
+    reasons = list(dict.fromkeys(e.reason for e in found if e.reason))
+    if not same and None not in limits:
+        sides = ", ".join(f"{e.limit} {words[e.direction]}" for e in found)
+        reasons.insert(0, f"the limit depends on the direction: {sides}")
     return replace(
         found[0],
         direction="+-",
@@ -117,7 +113,7 @@ def _both(found: Sequence[Expansion]) -> Expansion:
         witnesses=(),
         limit=limits[0] if same else None,
         cases=cases,
-        reason=reason,
+        reason="; ".join(reasons),
         verdict=Verdict.weakest(e.verdict for e in found),
         seconds=sum(e.seconds for e in found),
     )

@@ -141,6 +141,14 @@ def test_an_inner_point_from_both_sides():
     assert not found.reason
 
 
+def test_what_neither_side_decides_is_said_once():
+    found = atlas["rem-condensation"].with_(ensemble=Binary()).limit("alpha", 2, direction="+-")
+    assert [c.limit for c in found.cases] == [None, None]
+    assert found.verdict is Verdict.UNDECIDED
+    assert "direction" not in found.reason
+    assert found.reason.count("no condensation") == 1
+
+
 def test_no_value_above_the_entropy():
     found = TC.with_(ensemble=Binary()).limit("alpha", 2)
     assert found.verdict is Verdict.UNDECIDED
