@@ -263,6 +263,12 @@ class OverlapMatrix(MatrixExpr):  # type: ignore[misc]
     def _eval_transpose(self) -> OverlapMatrix:
         return self
 
+    def _eval_derivative(self, x: Any) -> Expr:
+        """Entry by entry; the numbers of replicas are not differentiated."""
+        if x in self.n.free_symbols | self.p.free_symbols:
+            raise NotImplementedError("a matrix of overlaps is not differentiated in its size")
+        return OverlapMatrix(self.n, self.p, *(a.diff(x) for a in self.args[2:]))
+
     def _entry(self, i: Any, j: Any, **hints: Any) -> Expr:
         from sympy.matrices.expressions.matexpr import MatrixElement
 

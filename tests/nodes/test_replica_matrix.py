@@ -103,6 +103,11 @@ def test_what_cannot_be_is_refused(make, message: str) -> None:
         make()
 
 
+def test_derivatives_are_taken_entry_by_entry() -> None:
+    assert PLANTED.diff(m).explicit(3) == PLANTED.explicit(3).diff(m)
+    assert BROKEN.diff(q1).explicit(4, 2) == BROKEN.explicit(4, 2).diff(q1)
+
+
 def test_it_prints_as_a_paper_would() -> None:
     assert r"\mathbf{1}^{\mathsf T}" in latex(PLANTED)
     assert "I_{n}" in latex(SYMMETRIC)
