@@ -273,10 +273,10 @@ class _Work:
         x = stage.unknown
         slope = stage.residual.diff(x)
 
-        def f(u: Any, e: Expr, prec: int) -> Any:
+        def f(u: Any, e: Expr, prec: int, goal: int | None = None) -> Any:
             with _precision(prec):
                 point = u.exp() if log else u
-            value = enclose(e, {**known, x: point}, prec)
+            value = enclose(e, {**known, x: point}, prec, goal=goal)
             if isinstance(value, acb) or not value.is_finite():
                 raise _Obstacle(f"the equation for {x.name} has no finite ball there")
             with _precision(prec):
@@ -287,11 +287,11 @@ class _Work:
                 center = arb(guess)
                 whole = arb(guess, float(width) * max(1.0, abs(guess)))
             try:
-                derivative = f(whole, slope, prec)
+                derivative = f(whole, slope, prec, 24)
                 if derivative.contains(0):
                     continue
                 with _precision(_FIRST):
-                    image = center - f(center, stage.residual, prec) / derivative
+                    image = center - f(center, stage.residual, prec, 48) / derivative
                     if whole.contains_interior(image):
                         break
             except (_Obstacle, NotEnclosed, ValueError, ZeroDivisionError):
@@ -305,7 +305,8 @@ class _Work:
             sharp = bits if full else min(bits, 2 * reached + 60)
             with _precision(bits):
                 center = ball.mid()
-                image = center - f(center, stage.residual, sharp) / f(ball, slope, min(sharp, reached + 60))
+                steep = f(ball, slope, min(sharp, reached + 60), reached + 12)
+                image = center - f(center, stage.residual, sharp, sharp - 24) / steep
                 if not image.overlaps(ball):
                     raise _Obstacle(f"the Newton step for {x.name} left its bracket")
                 smaller = ball.intersection(image)

@@ -164,3 +164,13 @@ def test_a_system_of_equations_is_enclosed_with_the_box_in_which_it_has_one_solu
 def test_a_double_solution_or_none_is_no_certificate(equations: list[Any], starts: list[float]) -> None:
     with pytest.raises(Exception, match="cannot be certified"):
         krawczyk(equations, [X, Y], {}, starts, 120)
+
+
+@pytest.mark.slow
+def test_nested_averages_of_a_binary_law() -> None:
+    """An average over noisy signs of the logarithm of another average."""
+    quantity = atlas["collapse-time"].with_(ensemble=Binary())
+    found = certify(quantity, 12, seconds=400, alpha="0.3")
+    assert (found.verdict, found.digits) == (Verdict.CERTIFIED, 12)
+    other = float(quantity.solver()(alpha=0.3).value)
+    assert abs(float(found.value) / other - 1) < 1e-9

@@ -115,3 +115,26 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     assert missing.returncode == 2
     assert missing.stderr.count("\n") == 1
     assert "cannot be read" in missing.stderr
+
+
+AGS = EXAMPLE.with_name("ags.md")
+
+
+def test_the_example_in_latex_is_proved() -> None:
+    ledger = read_page(AGS).derivation.check()
+    assert [e.verdict for e in ledger.values()] == [Verdict.ASSUMED] * 3 + [Verdict.PROVED] * 5
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "label"),
+    [(r"\right)^2 = q", r"\right)^2 = 2 q", "noise-solved"),
+     (r"= 1 - \tanh^2 x", r"= 1 + \tanh^2 x", "sech"),
+     (r"= \beta \left(1 - \tanh^2(\beta m)", r"= \left(1 - \tanh^2(\beta m)", "response"),
+     (" = \\beta (1 - q)\n", " = \\beta (1 + q)\n", "susceptibility"),
+     (r"\frac{q}{(1 - \beta (1 - q))^2} > q", r"\frac{q}{(1 - \beta (1 - q))^2} < q", "spread")],
+)
+def test_an_error_planted_in_latex_is_refuted_where_it_stands(right: str, wrong: str, label: str) -> None:
+    text = AGS.read_text("utf-8")
+    assert text.count(right) == 1
+    found = read_page(text.replace(right, wrong)).derivation.check()
+    assert [k for k, e in found.items() if e.verdict is Verdict.REFUTED] == [label]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import Any
 
 from flint import acb, arb, ctx, fmpq
@@ -344,13 +345,13 @@ class _Evaluator:
             total = self._log_atoms(e.g, e.var, e.law)
             result = arb(0)
             for point, weight in zip(e.law.points, e.law.weights, strict=True):
-                value, tilt = (self(h.xreplace({e.var: point})) for h in (e.f, e.g))
+                value, tilt = (self(_at(h, e.var, point)) for h in (e.f, e.g))
                 result = result + self(weight) * value * (tilt - total).exp()
             return result
         return self.average(e.f * exp(e.g), e.var, e.law) / self.average(exp(e.g), e.var, e.law)
 
     def _log_atoms(self, g: Expr, var: Symbol, law: Atoms) -> Ball:
-        terms = [self(g.xreplace({var: p})) for p in law.points]
+        terms = [self(_at(g, var, p)) for p in law.points]
         top = max((_complex(t).real.mid() for t in terms), default=arb(0))
         total = arb(0)
         for t, weight in zip(terms, law.weights, strict=True):
@@ -362,7 +363,7 @@ class _Evaluator:
         if isinstance(law, Atoms):
             total = arb(0)
             for point, weight in zip(law.points, law.weights, strict=True):
-                total = total + self(weight) * self(body.xreplace({var: point}))
+                total = total + self(weight) * self(_at(body, var, point))
             return total
         if isinstance(law, Noisy):
             from derive.nodes.averages import noise_split
@@ -449,6 +450,12 @@ class _Evaluator:
         if not ratio < 1:
             raise NotEnclosed("whether the Marchenko-Pastur law has an atom")
         return bulk + (1 - ratio) * self(body.xreplace({var: S.Zero}))
+
+
+@lru_cache(maxsize=4096)
+def _at(e: Basic, var: Symbol, point: Expr) -> Basic:
+    """An expression with a point in place of a variable; integrands ask for the same ones again and again."""
+    return e.xreplace({var: point})
 
 
 def _free_parts(e: Basic, symbol: Symbol) -> Iterator[Basic]:
