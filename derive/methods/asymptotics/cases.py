@@ -46,7 +46,10 @@ def scaling_limit(
     """
     start = time.monotonic()
     deadline = start + request.seconds
-    found = _cases(problems, evaluate, request, subject, deadline, DEPTH)
+    try:
+        found = timebox(request.seconds, _cases, problems, evaluate, request, subject, deadline, DEPTH)
+    except TimedOut:
+        found = _blank(request, subject, f"no answer within {request.seconds:g} s")
     return replace(found, seconds=time.monotonic() - start)
 
 
@@ -58,7 +61,7 @@ def _cases(
     deadline: float,
     depth: int,
 ) -> Expansion:
-    blank = Expansion(subject, request.parameter, request.point, request.direction, assumptions=request.conditions)
+    blank = _blank(request, subject)
     left = deadline - time.monotonic()
     try:
         if left <= 0:
@@ -75,6 +78,13 @@ def _cases(
     except NotExpandable as error:
         return replace(blank, reason=str(error))
     return _witnessed(blank, problems, found, definitions, changed, evaluate, deadline)
+
+
+def _blank(request: Request, subject: str, reason: str = "") -> Expansion:
+    """An expansion that says nothing yet."""
+    return Expansion(
+        subject, request.parameter, request.point, request.direction, assumptions=request.conditions, reason=reason
+    )
 
 
 def _joined(blank: Expansion, cases: tuple[Expansion, ...]) -> Expansion:
@@ -184,21 +194,22 @@ def _studied(
 ) -> Witness:
     """The numerical witness of an expansion."""
     large = Symbol("X", positive=True)
-    return study(
-        Study(
-            expansion,
-            following,
-            constants,
-            request.intervals,
-            request.conditions,
-            request.held,
-            request.of == "log",
-            small_form(request),
-            large_form(request, large),
-            deadline,
-        ),
-        evaluate,
+    looked = Study(
+        expansion,
+        following,
+        constants,
+        request.intervals,
+        request.conditions,
+        request.held,
+        request.of == "log",
+        small_form(request),
+        large_form(request, large),
+        deadline,
     )
+    try:
+        return timebox(max(0.01, (deadline - time.monotonic()) * 0.8), study, looked, evaluate)
+    except TimedOut:
+        return Witness("numerical", Verdict.UNDECIDED, "the numerical study did not end in time")
 
 
 # ----------------------------------------------------------------------------------------- beyond all orders
