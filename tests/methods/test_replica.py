@@ -10,7 +10,6 @@ from sympy import Matrix, Rational, Symbol, lambdify, log, tanh
 from derive.core import Verdict
 from derive.ledger import Derivation
 from derive.ledger.derivation import check_step
-from derive.ledger.mutants import mutate
 from derive.methods.replica import symmetric_derivation
 from derive.methods.replica_bayes import bayes_derivation
 from derive.methods.replica_breaking import breaking_derivation, site_breaking
@@ -126,13 +125,6 @@ def null_fluctuation(rng: np.random.Generator, size: int) -> np.ndarray:
         eta[i, j] = eta[j, i] = value
     assert np.abs(eta.sum(axis=0)).max() < 1e-12
     return eta
-
-
-@pytest.mark.slow
-def test_errors_planted_in_the_calculation_are_caught() -> None:
-    report = mutate([SYMMETRIC.up_to("free-entropy-value")], per_step=4, seed=4)
-    assert report.generated > 30
-    assert report.kill_rate > 0.8, report.to_dict()["left"]
 
 
 def test_the_entropy_of_the_latent_vectors_is_that_of_a_wishart_density() -> None:
