@@ -14,7 +14,7 @@ from pathlib import Path
 
 import sympy as sp
 
-from derive.core import DeriveError, Parameter, Problem, SpectralProblem, Stage
+from derive.core import DeriveError, Parameter, Problem, SaddleStage, SpectralProblem, Stage
 from derive.solvers.mp_target import compile_mp_solver, mp_module_text
 from derive.solvers.numpy_target import all_stages, compile_numpy, content_hash, has_average, module_text, names_of
 
@@ -131,12 +131,23 @@ def _expectations(problem: Problem, count: int) -> list[tuple[dict[str, float], 
     return rows
 
 
+def _own_values(problem: Problem, count: int) -> list[tuple[dict[str, float], str, str]]:
+    """Points with value and log-value in doubles, from the solver that the file repeats."""
+    solver = compile_numpy(problem)
+    names = names_of(problem)
+    rows = []
+    for point in spread_points([(names[p.symbol], p) for p in problem.parameters], count):
+        found = solver(**point)
+        rows.append((point, repr(float(found.value)), repr(float(found.log_value))))
+    return rows
+
+
 # --- text ----------------------------------------------------------------------------------------------------------
 
 
 _NUMPY_TAIL = '''
 TOLERANCE = {tolerance!r}
-CHECKS = [  # parameters, value and its logarithm to {digits} digits, computed with mpmath when this file was written
+CHECKS = [  # parameters, value and its logarithm, {origin}
 {checks}
 ]
 
@@ -281,10 +292,15 @@ def export_text(problem: Problem, meta: ExportMeta, target: str = "numpy") -> st
     averages = has_average(*staged, *(b.value for b in problem.branches))
     imports, text = module_text(problem) if target == "numpy" else mp_module_text(problem)
     imports += "" if "import sys" in imports else "\nimport sys"
-    rows = _expectations(problem, 3 if averages else 16)
+    saddles = any(isinstance(s, SaddleStage) for s in all_stages(problem.stages))
+    if saddles:
+        rows, origin = _own_values(problem, 3), "in doubles, by the solver that this file repeats: no second route"
+    else:
+        rows = _expectations(problem, 3 if averages else 16)
+        origin = f"to {DIGITS} digits, computed with mpmath when this file was written"
     checks = "\n".join(f"    ({point!r}, {value!r},\n     {log!r})," for point, value, log in rows)
     tail = (_NUMPY_TAIL if target == "numpy" else _MP_TAIL).format(
-        checks=checks, digits=DIGITS, tolerance=1e-10 if averages else 1e-12
+        checks=checks, digits=DIGITS, origin=origin, tolerance=1e-8 if saddles else 1e-10 if averages else 1e-12
     )
     ordered = "\n".join(
         sorted(imports.splitlines(), key=lambda line: ("numpy" in line or "scipy" in line or "mpmath" in line, line))

@@ -1,5 +1,9 @@
 """Saddle points of replica-symmetric free entropies: identities first, then numbers with their provenance."""
 
+import re
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import sympy as sp
@@ -7,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from derive.core import DeriveError, Solution
-from derive.solvers import compile_numpy
+from derive.solvers import ExportMeta, compile_numpy, export
 from derive.solvers.saddle_averages import SiteFunctions, site_averages, start_mesh
 from derive.solvers.saddle_branches import equations, free_entropy, solve_site
 from tests.solvers.saddles import capacity, collapse, diffusion, memory
@@ -191,3 +195,16 @@ def test_starts_that_fail_are_told_of():
     site = SiteFunctions(np.tanh, lambda u, z: np.tanh(u), lambda x, xi: np.where(xi > 0, np.nan, xi), (), 1.0)
     (found,) = solve_site(site, [])
     assert "not a number" in found.words
+
+
+def test_an_exported_saddle_stands_alone_and_says_where_its_table_comes_from(tmp_path):
+    problem = memory(sp.tanh)
+    path = export(problem, ExportMeta("zeta", "cumulant"), tmp_path / "zeta.py")
+    text = path.read_text("utf-8")
+    assert "no second route" in text
+    assert not re.search(r"^\s*(from|import) (derive|sympy)", text, re.MULTILINE)
+    run = [sys.executable, "-I", str(path)]
+    said = subprocess.run([*run, "--selftest"], capture_output=True, text=True, check=True).stdout
+    assert said.startswith("3 of 3 checks passed")
+    shown = subprocess.run([*run, "lam=0.5", "alpha_D=0.5"], capture_output=True, text=True, check=True).stdout
+    assert float(re.search(r"value = (\S+)", shown)[1]) == pytest.approx(0.04847177, abs=6e-9)  # PHYSICS section 3
