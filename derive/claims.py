@@ -1,15 +1,17 @@
 """The published ledger: every claim of every quantity, for a page, with the graph of what stands on what.
 
-`published()` is the list of quantities and ensembles that the book answers for; `page()` shows their ledgers, folded by
-derivation; `index()` names all entries, so that a page can refer to one and a build can tell when one is gone.
+`published()` are the derivations that the book answers for: those of the methods, and those of every quantity with
+every ensemble it is derived for; `page()` shows their ledgers, folded by derivation; `index()` names all entries, so
+that a page can refer to one and a build can tell when one is gone.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from html import escape
-from typing import TYPE_CHECKING
+from typing import Any
 
 from sympy import tanh
 
@@ -17,10 +19,7 @@ from derive.core import DeriveError, Step, Verdict
 from derive.ledger import Derivation, Ledger
 from derive.show import Page, claim_latex
 
-if TYPE_CHECKING:
-    from derive.quantity import Quantity
-
-__all__ = ["anchor", "graph", "index", "page", "published"]
+__all__ = ["anchor", "graph", "index", "kills", "page", "published"]
 
 #: (derivation, label) -> (mutants that are not equivalent, how many of them were killed)
 Kills = Mapping[tuple[str, str], tuple[int, int]]
@@ -32,22 +31,45 @@ _COLOURS = {
 }
 
 
-def published() -> tuple[Quantity, ...]:
-    """Every quantity of the atlas with its usual ensemble, and with each further one that it is derived for."""
+def published() -> tuple[Derivation, ...]:
+    """The derivations of the methods, and those of the atlas: every quantity with every ensemble it is derived for."""
     from derive.catalogue import atlas
     from derive.ensembles import Binary, Gaussian, HiddenManifold, Spherical
 
-    found: dict[str, Quantity] = {}
+    found = {d.name: d for d in _methods()}
     for name in atlas:
         usual = atlas[name]
-        found[usual.derivation.name] = usual
+        quantities = [usual]
         for ensemble in (Gaussian(), Spherical(), Binary(), HiddenManifold(), HiddenManifold(tanh)):
-            try:
-                quantity = usual.with_(ensemble=ensemble)
-            except DeriveError:  # not derived for this ensemble, as the quantity itself says
-                continue
-            found.setdefault(quantity.derivation.name, quantity)
+            with suppress(DeriveError):  # not derived for this ensemble, as the quantity itself says
+                quantities.append(usual.with_(ensemble=ensemble))
+        for quantity in quantities:
+            found.setdefault(quantity.derivation.name, quantity.derivation)
     return tuple(found.values())
+
+
+def _methods() -> tuple[Derivation, ...]:
+    from derive.methods import marchenko_pastur, rem, replica, replica_bayes, replica_breaking, replica_linear
+    from derive.methods.replica_stability import stability_derivation
+
+    return (
+        rem.general_derivation(),
+        marchenko_pastur.derivation(),
+        replica.symmetric_derivation(),
+        stability_derivation(),
+        replica_breaking.breaking_derivation(),
+        replica_bayes.bayes_derivation(),
+        replica_linear.memory_derivation(),
+        replica_linear.diffusion_derivation(),
+    )
+
+
+def kills(record: Mapping[str, Any]) -> Kills:
+    """What a mutation record says of each step."""
+    return {
+        (k["derivation"], k["label"]): (k["killed"] + k["survived"] + k["undecided"], k["killed"])
+        for k in record.get("by_step", ())
+    }
 
 
 def index(derivations: Iterable[Derivation]) -> dict[str, list[str]]:
@@ -100,25 +122,25 @@ def graph(ledger: Ledger) -> str:
     return "".join([*parts, "</svg>"])
 
 
-def page(quantities: Sequence[Quantity], ledgers: Mapping[str, Ledger], kills: Kills | None = None) -> Page:
-    """All entries, folded by derivation, after a table of counts.
+def page(ledgers: Iterable[Ledger], caught: Kills | None = None) -> Page:
+    """All entries, folded by derivation, after a line of counts.
 
-    Args: quantities; ledgers (derivation name -> checked derivation); kills (what a mutation record says of a step).
+    Args: ledgers (checked derivations, in the order of the page); caught (what a mutation record says of each step).
     """
-    totals = Counter(e.verdict for q in quantities for e in ledgers[q.derivation.name].values())
+    ledgers = tuple(ledgers)
+    totals = Counter(e.verdict for ledger in ledgers for e in ledger.values())
     order = sorted(Verdict, key=lambda v: (v is Verdict.ASSUMED, -v.value))
     count = ", ".join(f"{totals[v]} {_badge(v)}" for v in order if totals[v])
-    blocks = [f'<p>{sum(totals.values())} claims of {len(quantities)} derivations: {count}.</p>']
-    for quantity in quantities:
-        blocks.append(_fold(quantity, ledgers[quantity.derivation.name], kills or {}))
+    blocks = [f'<p>{sum(totals.values())} claims of {len(ledgers)} derivations: {count}.</p>']
+    blocks += [_fold(ledger, caught or {}) for ledger in ledgers]
     return Page('<div class="claims tex2jax_process">\n' + "\n".join(blocks) + "\n</div>")
 
 
-def _fold(quantity: Quantity, ledger: Ledger, kills: Kills) -> str:
+def _fold(ledger: Ledger, caught: Kills) -> str:
     derivation = ledger.derivation
     counts = ", ".join(f"{n} {name.lower()}" for name, n in ledger.counts.items() if n)
-    cited = escape("; ".join(map(str, quantity.citations)))
-    rows = "\n".join(_row(number, step, ledger, kills) for number, step in enumerate(derivation, 1))
+    cited = escape("; ".join(dict.fromkeys(s.source for s in derivation if s.source)))
+    rows = "\n".join(_row(number, step, ledger, caught) for number, step in enumerate(derivation, 1))
     return (
         f'<details id="{anchor(derivation.name)}"><summary><code>{escape(derivation.name)}</code> '
         f"{_badge(ledger.verdict)} {escape(derivation.title)} <small>({counts})</small></summary>\n"
@@ -128,7 +150,7 @@ def _fold(quantity: Quantity, ledger: Ledger, kills: Kills) -> str:
     )
 
 
-def _row(number: int, step: Step, ledger: Ledger, kills: Kills) -> str:
+def _row(number: int, step: Step, ledger: Ledger, caught: Kills) -> str:
     derivation, evidence = ledger.derivation, ledger[step.label]
     claim = f"<em>{escape(step.claim)}</em>" if isinstance(step.claim, str) else f"\\[{_tex(step)}\\]"
     premises = ", ".join(
@@ -136,13 +158,13 @@ def _row(number: int, step: Step, ledger: Ledger, kills: Kills) -> str:
     )
     assumed = evidence.verdict is Verdict.ASSUMED
     detail = "" if assumed else f"<br><small>{escape(evidence.detail)}</small>"
-    made, killed = kills.get((derivation.name, step.label), (0, 0))
-    caught = f"<br><small>{killed} of {made} planted errors caught</small>" if made else ""
+    made, killed = caught.get((derivation.name, step.label), (0, 0))
+    planted = f"<br><small>{killed} of {made} planted errors caught</small>" if made else ""
     stands = f"<br><small>from {premises}</small>" if premises else ""
     return (
         f'<tr id="{anchor(derivation.name, step.label)}"><td>{number}</td>'
         f"<td><strong>{escape(step.label)}</strong> <small>{escape(step.text)}</small><br>{claim}</td>"
-        f"<td><em>{escape(step.rule)}</em>{stands}</td><td>{_badge(evidence.verdict)}{detail}{caught}</td></tr>"
+        f"<td><em>{escape(step.rule)}</em>{stands}</td><td>{_badge(evidence.verdict)}{detail}{planted}</td></tr>"
     )
 
 

@@ -16,7 +16,7 @@ KNOWN = json.loads((BOOK / "claims.json").read_text("utf-8"))
 
 
 def test_the_index_has_every_quantity_of_the_atlas():
-    assert {name.split("/")[0] for name in KNOWN} == set(atlas)
+    assert {name.split("/")[0] for name in KNOWN} >= set(atlas)
 
 
 @pytest.mark.parametrize("name", ["rem-condensation", "collapse-time"])
@@ -34,12 +34,12 @@ def test_anchors_differ():
 def test_the_page_shows_every_step_and_every_premise():
     quantity = atlas["rem-condensation"]
     derivation, ledger = quantity.derivation, quantity.ledger
-    killed = {(derivation.name, derivation.labels[-1]): (7, 6)}
-    text = str(claims.page([quantity], {derivation.name: ledger}, killed))
+    counts = {"derivation": derivation.name, "label": derivation.labels[-1], "killed": 6, "survived": 0, "undecided": 1}
+    text = str(claims.page([ledger], claims.kills({"by_step": [{**counts, "equivalent": 3}]})))
     assert all(f'id="{claims.anchor(derivation.name, label)}"' in text for label in derivation.labels)
     assert claims.graph(ledger).count("<path ") == sum(len(s.premises) for s in derivation)
     assert claims.graph(ledger).count("<circle ") == len(derivation)
-    assert text.count("planted errors caught") == 1
+    assert text.count("6 of 7 planted errors caught") == 1
     assert f"{len(derivation)} claims of 1 derivations" in text
 
 

@@ -143,7 +143,7 @@ def score_steps(step: Script) -> tuple[Step, ...]:
         step("jacobian", equal(jacobian, -1 / (T + C)), "differentiate", ("log-density-value",),
              "eigenvalue of the Jacobian of the score: J = -(t I + C)^-1"),
         step("eigenvalue", equal(T * jacobian, moved), "identity", ("jacobian",), "and of t J"),
-        step("order", Gt(image(C + _DISTANCE) - moved, 0, evaluate=False), "positivity", ("eigenvalue",),
+        step("order", Gt(image(C + _DISTANCE) - moved, 0, evaluate=False), "positivity", (),
              "it rises with c, by y > 0: bulks of C are mapped to bulks of t J, in order, and gaps to gaps"),
         step("spike", equal(Subs(moved, C, 0), -1), "identity", (), "directions off the manifold are at -1"),
         step("preimage", equal(EIGENVALUE, moved), "definition", ("eigenvalue",), "j stands for the eigenvalue of t J"),
