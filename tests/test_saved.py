@@ -200,7 +200,7 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     assert good.returncode == 0, good.stderr
     assert "PROVED" in good.stdout
     wrong = json.loads(to_json(read_page(EXAMPLES[0]).derivation))
-    last = wrong["steps"][-1]
+    last = next(s for s in reversed(wrong["steps"]) if s["claim"][0] == "Equality" and s["rule"] == "differentiate")
     last["claim"][1] = ["Add", last["claim"][1], 1]
     own = tmp_path / "own.json"
     own.write_text(json.dumps(wrong), "utf-8")
