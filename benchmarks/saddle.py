@@ -226,7 +226,7 @@ def main() -> int:
             good = took > 50 * own
             reached &= good
             print(f"  {'':25s}   quad            {1e3 * took:10.1f} ms   error {error(there, expected):.1e}"
-                  f"   {took / own:.0f} times as long, {count} iterations; target 50: {'reached' if good else 'MISSED'}")
+                  f"   {took / own:.0f} times as long, {count} steps; target 50: {'reached' if good else 'MISSED'}")
     curve, took = timed(lambda: solver(lam=np.linspace(0.05, 5.0, 100), alpha_D=0.5))
     good = took < 2.0 and bool(curve.converged.all())
     reached &= good

@@ -33,8 +33,8 @@ NEGLECT = 34.0
 """Cells below exp(-NEGLECT) of the largest one are left alone."""
 CELLS = 400
 """Cells of one inner integral at most, on average over a batch."""
-CHUNK = 2**17
-"""Numbers in one array of integrand values."""
+CHUNK = 2**15
+"""Numbers in one array of integrand values: what stays in the cache of a core; larger ones take five times as long."""
 PLANE = 2_000_000
 """Points of a grid of (query, common field), at most."""
 NAMES = ("L", "l1", "l2", "l1^2", "l2^2", "l3", "l4", "l1 l3", "l1^2 l2", "l1 l2")
