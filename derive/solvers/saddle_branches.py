@@ -222,6 +222,18 @@ def apart(one: Point, other: Point) -> bool:
     return bool((np.abs(np.array(one) - np.array(other)) > 0.02 * scale).any())
 
 
+def approached(site: SiteFunctions, near: Extremum) -> Extremum:
+    """Where to continue a stationary point from nearby parameters: as close as the mesh to begin with brings it.
+
+    Passes on the mesh that was fine enough nearby are dear; sharp integrands, which need it, are left to it.
+    """
+    start = Extremum(near.point, "continued")
+    if near.mesh is None or near.mesh.adaptive:
+        return start
+    place, size, count, _ = newton(site, start_mesh(site), near.point, 1e-6, 12)
+    return replace(start, point=place, iterations=count) if size <= 1e-6 else start
+
+
 def solve_site(
     site: SiteFunctions, starts: Sequence[tuple[str, Point]], known: Sequence[Extremum] = ()
 ) -> list[Extremum]:
@@ -248,7 +260,7 @@ def solve_site(
                     continue
                 guess = Extremum(place, name, iterations=count)
             else:
-                guess = Extremum(point, name)
+                guess = approached(site, near)
             whole = polished(site, start_mesh(site) if near is None or near.mesh is None else near.mesh, guess)
         except (Unbounded, Undefined, Unresolved) as error:
             failures.append(Extremum(point, name, words=str(error)))

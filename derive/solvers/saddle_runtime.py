@@ -241,6 +241,8 @@ def solve_around(stage: Mapping[str, Any], env: dict[str, Array], n: int, words:
     reports: dict[str, dict[str, Any]] = {}
     memories: dict[str, Memory] = {}
     last: float | None = None
+    rests = [k for k in rests_on(stage) if k in env]
+    roots: dict[tuple[float, ...], float] = {}
     for i in around_order(env, exists):
         point = {key: array[i : i + 1] for key, array in env.items()}
         one = Around(stage, point, words, memories)
@@ -248,7 +250,12 @@ def solve_around(stage: Mapping[str, Any], env: dict[str, Array], n: int, words:
         if not low < high:
             reason[i] = words.code(f"the interval of {name} is empty")
             continue
-        x, f, why = root_around(one, low, high, direction, bool(stage["clip"]), last)
+        here = tuple(float(env[k][i]) for k in rests)
+        if here in roots and low < roots[here] < high:
+            x, why = roots[here], ""
+            f = one.residual(x)
+        else:
+            x, f, why = root_around(one, low, high, direction, bool(stage["clip"]), last)
         count[i] = one.count
         if why:
             absent = stage["absent"] or f"the equation for {name} has no root: its sides never meet"
@@ -259,7 +266,8 @@ def solve_around(stage: Mapping[str, Any], env: dict[str, Array], n: int, words:
         value[i] = (upper[i] if x == high else lower[i]) if at_end is not None else np.exp(x) if in_log else x
         log_value[i] = x if in_log else np.nan
         residual[i], good[i] = f, True
-        last = x if at_end is None else last
+        if at_end is None:
+            last = roots[here] = x
         for key, array in one.known.items():
             if key not in point and key not in (name, "log_" + name):
                 inner.setdefault(key, np.full(n, np.nan))[i] = array[0]
@@ -270,6 +278,21 @@ def solve_around(stage: Mapping[str, Any], env: dict[str, Array], n: int, words:
     for report in reports.values():
         out |= report
     return out
+
+
+def rests_on(stage: Mapping[str, Any]) -> list[str]:
+    """Names that the residual of a stage may change with: points that agree in them have the same roots.
+
+    The interval in which a root is looked for is not among them.
+    """
+    names = list(stage["residual"][1])
+    for part in stage["inner"]:
+        if part.get("solve") is solve_saddle:
+            names += part["needs"]
+            continue
+        names += rests_on(part)
+        names += [name for end in ("lower", "upper", "exists") if part[end] is not None for name in part[end][1]]
+    return list(dict.fromkeys(names))
 
 
 def _log(x: float) -> float:
