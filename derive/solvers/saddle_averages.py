@@ -137,6 +137,7 @@ def decay(values: Array, order: int) -> Array:
     return np.asarray(2.0 * last * ratio**2)
 
 
+@lru_cache(maxsize=64)
 def trapezoid(step: float, reach: float = 8.4) -> tuple[Array, Array, Array]:
     """Nodes of the trapezoidal rule for a standard normal variable, its weights, and those of every second node."""
     count = 2 * int(np.ceil(reach / (2.0 * step)))

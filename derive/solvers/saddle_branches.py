@@ -230,8 +230,10 @@ def approached(site: SiteFunctions, near: Extremum) -> Extremum:
     start = Extremum(near.point, "continued")
     if near.mesh is None or near.mesh.adaptive:
         return start
-    place, size, count, _ = newton(site, start_mesh(site), near.point, 1e-6, 12)
-    return replace(start, point=place, iterations=count) if size <= 1e-6 else start
+    place, size, count, step = newton(site, start_mesh(site), near.point, 1e-4, 12)
+    if size > 1e-4 or step is None:
+        return start
+    return replace(start, point=moved(place, step), iterations=count)
 
 
 def solve_site(
