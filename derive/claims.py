@@ -30,6 +30,20 @@ _COLOURS = {
     Verdict.UNDECIDED: "#7a4bb5", Verdict.REFUTED: "#b42318", Verdict.ASSUMED: "#5b6470",
 }
 
+#: thousands of equations are typeset when the derivation they belong to is opened
+_SCRIPT = """<script>
+for (const fold of document.querySelectorAll(".claims details")) {
+  const typeset = () => {
+    const body = fold.querySelector("div.tex2jax_ignore");
+    if (!fold.open || !body) return;
+    body.className = "tex2jax_process";
+    MathJax.startup.promise.then(() => MathJax.typesetPromise([body]));
+  };
+  fold.addEventListener("toggle", typeset);
+  window.addEventListener("load", typeset);
+}
+</script>"""
+
 
 def published() -> tuple[Derivation, ...]:
     """The derivations of the methods, and those of the atlas: every quantity with every ensemble it is derived for."""
@@ -133,7 +147,7 @@ def page(ledgers: Iterable[Ledger], caught: Kills | None = None) -> Page:
     count = ", ".join(f"{totals[v]} {_badge(v)}" for v in order if totals[v])
     blocks = [f'<p>{sum(totals.values())} claims of {len(ledgers)} derivations: {count}.</p>']
     blocks += [_fold(ledger, caught or {}) for ledger in ledgers]
-    return Page('<div class="claims tex2jax_process">\n' + "\n".join(blocks) + "\n</div>")
+    return Page('<div class="claims">\n' + "\n".join(blocks) + "\n</div>\n" + _SCRIPT)
 
 
 def _fold(ledger: Ledger, caught: Kills) -> str:
@@ -144,9 +158,10 @@ def _fold(ledger: Ledger, caught: Kills) -> str:
     return (
         f'<details id="{anchor(derivation.name)}"><summary><code>{escape(derivation.name)}</code> '
         f"{_badge(ledger.verdict)} {escape(derivation.title)} <small>({counts})</small></summary>\n"
-        f'<div class="premises-box">{graph(ledger)}</div>\n<p><small>Sources: {cited}.</small></p>\n'
+        f'<div class="tex2jax_ignore"><div class="premises-box">{graph(ledger)}</div>\n'
+        f"<p><small>Sources: {cited}.</small></p>\n"
         "<table><thead><tr><th></th><th>claim</th><th>rule, premises</th><th>verdict</th></tr></thead>"
-        f"<tbody>\n{rows}\n</tbody></table></details>"
+        f"<tbody>\n{rows}\n</tbody></table></div></details>"
     )
 
 
