@@ -254,6 +254,7 @@ def test_equations_without_a_law(equation, message):
         (lambda: marchenko_pastur(HALF, -1), "a variance is -1"),
         (lambda: marchenko_pastur(HALF, 0), "every variance .* zero"),
         (lambda: marchenko_pastur(HALF, population={}), "at least one variance"),
+        (lambda: marchenko_pastur(HALF, {1: 1}), "not a number"),
         (lambda: marchenko_pastur(HALF, population={1: 0.7, 2: 0.7}), "sum to 7/5"),
         (lambda: marchenko_pastur(HALF, population={1: 1.5, 2: -0.5}), "fraction of variance 2 is -1/2"),
         (lambda: marchenko_pastur("many"), "not a number"),

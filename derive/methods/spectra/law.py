@@ -165,7 +165,7 @@ class AlgebraicLaw:
         >>> len(law.bulks()), law.atoms
         (2, ((0, 1/2),))
         """
-        made = Population.of(ratio, {variance: 1} if population is None else population)
+        made = Population.of(ratio, {number(variance, "the variance"): 1} if population is None else population)
         poly = _from_rational(made.residual(G, Z))
         return replace(poly, population=made)
 
