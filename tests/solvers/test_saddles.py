@@ -9,12 +9,12 @@ import pytest
 import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from saddles import capacity, collapse, diffusion, memory
 
 from derive.core import DeriveError, Solution
 from derive.solvers import ExportMeta, compile_numpy, export
 from derive.solvers.saddle_averages import SiteFunctions, site_averages, start_mesh
 from derive.solvers.saddle_branches import equations, free_entropy, solve_site
-from tests.solvers.saddles import capacity, collapse, diffusion, memory
 
 TANH = compile_numpy(memory(sp.tanh))
 
