@@ -15,7 +15,7 @@ from derive.ledger.context import context, hints_of, parts_of, undecided, weaken
 from derive.ledger.domain import points, seed_of
 from derive.ledger.ladder import prove_identity
 from derive.ledger.rewriting import carried_out, defines, replace_function, rewrite
-from derive.ledger.sampling import shown_point
+from derive.ledger.sampling import applied_functions, shown_point
 from derive.nodes.averages import DivergentAverage, GaussianAverage, LogAverageExp, TiltedAverage
 from derive.nodes.binders import Binder
 from derive.nodes.laws import Normal
@@ -140,22 +140,11 @@ def _put_function(e: Basic, function: UndefinedFunction, arguments: Sequence[Sym
     if isinstance(e, AppliedUndef) and e.func == function:
         inside = [_put_function(a, function, arguments, body) for a in e.args]
         return body.subs(dict(zip(arguments, inside, strict=True)), simultaneous=True)
-    if not e.args or not any(a.func == function for a in _undefined(e)):
+    if not e.args or not any(a.func == function for a in applied_functions(e)):
         return e
     if isinstance(e, Derivative):
         return Derivative(_put_function(e.expr, function, arguments, body), *e.variable_count, evaluate=False)
     return e.func(*(_put_function(a, function, arguments, body) for a in e.args))
-
-
-def _undefined(e: Basic) -> set[AppliedUndef]:
-    found: set[AppliedUndef] = set()
-    waiting: list[Basic] = [e]
-    while waiting:
-        x = waiting.pop()
-        if isinstance(x, AppliedUndef):
-            found.add(x)
-        waiting.extend(x.args)
-    return found
 
 
 class _Moves:

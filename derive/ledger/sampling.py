@@ -183,13 +183,13 @@ _CONVEX = 3
 
 def undefined_functions(exprs: Iterable[Basic]) -> frozenset[UndefinedFunction]:
     """The undefined functions in expressions, below averages too."""
-    return frozenset(a.func for e in exprs for a in _all_applied(e))
+    return frozenset(a.func for e in exprs for a in applied_functions(e))
 
 
 def bound_functions(conditions: Iterable[Basic]) -> frozenset[UndefinedFunction]:
     """The undefined functions that inequalities among conditions speak of."""
     return frozenset(a.func for e in conditions if getattr(e, "is_Relational", False) and not isinstance(e, Eq)
-                     for a in _all_applied(e))
+                     for a in applied_functions(e))
 
 
 def function_instances(
@@ -208,10 +208,10 @@ def function_instances(
     """
     exprs = tuple(exprs)
     rng = random.Random(seed)
-    applied = {a for e in exprs for a in _all_applied(e)}
+    applied = {a for e in exprs for a in applied_functions(e)}
     bound = bound_functions(exprs) if bound is None else bound
-    in_density = {a.func for e in exprs for law in e.atoms(Density) for a in _all_applied(law.pdf)}
-    averaged = {a.func for e in exprs for node in e.atoms(Binder) for a in _all_applied(node)}
+    in_density = {a.func for e in exprs for law in e.atoms(Density) for a in applied_functions(law.pdf)}
+    averaged = {a.func for e in exprs for node in e.atoms(Binder) for a in applied_functions(node)}
     found: dict[UndefinedFunction, tuple[tuple[Symbol, ...], Expr]] = {}
     for a in sorted(applied, key=lambda f: (f.func.__name__, len(f.args))):
         if a.func not in found:
@@ -244,7 +244,8 @@ def _member(variables: Sequence[Symbol], family: int, rng: random.Random) -> Exp
     return body * Rational((1, 1, 1, -1, -1, 1)[family], (1, 10, 100, 1, 40, 100)[family])
 
 
-def _all_applied(e: Basic) -> set[AppliedUndef]:
+def applied_functions(e: Basic) -> set[AppliedUndef]:
+    """The undefined functions in an expression with their arguments, also those inside the arguments of others."""
     found: set[AppliedUndef] = set()
     waiting: list[Basic] = [e]
     while waiting:
@@ -257,7 +258,7 @@ def _all_applied(e: Basic) -> set[AppliedUndef]:
 
 def instantiated(e: Basic, instances: Mapping[UndefinedFunction, tuple[tuple[Symbol, ...], Expr]]) -> Basic:
     """The expression with concrete functions, derivatives performed; densities made of them are normalised."""
-    e = e.xreplace({law: _normalised(law, instances) for law in e.atoms(Density) if _all_applied(law.pdf)})
+    e = e.xreplace({law: _normalised(law, instances) for law in e.atoms(Density) if applied_functions(law.pdf)})
     for function, (variables, body) in instances.items():
         e = replace_function(e, function, variables, body)
     return carried_out(e)
@@ -307,7 +308,7 @@ def probe(
     """
     tally = Tally()
     everything = (lhs, rhs, *given, *domain.constraints)
-    undefined = any(_all_applied(e) for e in everything)
+    undefined = any(applied_functions(e) for e in everything)
     equations = [g for g in given if isinstance(g, Eq)]
     relations = [g for g in given if not isinstance(g, Eq)]
     turns = FAMILIES if undefined else 1

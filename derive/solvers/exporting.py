@@ -145,6 +145,37 @@ def _own_values(problem: Problem, count: int) -> list[tuple[dict[str, float], st
 # --- text ----------------------------------------------------------------------------------------------------------
 
 
+#: what every NumPy file ends with: its command line; `shown` are the keys printed before the outputs
+COMMAND_LINE = '''
+
+def main(arguments):
+    """python FILE --selftest, or python FILE name=value ..."""
+    if arguments == ["--selftest"]:
+        return selftest()
+    try:
+        found = solve(**dict(_assignment(a) for a in arguments))
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    shown = {{k: found[k] for k in {shown!r}}}
+    for key, value in {{**shown, **found["outputs"]}}.items():
+        print(f"{{key}} = {{value}}")
+    return 0 if found["converged"].all() else 1
+
+
+def _assignment(text):
+    name, _, value = text.partition("=")
+    try:
+        top, _, bottom = value.partition("/")
+        return name, float(top) / float(bottom or 1)
+    except (ValueError, ZeroDivisionError):
+        raise InputError(f"{{text!r}} is not of the form name=number") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
+'''
+
 _NUMPY_TAIL = '''
 TOLERANCE = {tolerance!r}
 CHECKS = [  # parameters, value and its logarithm, {origin}
@@ -168,34 +199,6 @@ def selftest():
     passed = f"{{len(CHECKS) - wrong}} of {{len(CHECKS)}} checks passed"
     print(f"{{passed}}, largest error {{worst:.1e}} (allowed {{TOLERANCE:.0e}})")
     return 1 if wrong else 0
-
-
-def main(arguments):
-    """python FILE --selftest, or python FILE name=value ..."""
-    if arguments == ["--selftest"]:
-        return selftest()
-    try:
-        found = solve(**dict(_assignment(a) for a in arguments))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    shown = {{k: found[k] for k in ("value", "log_value", "residual", "branch", "reason")}}
-    for key, value in {{**shown, **found["outputs"]}}.items():
-        print(f"{{key}} = {{value}}")
-    return 0 if found["converged"].all() else 1
-
-
-def _assignment(text):
-    name, _, value = text.partition("=")
-    try:
-        top, _, bottom = value.partition("/")
-        return name, float(top) / float(bottom or 1)
-    except (ValueError, ZeroDivisionError):
-        raise InputError(f"{{text!r}} is not of the form name=number") from None
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
 '''
 
 _MP_TAIL = '''
@@ -299,8 +302,12 @@ def export_text(problem: Problem, meta: ExportMeta, target: str = "numpy") -> st
         rows = _expectations(problem, 3 if averages else 16)
         origin = f"to {DIGITS} digits, computed with mpmath when this file was written"
     checks = "\n".join(f"    ({point!r}, {value!r},\n     {log!r})," for point, value, log in rows)
-    tail = (_NUMPY_TAIL if target == "numpy" else _MP_TAIL).format(
-        checks=checks, digits=DIGITS, origin=origin, tolerance=1e-8 if saddles else 1e-10 if averages else 1e-12
+    tail = (_NUMPY_TAIL + COMMAND_LINE if target == "numpy" else _MP_TAIL).format(
+        checks=checks,
+        digits=DIGITS,
+        origin=origin,
+        tolerance=1e-8 if saddles else 1e-10 if averages else 1e-12,
+        shown=("value", "log_value", "residual", "branch", "reason"),
     )
     ordered = "\n".join(
         sorted(imports.splitlines(), key=lambda line: ("numpy" in line or "scipy" in line or "mpmath" in line, line))

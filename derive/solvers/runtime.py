@@ -774,13 +774,8 @@ def read_parameters(
     return out
 
 
-def run_problem(problem: Mapping[str, Any], given: Mapping[str, Any], unknowns: bool = False) -> dict[str, Any]:
-    """Solve a problem for parameters that broadcast against one another.
-
-    Returns: value, log_value, residual, converged, iterations, branch, reason, outputs: arrays of the common shape;
-    with `unknowns` these too, in their logarithms where they are positive.
-    Raises: InputError for parameters that are missing, unknown, not numbers, out of domain or do not broadcast.
-    """
+def read_points(problem: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[dict[str, Array], tuple[int, ...], int]:
+    """Parameters as flat arrays of one length, the shape that they broadcast to, and its size."""
     parameters = read_parameters(problem["parameters"], given)
     try:
         shape = np.broadcast_shapes(*[p.shape for p in parameters.values()])
@@ -788,7 +783,17 @@ def run_problem(problem: Mapping[str, Any], given: Mapping[str, Any], unknowns: 
         shapes = ", ".join(f"{k}: {v.shape}" for k, v in parameters.items())
         raise InputError(f"the parameters do not broadcast: {shapes}") from None
     flat = {name: np.ascontiguousarray(np.broadcast_to(p, shape)).ravel() for name, p in parameters.items()}
-    n = math.prod(shape)
+    return flat, shape, math.prod(shape)
+
+
+def run_problem(problem: Mapping[str, Any], given: Mapping[str, Any], unknowns: bool = False) -> dict[str, Any]:
+    """Solve a problem for parameters that broadcast against one another.
+
+    Returns: value, log_value, residual, converged, iterations, branch, reason, outputs: arrays of the common shape;
+    with `unknowns` these too, in their logarithms where they are positive.
+    Raises: InputError for parameters that are missing, unknown, not numbers, out of domain or do not broadcast.
+    """
+    flat, shape, n = read_points(problem, given)
     parts, words = [], Words()
     with np.errstate(all="ignore"):
         for first in range(0, max(n, 1), BLOCK):

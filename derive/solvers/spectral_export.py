@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from derive.core import DeriveError, ProfileProblem, SpectralProblem
-from derive.solvers.exporting import DIGITS, ExportMeta, file_head, spread_points
+from derive.solvers.exporting import COMMAND_LINE, DIGITS, ExportMeta, file_head, spread_points
 from derive.solvers.numpy_target import content_hash
 from derive.solvers.spectral_mp import compile_spectrum_mp
 from derive.solvers.spectral_target import spectral_module_text, spectral_names
@@ -38,34 +38,6 @@ def selftest():
     print(f"{{compared}} numbers at {{len(CHECKS)}} points, {{wrong}} wrong, largest error {{worst:.1e}} "
           f"(allowed {{TOLERANCE:.0e}})")
     return 1 if wrong else 0
-
-
-def main(arguments):
-    """python FILE --selftest, or python FILE name=value ..."""
-    if arguments == ["--selftest"]:
-        return selftest()
-    try:
-        found = solve(**dict(_assignment(a) for a in arguments))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    shown = {{k: found[k] for k in ("value", "branch", "reason")}}
-    for key, value in {{**shown, **found["outputs"]}}.items():
-        print(f"{{key}} = {{value}}")
-    return 0 if found["converged"].all() else 1
-
-
-def _assignment(text):
-    name, _, value = text.partition("=")
-    try:
-        top, _, bottom = value.partition("/")
-        return name, float(top) / float(bottom or 1)
-    except (ValueError, ZeroDivisionError):
-        raise InputError(f"{{text!r}} is not of the form name=number") from None
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
 '''
 
 
@@ -90,7 +62,9 @@ def spectral_export_text(problem: SpectralProblem, meta: ExportMeta, target: str
         expected = {"value": found.value, **found.outputs}
         shown = ", ".join(f"{key!r}: {_texts(array)}" for key, array in expected.items())
         rows.append(f"    ({point!r},\n     {{{shown}}}),")
-    tail = _TAIL.format(checks="\n".join(rows), digits=digits)
+    tail = (_TAIL + COMMAND_LINE).format(
+        checks="\n".join(rows), digits=digits, shown=("value", "branch", "reason")
+    )
     ordered = "\n".join(sorted(imports.splitlines(), key=lambda line: ("numpy" in line, line)))
     body = f"from __future__ import annotations\n\n{ordered}\n\n\n{text}\n{tail}"
     arguments = ", ".join(f"{k}={v:.4g}" for k, v in points[0].items())

@@ -14,13 +14,12 @@ This text is also written into exported files: NumPy only, no state.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from derive.solvers.runtime import InputError, call, read_parameters
+from derive.solvers.runtime import call, read_points
 
 __all__ = [
     "Critical", "critical_points", "every_gap", "run_density", "run_edges", "run_gap_times", "run_gaps", "run_profile",
@@ -202,18 +201,6 @@ class Law:
             before = merged[np.arange(n), column]
             merged[np.arange(n), column] = np.where(np.isnan(before), 0.0, before) + part[:, k]
         return merged
-
-
-def read_points(problem: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[dict[str, Array], tuple[int, ...], int]:
-    """Parameters as flat arrays of one length, the shape that they broadcast to, and its size."""
-    parameters = read_parameters(problem["parameters"], given)
-    try:
-        shape = np.broadcast_shapes(*[p.shape for p in parameters.values()])
-    except ValueError:
-        shapes = ", ".join(f"{k}: {v.shape}" for k, v in parameters.items())
-        raise InputError(f"the parameters do not broadcast: {shapes}") from None
-    flat = {name: np.ascontiguousarray(np.broadcast_to(p, shape)).ravel() for name, p in parameters.items()}
-    return flat, shape, math.prod(shape)
 
 
 def answer(

@@ -70,6 +70,9 @@ KL = Symbol("KL", nonnegative=True)
 _H = Symbol("h", real=True)
 _G = Symbol("g", real=True)
 PSI = Function("psi", real=True)
+#: the divergence above its minimum, below and above the condensation time 1/b_*
+EXCESS_CONDENSED = (log(T / T_G) + T_G / T - 1) / 2
+EXCESS_ANNEALED = log(T / T_G) / 2 - Rational(1, 2) - ALPHA - PSI(1 / T, 0)
 
 
 def resolvent_form(expr: Expr, b: Expr) -> Expr:
@@ -482,13 +485,14 @@ def _fresh(distances: Distances) -> tuple[tuple[Step, ...], Expr, Expr]:
     return tuple(steps), rate, distance
 
 
-def _nearest(distances: Distances) -> tuple[tuple[Step, ...], Expr, Expr]:
-    """Steps to t_g: the divergence from the data law on its condensed branch and its minimum."""
-    step = distances.step
-    steps, rate, distance = _fresh(distances)
+def nearest_steps(step: Script, distance: Expr, text: str) -> tuple[Step, ...]:
+    """From condensation at a fresh point to the minimum of the divergence, t_g = 2 e_*.
+
+    Args: step; distance, the mean squared distance at b_*; text of the last step.
+    """
     kl, phi = Function("KL", real=True), Function("Phi", real=True)
     condensed = log(2 * pi * T) / 2 + ALPHA + _E_STAR / T
-    more = [
+    return (
         step("kl", Eq(kl(T), log(2 * pi * T) / 2 + ALPHA - phi(1 / T)), "definition", ("fresh",),
              "divergence of the empirical density from the data law, per N, up to the entropy of the data"),
         step("frozen", Eq(phi(1 / T), -_E_STAR / T), "definition", ("fresh-condensation",),
@@ -500,11 +504,35 @@ def _nearest(distances: Distances) -> tuple[tuple[Step, ...], Expr, Expr]:
              "the best time to stop"),
         step("t-g", Eq(T, 2 * _E_STAR), "solve", ("kl-stationary",),
              "squared distance per N to the nearest data point"),
-        step("nearest", Eq(2 * _E_STAR, distance.subs(B, B_STAR)), "definition", ("frozen",),
+        step("nearest", Eq(2 * _E_STAR, distance), "definition", ("frozen",),
              "2 e_* is the mean squared distance at b_*"),
-        step("generalization", Eq(T, distance.subs(B, B_STAR)), "identity", ("t-g", "nearest"),
-             "the time in closed form"),
-    ]
+        step("generalization", Eq(T, distance), "identity", ("t-g", "nearest"), text),
+    )
+
+
+def divergence_steps(step: Script) -> tuple[Step, ...]:
+    """The divergence above its minimum, on both branches of the noise."""
+    kl, phi = Function("KL", real=True), Function("Phi", real=True)
+    at_minimum = log(2 * pi * T_G) / 2 + ALPHA + Rational(1, 2)
+    return (
+        step("kl-minimum",
+             Eq((log(2 * pi * T) / 2 + ALPHA + _E_STAR / T).subs({T: T_G, _E_STAR: T_G / 2}), at_minimum),
+             "identity", (), "the value at t_g = 2 e_*"),
+        step("excess-condensed", Eq(log(2 * pi * T) / 2 + ALPHA + T_G / (2 * T) - at_minimum, EXCESS_CONDENSED),
+             "identity", (), "above the minimum, for t <= 1/b_*"),
+        step("annealed-noise", Eq(phi(1 / T), ALPHA + PSI(1 / T, 0)), "definition", ("fresh",), "above condensation"),
+        step("kl-annealed", Eq(kl(T), log(2 * pi * T) / 2 - PSI(1 / T, 0)), "identity", ("kl", "annealed-noise"),
+             "the annealed branch"),
+        step("excess-annealed", Eq(log(2 * pi * T) / 2 - PSI(1 / T, 0) - at_minimum, EXCESS_ANNEALED), "identity", (),
+             "above the minimum, for t > 1/b_*"),
+    )
+
+
+def _nearest(distances: Distances) -> tuple[tuple[Step, ...], Expr, Expr]:
+    """Steps to t_g: the divergence from the data law on its condensed branch and its minimum."""
+    step = distances.step
+    steps, rate, distance = _fresh(distances)
+    more = list(nearest_steps(step, distance.subs(B, B_STAR), "the time in closed form"))
     if distances.gaussian:
         gap = distances.site.sites(1 / (1 + B * C) ** 2)
         more += [
@@ -589,26 +617,11 @@ def kl_divergence(ensemble: Ensemble) -> Quantity:
 
 def _kl_divergence(distances: Distances) -> Result:
     steps, rate, distance = _nearest(distances)
-    step = distances.step
-    phi, kl = Function("Phi", real=True), Function("KL", real=True)
     t_g = distance.subs(B, B_STAR)
-    at_minimum = log(2 * pi * T_G) / 2 + ALPHA + Rational(1, 2)
-    condensed = (log(T / T_G) + T_G / T - 1) / 2
-    annealed = log(T / T_G) / 2 - Rational(1, 2) - ALPHA - PSI(1 / T, 0)
     psi = distances.closed(distances.psi_closed(1 / T, S.Zero))
-    more = (
-        step("kl-minimum",
-             Eq((log(2 * pi * T) / 2 + ALPHA + _E_STAR / T).subs({T: T_G, _E_STAR: T_G / 2}), at_minimum),
-             "identity", (), "the value at t_g = 2 e_*"),
-        step("excess-condensed", Eq(log(2 * pi * T) / 2 + ALPHA + T_G / (2 * T) - at_minimum, condensed), "identity",
-             (), "above the minimum, for t <= 1/b_*"),
-        step("annealed-noise", Eq(phi(1 / T), ALPHA + PSI(1 / T, 0)), "definition", ("fresh",), "above condensation"),
-        step("kl-annealed", Eq(kl(T), log(2 * pi * T) / 2 - PSI(1 / T, 0)), "identity", ("kl", "annealed-noise"),
-             "the annealed branch"),
-        step("excess-annealed", Eq(log(2 * pi * T) / 2 - PSI(1 / T, 0) - at_minimum, annealed), "identity", (),
-             "above the minimum, for t > 1/b_*"),
+    value_condensed, value_annealed = (
+        e.subs(PSI(1 / T, 0), psi).subs(T_G, t_g) for e in (EXCESS_CONDENSED, EXCESS_ANNEALED)
     )
-    value_condensed, value_annealed = (e.subs(PSI(1 / T, 0), psi).subs(T_G, t_g) for e in (condensed, annealed))
     branches = (
         *_on_condensed_branch(distances, distance),
         Branch("condensed", value_condensed, Le(T * B_STAR, 1)),
@@ -626,9 +639,9 @@ def _kl_divergence(distances: Distances) -> Result:
     derivation = Derivation(
         f"kl-divergence/{distances.ensemble}",
         f"Divergence from the data law, {distances.ensemble.title}",
-        (*distances.start(), *steps, *more),
+        (*distances.start(), *steps, *divergence_steps(distances.step)),
     )
-    return Result(derivation, Eq(KL, condensed), problem)
+    return Result(derivation, Eq(KL, EXCESS_CONDENSED), problem)
 
 
 # --------------------------------------------------------------------------------------------------------- basin

@@ -28,7 +28,20 @@ from derive.symbols import s as QUERY
 from derive.symbols import t as T
 from derive.symbols import x as X
 from derive.symbols import xi as XI
-from derive.systems.diffusion import B_STAR, KL, PSI, RADIUS, SOURCE, T_C, T_G, T_O
+from derive.systems.diffusion import (
+    B_STAR,
+    EXCESS_ANNEALED,
+    EXCESS_CONDENSED,
+    KL,
+    PSI,
+    RADIUS,
+    SOURCE,
+    T_C,
+    T_G,
+    T_O,
+    divergence_steps,
+    nearest_steps,
+)
 from derive.systems.saddles import (
     LOG_REPEAT,
     activation_of,
@@ -164,45 +177,13 @@ def _unique(name: str, step: Script) -> Step:
 
 def _nearest_steps(step: Script) -> tuple[Step, ...]:
     """From condensation at a fresh point to the minimum of the divergence."""
-    condensed = log(2 * pi * T) / 2 + ALPHA + _E_STAR / T
     return (
         *_rate_steps(step),
         step("fresh", "A fresh point of the data law sees all data points alike: s = 0 and no signal.", "assumption",
              (), "the query of generalization"),
         step("fresh-condensation", Eq(ALPHA, _RATE(B_STAR, 0)), "definition", ("fresh",),
              "no data point is closer on average: the rate reaches the load at b_*"),
-        step("kl", Eq(_KL_OF(T), log(2 * pi * T) / 2 + ALPHA - _PHI(1 / T)), "definition", ("fresh",),
-             "divergence of the empirical density from the data law, per N, up to the entropy of the data"),
-        step("frozen", Eq(_PHI(1 / T), -_E_STAR / T), "definition", ("fresh-condensation",),
-             "beyond condensation only the nearest data count, at squared distance 2 e_* per N"),
-        step("kl-condensed", Eq(_KL_OF(T), condensed), "identity", ("kl", "frozen"), "the condensed branch"),
-        step("kl-slope", Eq(Derivative(condensed, T), (T - 2 * _E_STAR) / (2 * T**2)), "differentiate", (),
-             "its slope: negative below t = 2 e_*, positive above, so that this is its only minimum"),
-        step("kl-stationary", Eq(Derivative(condensed, T), 0), "definition", ("kl-condensed",),
-             "the best time to stop"),
-        step("t-g", Eq(T, 2 * _E_STAR), "solve", ("kl-stationary",),
-             "squared distance per N to the nearest data point"),
-        step("nearest", Eq(2 * _E_STAR, _DELTA(B_STAR, 0)), "definition", ("frozen",),
-             "2 e_* is the mean squared distance at b_*"),
-        step("generalization", Eq(T, _DELTA(B_STAR, 0)), "identity", ("t-g", "nearest"), "the time"),
-    )
-
-
-def _divergence_steps(step: Script) -> tuple[Step, ...]:
-    at_minimum = log(2 * pi * T_G) / 2 + ALPHA + Rational(1, 2)
-    return (
-        step("kl-minimum", Eq((log(2 * pi * T) / 2 + ALPHA + _E_STAR / T).subs({T: T_G, _E_STAR: T_G / 2}), at_minimum),
-             "identity", (), "the value at t_g = 2 e_*"),
-        step("excess-condensed",
-             Eq(log(2 * pi * T) / 2 + ALPHA + T_G / (2 * T) - at_minimum, (log(T / T_G) + T_G / T - 1) / 2), "identity",
-             (), "above the minimum, for t <= 1/b_*"),
-        step("annealed-noise", Eq(_PHI(1 / T), ALPHA + PSI(1 / T, 0)), "definition", ("fresh",), "above condensation"),
-        step("kl-annealed", Eq(_KL_OF(T), log(2 * pi * T) / 2 - PSI(1 / T, 0)), "identity", ("kl", "annealed-noise"),
-             "the annealed branch"),
-        step("excess-annealed",
-             Eq(log(2 * pi * T) / 2 - PSI(1 / T, 0) - at_minimum,
-                log(T / T_G) / 2 - Rational(1, 2) - ALPHA - PSI(1 / T, 0)), "identity", (),
-             "above the minimum, for t > 1/b_*"),
+        *nearest_steps(step, _DELTA(B_STAR, 0), "the time"),
     )
 
 
@@ -274,8 +255,8 @@ def _kl_divergence(ensemble: HiddenManifold, parameters: tuple[Parameter, ...]) 
     step = Script(_domain(ensemble), SOURCE)
     first, stage = _fresh_stage(ensemble)
     at_query = saddle_stage(_site(ensemble, 1 / T, S.Zero), _PSI_EDGE, (), _EDGE)
-    condensed = (log(T / _DISTANCE) + _DISTANCE / T - 1) / 2
-    annealed = log(T / _DISTANCE) / 2 - Rational(1, 2) - ALPHA - _PSI_EDGE
+    condensed = EXCESS_CONDENSED.subs(T_G, _DISTANCE)
+    annealed = EXCESS_ANNEALED.subs({PSI(1 / T, 0): _PSI_EDGE, T_G: _DISTANCE})
     branches = (
         _on_annealed_branch(),
         Branch("condensed", condensed, Le(T * B_STAR, 1)),
@@ -283,8 +264,8 @@ def _kl_divergence(ensemble: HiddenManifold, parameters: tuple[Parameter, ...]) 
     )
     outputs = (("t_g", _DISTANCE), ("b_star", B_STAR), ("log_b_star", log(B_STAR)))
     problem = Problem("kl-divergence", KL, parameters, branches, (*first, stage, at_query), outputs, positive=False)
-    equation = Eq(KL, (log(T / T_G) + T_G / T - 1) / 2)
-    return (*_nearest_steps(step), *_divergence_steps(step)), equation, problem
+    equation = Eq(KL, EXCESS_CONDENSED)
+    return (*_nearest_steps(step), *divergence_steps(step)), equation, problem
 
 
 def _basin_radius(ensemble: HiddenManifold, parameters: tuple[Parameter, ...]) -> tuple[tuple[Step, ...], Eq, Problem]:
