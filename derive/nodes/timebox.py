@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +17,6 @@ __all__ = ["TimedOut", "timebox"]
 T = TypeVar("T")
 _REPEAT = 0.05  # seconds after which an alarm that was swallowed rings again
 _PATIENCE = 4  # times the seconds of a box may pass on the clock while the machine is busy with others
-_DEAF = frozenset({"__del__", "gc_callback", "unraisable_hook"})  # whatever is raised in these is swallowed
 
 
 class TimedOut(DeriveError):
@@ -71,8 +71,6 @@ def timebox(seconds: float, function: Callable[..., T], *args: Any, **kwargs: An
 
 
 def _ring(signum: int, frame: Any) -> None:
-    if _swallows(frame):
-        return  # it rings again
     for box in _boxes:
         if box.left <= 0:
             alarm = _Alarm()
@@ -81,13 +79,14 @@ def _ring(signum: int, frame: Any) -> None:
     _arm()
 
 
-def _swallows(frame: Any) -> bool:
-    """Whether the frame is inside a finalizer or a callback in which exceptions are lost."""
-    while frame is not None:
-        if frame.f_code.co_name in _DEAF:
-            return True
-        frame = frame.f_back
-    return False
+def _all_but_alarms(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The hook for exceptions that finalizers and callbacks lose, spared those that ring again."""
+
+    def report(lost: Any) -> None:
+        if not issubclass(lost.exc_type, _Alarm):
+            hook(lost)
+
+    return report
 
 
 def _arm() -> None:
@@ -103,6 +102,7 @@ def _by_signal(seconds: float, function: Callable[..., T], args: Any, kwargs: An
     if outermost:
         foreign_handler = signal.signal(signal.SIGALRM, _ring)
         foreign_left, foreign_repeat = signal.setitimer(signal.ITIMER_REAL, 0)
+        foreign_hook, sys.unraisablehook = sys.unraisablehook, _all_but_alarms(sys.unraisablehook)
     try:
         try:
             _boxes.append(box)
@@ -133,6 +133,7 @@ def _by_signal(seconds: float, function: Callable[..., T], args: Any, kwargs: An
             _boxes.clear()
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, foreign_handler)
+            sys.unraisablehook = foreign_hook
             if foreign_left:
                 left = foreign_left - (time.monotonic() - start)
                 signal.setitimer(signal.ITIMER_REAL, max(left, 1e-4), foreign_repeat)

@@ -1,6 +1,7 @@
 """The time box returns, or says that it did not."""
 
 import signal
+import sys
 import threading
 import time
 
@@ -90,3 +91,29 @@ def test_in_another_thread():
     thread.start()
     thread.join(10)
     assert outcome == [2, "timed out", 0.1]
+
+
+class Slow:
+    """Works long when it is thrown away."""
+
+    def __del__(self) -> None:
+        end = time.monotonic() + 0.3
+        while time.monotonic() < end:
+            pass
+
+
+def test_an_alarm_that_a_finalizer_swallows_rings_again_and_is_not_reported() -> None:
+    seen: list[object] = []
+    before, sys.unraisablehook = sys.unraisablehook, seen.append
+    try:
+        def work() -> None:
+            Slow()
+            while True:
+                pass
+
+        with pytest.raises(TimedOut):
+            timebox(0.1, work)
+        assert sys.unraisablehook == seen.append
+    finally:
+        sys.unraisablehook = before
+    assert seen == []
