@@ -152,18 +152,23 @@ class PhysicalSheet:
         return acb_poly([c(z) for c in self.by_g])
 
     def roots(self, z: Any) -> list[acb]:
-        """All roots at z, isolated; the precision is raised until they are."""
+        """All roots at z, isolated; precision and unit of g are changed until they are.
+
+        The simultaneous iteration starts on the unit circle, and for a few polynomials it gets nowhere from there,
+        whatever the precision: in another unit of g it starts elsewhere.
+        """
         bits = ctx.prec
-        for _ in range(_RETRIES):
+        for attempt in range(_RETRIES):
             with precision(bits):
                 f = self._at(z)
+                unit = arb(3) ** -attempt
                 try:
-                    found = f.roots()
+                    found = acb_poly([c * unit**k for k, c in enumerate(f.coeffs())]).roots()
                 except ValueError:
                     bits *= 2
                     continue
                 slope = f.derivative()
-                return [_improved(f, slope, r.mid()) for r in found]
+                return [_improved(f, slope, (r * unit).mid()) for r in found]
         raise NoSheet("its roots cannot be told apart")
 
     def _slope(self, z: Any, g: acb) -> acb:
