@@ -9,17 +9,21 @@ balls, and the value is the ball that follows. All balls are those of python-fli
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from itertools import product
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
 from flint import acb, arb, arb_mat, ctx, fmpq
-from sympy import Basic, Expr, Rational, Rel, Symbol, oo
+from sympy import Basic, Expr, Rational, Rel, Symbol, log, oo
 from sympy.logic.boolalg import And, BooleanFalse, BooleanTrue, Not, Or
 
-from derive.core import DeriveError, SaddleStage, Stage, Verdict
+from derive.core import DeriveError, SaddleStage, Solution, Stage, Verdict
 from derive.ledger.balls import NotEnclosed, enclose
+from derive.ledger.krawczyk import NoBox, contraction, contraction_box
+from derive.ledger.saddle_roots import SaddleRoots, saddle_chain
 from derive.nodes.timebox import TimedOut, timebox
 
 if TYPE_CHECKING:
@@ -31,6 +35,8 @@ _WIDTHS = ("1e-2", "1e-4", "1e-6", "1e-9", "1e-12")
 _FIRST = 192
 _PRECISIONS = (80, _FIRST)
 _ROUNDS = 40
+_LADDER = (6, 14, 22, 30)
+"""Digits that are proven one after the other where each takes long."""
 MAX_DIGITS = 2000
 
 
@@ -89,16 +95,18 @@ def certify(quantity: Quantity, digits: int = 30, *, seconds: float = 60.0, **pa
     ('CERTIFIED', '0.24379198010997848168')
     """
     from derive.solvers.mp_runtime import read_exact
-    from derive.solvers.mp_target import compile_mp_solver
+    from derive.solvers.mp_target import parameter_rows
+    from derive.solvers.numpy_target import all_stages, names_of
 
     if isinstance(digits, bool) or not isinstance(digits, int) or not 1 <= digits <= MAX_DIGITS:
         raise DeriveError(f"digits = {digits!r} is not a whole number from 1 to {MAX_DIGITS}",
                           given=repr(digits), allowed=f"1..{MAX_DIGITS}")
-    solver = compile_mp_solver(quantity.problem)
-    exact = read_exact(solver.parameters, parameters)
+    problem = quantity.problem
+    exact = read_exact(parameter_rows(problem, names_of(problem)), parameters)
+    saddles = any(isinstance(k, SaddleStage) for k in all_stages(problem.stages))
     work = _Work(quantity, exact, digits)
     try:
-        return timebox(seconds, work.run, solver.guesses(exact))
+        return timebox(seconds, work.over_saddles if saddles else work.run, _guesses(quantity, exact))
     except TimedOut:
         obstacle = f"stopped after {seconds:g} s"
     except _Obstacle as reason:
@@ -107,12 +115,41 @@ def certify(quantity: Quantity, digits: int = 30, *, seconds: float = 60.0, **pa
         obstacle = f"no enclosure is known: {reason}"
     except (ValueError, ZeroDivisionError, OverflowError) as reason:
         obstacle = f"an enclosure failed: {reason}"
-    found = solver(digits=digits, **{k: str(v) for k, v in exact.items()})
+    if work.best is not None:
+        return replace(work.best, obstacle=f"{work.best.digits} of {digits} digits: {obstacle}")
+    found = _unproven(quantity, exact, None if saddles else digits)
     if not bool(found.converged):
         return Certificate(Verdict.UNDECIDED, "nan", "nan", 0, "", "", str(found.branch[()]), "not proven",
                            "not proven", {}, f"{found.reason[()]}; {obstacle}")
     return Certificate(Verdict.CORROBORATED, str(found.value[()]), str(found.log_value[()]), 0, "", "",
                        str(found.branch[()]), "not proven", "not proven", {}, obstacle)
+
+
+def _unproven(quantity: Quantity, exact: Mapping[str, Fraction], digits: int | None) -> Solution:
+    """The value without a proof: to so many digits, or in doubles where it rests on a saddle point."""
+    if digits is None:
+        found: Solution = quantity.solver()(**{k: float(v) for k, v in exact.items()})
+    else:
+        found = quantity.solver("mpmath")(digits=digits, **{k: str(v) for k, v in exact.items()})
+    return found
+
+
+def _guesses(quantity: Quantity, exact: Mapping[str, Fraction]) -> Mapping[str, float]:
+    """The unknowns in doubles (logarithms where positive) and the overlaps, where doubles reach."""
+    from derive.solvers.numpy_target import all_stages, compile_numpy
+
+    given = {k: float(v) for k, v in exact.items()}
+    solver = compile_numpy(quantity.problem)
+    try:
+        found = dict(solver.unknowns(**given))
+        if any(isinstance(k, SaddleStage) for k in all_stages(quantity.problem.stages)):
+            outputs = solver(**given).outputs
+            overlaps = {s.name for k in all_stages(quantity.problem.stages) if isinstance(k, SaddleStage)
+                        for s in k.unknowns}
+            found |= {k: outputs[k] for k in (*overlaps, "branch_count") if k in outputs}
+    except (DeriveError, OverflowError, ValueError, NotImplementedError):
+        return {}
+    return {k: float(v) for k, v in found.items() if isfinite(v)}
 
 
 @dataclass
@@ -121,50 +158,173 @@ class _Work:
     exact: Mapping[str, Fraction]
     digits: int
 
-    def run(self, guesses: Mapping[str, float]) -> Certificate:
-        """The certificate; raises _Obstacle or NotEnclosed where something cannot be shown."""
-        problem = self.quantity.problem
+    best: Certificate | None = None
+    roots: dict[Symbol, SaddleRoots] = field(default_factory=dict)
+    guesses: Mapping[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def names(self) -> dict[Symbol, str]:
+        """The identifiers of all unknowns and parameters."""
         from derive.solvers.numpy_target import names_of
 
-        names = names_of(problem)
-        values: dict[Symbol, Any] = {
-            p.symbol: Rational(self.exact[names[p.symbol]].numerator, self.exact[names[p.symbol]].denominator)
+        return names_of(self.quantity.problem)
+
+    def run(self, guesses: Mapping[str, float]) -> Certificate:
+        """The certificate; raises _Obstacle or NotEnclosed where something cannot be shown."""
+        self.guesses = guesses
+        bits = int(self.digits * 3.33) + 96
+        for _ in range(4):
+            found = self.attempt(self.digits, bits)
+            if found.digits >= self.digits:
+                break
+            bits += int((self.digits - found.digits) * 3.33) + 64
+        return found
+
+    def over_saddles(self, guesses: Mapping[str, float]) -> Certificate:
+        """The certificate of what rests on saddle points: more and more digits, the best one kept."""
+        self.guesses = guesses
+        for digits in (*(d for d in _LADDER if d < self.digits), self.digits):
+            found = self.attempt(digits, int(digits * 3.33) + 20)
+            if found.digits < digits:
+                break
+            self.best = found
+        short = found.digits < self.digits
+        return replace(found, obstacle=f"{found.digits} of {self.digits} digits" if short else "")
+
+    def attempt(self, digits: int, bits: int) -> Certificate:
+        """The certificate with so many bits."""
+        problem = self.quantity.problem
+        known: dict[Symbol, Any] = {
+            p.symbol: Rational(self.exact[self.names[p.symbol]].numerator, self.exact[self.names[p.symbol]].denominator)
             for p in problem.parameters
         }
         brackets: dict[str, tuple[str, str]] = {}
         said: list[str] = []
-        bits = int(self.digits * 3.33) + 96
-        for _ in range(4):
-            known: dict[Symbol, Any] = dict(values)
-            brackets.clear()
-            said.clear()
-            for stage in problem.stages:
-                if isinstance(stage, SaddleStage):
-                    raise _Obstacle(f"{stage.value.name} is a saddle point of averages, which are not enclosed here")
-                self.settle(stage, known, guesses.get(names[stage.unknown]), bits, brackets, said)
-            branch = self.branch(known, bits)
-            ball = enclose(branch.value, known, bits)
-            if isinstance(ball, acb) or not ball.is_finite():
-                raise _Obstacle("the value is not enclosed by a finite ball")
-            proven = min(self.digits, _digits(ball))
-            if proven >= self.digits:
-                break
-            bits += int((self.digits - proven) * 3.33) + 64
+        asked = self.asked()
+        for stage in problem.stages:
+            chain = saddle_chain(stage)
+            if chain is not None:
+                parts: list[Stage | SaddleStage] = [*chain[0], chain[1]]
+                if asked & {k for part in parts for k in _made_known(part)}:
+                    self.saddle(*chain, known, bits, brackets, said)
+                continue
+            assert isinstance(stage, Stage)
+            self.settle(stage, known, self.guesses.get(self.names[stage.unknown]), bits, brackets, said)
+        branch = self.branch(known, bits)
+        ball = enclose(branch.value, known, bits + 32)
+        if isinstance(ball, acb) or not ball.is_finite():
+            raise _Obstacle("the value is not enclosed by a finite ball")
+        proven = min(digits, _digits(ball))
         if proven < 1:
             raise _Obstacle("not one digit of the value could be proven")
-        with _precision(bits):
+        with _precision(bits + 32):
             log_ball = ball.log() if problem.positive and ball > 0 else None
             value, log_value = _shown(ball, proven), "nan" if log_ball is None else _shown(log_ball, proven)
             ends = (_decimal(ball.lower(), proven + 10, -1), _decimal(ball.upper(), proven + 10, 1))
-        existence = "an explicit formula" if not brackets else "the Newton image of the bracket lies inside it"
+        image = "the image of the box of all brackets" if self.roots else "the Newton image of the bracket"
+        existence = f"{image} lies inside it" if brackets else "an explicit formula"
         existence = f"proven: {existence}"
         if said:
             existence += "; " + "; ".join(said)
-        unique = "proven in the bracket: the derivative does not vanish there" if brackets else "an explicit formula"
-        short = proven < self.digits
+        if self.roots:
+            seen = int(self.guesses.get("branch_count", 1))
+            unique = ("proven in the box of all brackets, for all unknowns together: Krawczyk's operator maps it into "
+                      f"itself; of the saddle points found ({seen}) this one lies highest, that there is no other is "
+                      "not proven")
+        elif brackets:
+            unique = "proven in the bracket: the derivative does not vanish there"
+        else:
+            unique = "an explicit formula"
         return Certificate(Verdict.CERTIFIED, value, log_value, proven, *ends, branch.name, existence,
                            unique + self.whole(brackets), dict(brackets),
-                           f"{proven} of {self.digits} digits" if short else "")
+                           f"{proven} of {digits} digits" if proven < digits else "")
+
+    def asked(self) -> set[Symbol]:
+        """What branches and residuals ask for; not what only a solver's condition of existence does."""
+        from derive.solvers.numpy_target import all_stages
+
+        wanted: set[Symbol] = set()
+        for stage in all_stages(self.quantity.problem.stages):
+            if isinstance(stage, Stage):
+                wanted |= stage.residual.free_symbols | stage.lower.free_symbols | stage.upper.free_symbols
+                if not _over_saddle(stage):
+                    wanted |= stage.exists.free_symbols
+        for case in self.quantity.problem.branches:
+            wanted |= case.condition.free_symbols | (case.value.free_symbols if case.value is not None else set())
+        return wanted
+
+    def saddle(
+        self, chain: Sequence[Stage], stage: SaddleStage, known: dict[Symbol, Any], bits: int,
+        brackets: dict[str, tuple[str, str]], said: list[str],
+    ) -> None:
+        """Add a saddle and the unknowns above it to what is known, all enclosed together.
+
+        That a solution is found in a box proves that it exists, whatever conditions of existence a solver asks for.
+        """
+        fixed, thresholds, starts, ends = dict(known), [], [], []
+        for part in chain:
+            guess = self.guesses.get(self.names[part.unknown])
+            if guess is None:
+                why = part.absent or "no root was found"
+                raise _Obstacle(f"there is no first guess for {part.unknown.name}: {why}")
+            end = self.end_at(part, fixed, guess)
+            if end is None:
+                thresholds.append((part.unknown, part.residual))
+                starts.append(guess)
+            else:
+                fixed[part.unknown] = end[0]
+                ends.append((part, *end))
+        found = self.roots.get(stage.value)
+        if found is None:
+            overlaps = [self.guesses.get(s.name) for s in stage.unknowns]
+            if any(k is None for k in overlaps):
+                raise _Obstacle(f"there is no first guess for the saddle point {stage.value.name}")
+            found = self.enclosed(stage, thresholds, fixed, [k for k in overlaps if k is not None], starts)
+            self.roots[stage.value] = found
+        found.refine(bits)
+        known |= fixed | found.known(bits)
+        for part, end_value, side in ends:
+            at = enclose(part.residual, known, bits)
+            if isinstance(at, acb) or not part.direction * side * at < 0:
+                raise _Obstacle(f"balls do not decide whether {part.unknown.name} stays at the end of its interval")
+            said.append(f"{part.unknown.name} = {end_value}: the residual, monotone by the ledger, keeps its sign up "
+                        "to that end")
+        with _precision(64):
+            for name, bracket in found.brackets.items():
+                brackets[name] = _decimal(bracket.lower(), 15, 1), _decimal(bracket.upper(), 15, -1)
+
+    def enclosed(
+        self, stage: SaddleStage, thresholds: Sequence[tuple[Symbol, Expr]], known: Mapping[Symbol, Any],
+        overlaps: Sequence[float], starts: Sequence[float],
+    ) -> SaddleRoots:
+        """The solution in a box; _Obstacle where there is none to be found."""
+        from derive.solvers.saddle_target import is_even, require_structure
+
+        require_structure(stage)
+        try:
+            return SaddleRoots(stage, thresholds, known, overlaps, starts, is_even(stage))
+        except NoBox as reason:
+            names = ", ".join(s.name for s in (*stage.unknowns, *(x for x, _ in thresholds)))
+            raise _Obstacle(
+                f"no box about {names} was found in which their equations are shown to have one solution ({reason}): a "
+                "multiple root, or one too close to another, cannot be certified") from None
+
+    def end_at(self, stage: Stage, known: Mapping[Symbol, Any], guess: float) -> tuple[Expr, int] | None:
+        """The end of a stage's interval at which the solver found its unknown, and the side."""
+        if not stage.clip:
+            return None
+        exact = {k: v for k, v in known.items() if isinstance(v, Basic)}
+        for end, side in ((stage.upper, 1), (stage.lower, -1)):
+            place = end.xreplace(exact)
+            if not place.is_number or place.is_infinite:
+                continue
+            there = float(log(place)) if stage.unknown.is_positive and place > 0 else float(place)
+            if stage.unknown.is_positive and not place > 0:
+                if guess == -inf:
+                    return place, side
+            elif abs(there - guess) <= 1e-13 * max(1.0, abs(there)):
+                return place, side
+        return None
 
     def whole(self, brackets: Mapping[str, Any]) -> str:
         """What the ledger says of uniqueness on the whole interval."""
@@ -367,7 +527,6 @@ def krawczyk(
     `allowed` says of a box whether all of it may be looked at.
     Raises: _Obstacle where no box was found, as at a multiple root.
     """
-    size = len(unknowns)
     slopes = [[e.diff(u) for u in unknowns] for e in equations]
 
     def at(box: Sequence[Any], prec: int, derivatives: bool) -> Any:
@@ -377,48 +536,41 @@ def krawczyk(
         wanted = slopes if derivatives else [[e] for e in equations]
         values = [[enclose(e, scope, prec) for e in row] for row in wanted]
         if any(isinstance(v, acb) or not v.is_finite() for row in values for v in row):
-            raise _Obstacle("the equations have no finite ball there")
+            raise NotEnclosed("the equations have no finite ball there")
         with _precision(prec):
             if derivatives:
                 values = [[v * p if u.is_positive else v for v, u, p in zip(row, unknowns, points, strict=True)]
                           for row in values]
             return arb_mat(values)
 
-    def image(box: Sequence[Any], prec: int) -> list[Any]:
-        with _precision(prec):
-            center = [b.mid() for b in box]
-            inverse = arb_mat([[v.mid() for v in row] for row in at(center, prec, True).table()]).inv()
-            inverse = arb_mat([[v.mid() for v in row] for row in inverse.table()])
-            one = arb_mat([[int(i == j) for j in range(size)] for i in range(size)])
-            rest = arb_mat([[b - c] for b, c in zip(box, center, strict=True)])
-            moved = (one - inverse * at(box, prec, True)) * rest - inverse * at(center, prec, False)
-            return [c + row[0] for c, row in zip(center, moved.table(), strict=True)]
-
-    for width in _WIDTHS:
+    def inside(box: Sequence[Any]) -> bool:
         with _precision(_FIRST):
-            whole = [arb(s, float(width) * max(1.0, abs(s))) for s in starts]
-        try:
-            box = image(whole, _FIRST)
-            with _precision(_FIRST):
-                points = [b.exp() if u.is_positive else b for u, b in zip(unknowns, whole, strict=True)]
-            inside = allowed({**known, **dict(zip(unknowns, points, strict=True))})
-        except (_Obstacle, NotEnclosed, ValueError, ZeroDivisionError):
-            continue
-        if inside and all(w.contains_interior(b) for w, b in zip(whole, box, strict=True)):
-            break
-    else:
-        names = ", ".join(u.name for u in unknowns)
-        raise _Obstacle(f"no box about {names} was found in which their equations have one solution: a multiple root, "
-                        "or one too close to another, cannot be certified")
+            points = [b.exp() if u.is_positive else b for u, b in zip(unknowns, box, strict=True)]
+        return allowed({**known, **dict(zip(unknowns, points, strict=True))})
+
+    whole, box = _box(at, unknowns, starts, _WIDTHS, inside)
     for _ in range(_ROUNDS):
         with _precision(bits):
-            smaller = [b.intersection(k) for b, k in zip(box, image(box, bits), strict=True)]
+            smaller = [b.intersection(k) for b, k in zip(box, contraction(at, box, bits), strict=True)]
             stalled = all(k.rad() * 2 > b.rad() for b, k in zip(box, smaller, strict=True))
             box = smaller
             if stalled:
                 break
     with _precision(bits):
         return [b.exp() if u.is_positive else b for u, b in zip(unknowns, box, strict=True)], whole
+
+
+def _box(
+    at: Callable[[Sequence[Any], int, bool], Any], unknowns: Sequence[Symbol], starts: Sequence[float],
+    widths: Sequence[str], allowed: Callable[[Sequence[Any]], bool] = lambda box: True,
+) -> tuple[list[Any], list[Any]]:
+    """A box with exactly one solution, and its first image; _Obstacle where none is found."""
+    try:
+        return contraction_box(at, starts, widths, allowed)
+    except NoBox as reason:
+        names = ", ".join(u.name for u in unknowns)
+        raise _Obstacle(f"no box about {names} was found in which their equations have one solution: a multiple root, "
+                        f"or one too close to another, cannot be certified (last: {reason})") from None
 
 
 class _precision:
@@ -435,11 +587,16 @@ class _precision:
 
 
 def _roots(stage: Stage) -> tuple[Stage, ...]:
-    """The stages inside one; _Obstacle where one of them is a saddle point."""
-    for inner in stage.inner:
-        if isinstance(inner, SaddleStage):
-            raise _Obstacle(f"{inner.value.name} is a saddle point of averages, which are not enclosed here")
+    """The stages inside one that is above no saddle point."""
     return tuple(k for k in stage.inner if isinstance(k, Stage))
+
+
+def _over_saddle(stage: Stage | SaddleStage) -> bool:
+    return isinstance(stage, SaddleStage) or any(map(_over_saddle, stage.inner))
+
+
+def _made_known(stage: Stage | SaddleStage) -> tuple[Symbol, ...]:
+    return stage.names if isinstance(stage, SaddleStage) else (stage.unknown,)
 
 
 def _ball(e: Expr, known: Mapping[Symbol, Any], bits: int) -> Any:

@@ -23,7 +23,7 @@ from derive.nodes.binders import Binder
 from derive.nodes.extremum import Extremum
 from derive.nodes.laws import Atoms, Density, Law, MarchenkoPastur, Noisy, Normal
 
-__all__ = ["NotEnclosed", "enclose", "precision"]
+__all__ = ["NotEnclosed", "continued", "enclose", "precision"]
 
 Ball = Any  # arb or acb
 _MAX_EVALS = 60_000
@@ -63,6 +63,12 @@ def enclose(
     with precision(prec):
         scope = {s: _constant(v) for s, v in (values or {}).items()}
         return _real(_Evaluator(scope, False, goal or prec, evaluations)(expr))
+
+
+def continued(expr: Expr, symbol: Symbol) -> Callable[[Ball], Ball]:
+    """An expression in one symbol as a function of balls, not finite where a ball touches what is not analytic."""
+    f = _Evaluator({}, True, ctx.prec).over(expr, symbol)
+    return lambda z: f(z, True)
 
 
 @contextmanager

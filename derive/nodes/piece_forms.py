@@ -17,7 +17,7 @@ from sympy.logic.boolalg import And, Boolean, true
 from derive.nodes.functions import log_erfc, log_erfc_drop, log_sum_exp
 from derive.nodes.products import KINKS, Line, NotClosed, cases, coefficients_in
 
-__all__ = ["log_average_of_pieces", "straight_pieces"]
+__all__ = ["interval_of", "log_average_of_pieces", "straight_pieces"]
 
 MAX_PIECES = 40
 
@@ -35,7 +35,7 @@ def log_average_of_pieces(g: Expr, x: Symbol) -> tuple[Expr, Boolean] | None:
     if not any(x in k.free_symbols for k in g.atoms(*KINKS)):
         return None
     try:
-        found = [(_interval(lines), expr) for lines, expr in cases(g, x)]
+        found = [(interval_of(lines), expr) for lines, expr in cases(g, x)]
     except NotClosed:
         return None
     pieces = [(ends, expr) for ends, expr in found if ends is not None]
@@ -61,7 +61,7 @@ def log_average_of_pieces(g: Expr, x: Symbol) -> tuple[Expr, Boolean] | None:
 Ends = tuple[Expr | None, Expr | None]
 
 
-def _interval(lines: tuple[Line, ...]) -> Ends | None:
+def interval_of(lines: tuple[Line, ...]) -> Ends | None:
     """The interval on which all a + b x are positive, its ends where finite; None where it is empty.
 
     Raises: NotClosed where the order of the ends does not follow from the assumptions.
@@ -114,7 +114,7 @@ def straight_pieces(expr: Expr, x: Symbol) -> list[tuple[Expr, Expr, Expr, Expr]
     [(-oo, 0, 0, 0), (0, oo, 0, 1)]
     """
     try:
-        found = [(_interval(lines), piece) for lines, piece in cases(expr, x)]
+        found = [(interval_of(lines), piece) for lines, piece in cases(expr, x)]
     except NotClosed:
         return None
     pieces = []
