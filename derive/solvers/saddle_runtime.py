@@ -6,7 +6,7 @@ an order in which neighbours follow one another, each continued from those befor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,13 +35,20 @@ class Memory:
                 return found
         return None
 
+    def _nearest(self, key: Array) -> int | None:
+        solved = [(float(np.abs(k - key).sum()), i) for i, k in enumerate(self.keys) if not self.found[i][0].words]
+        distance, best = min(solved, default=(np.inf, 0))
+        return best if distance < 1.5 else None
+
     def near(self, key: Array) -> list[Extremum]:
         """Branches at the nearest parameters at which there is a saddle."""
-        solved = [(float(np.abs(k - key).sum()), i) for i, k in enumerate(self.keys) if not self.found[i][0].words]
-        if not solved:
-            return []
-        distance, best = min(solved)
-        return self.found[best] if distance < 1.5 else []
+        best = self._nearest(key)
+        return [] if best is None else self.found[best]
+
+    def nearest(self, key: Array) -> Array | None:
+        """The nearest parameters at which there is a saddle."""
+        best = self._nearest(key)
+        return None if best is None else self.keys[best]
 
     def keep(self, key: Array, found: list[Extremum]) -> None:
         """Note what was found."""
@@ -93,10 +100,22 @@ def key_of(stage: Mapping[str, Any], env: Mapping[str, Array], i: int) -> Array:
     return np.where(raw > 0.0, np.log(np.where(raw > 0.0, raw, 1.0)), raw)
 
 
+def beside(names: Sequence[str], memory: Memory, key: Array, env: Mapping[str, Array], i: int) -> str:
+    """Where the nearest saddle of the same run is that was continued to a point in vain; "" where there is none."""
+    place = memory.nearest(key)
+    if place is None:
+        return ""
+    told = []
+    for name, number in zip(names, place, strict=True):
+        told.append(f"{name} = {np.exp(number) if float(env[name][i]) > 0.0 else number:.6g}")
+    return f"; lost on the way from {', '.join(told)}"
+
+
 def solve_saddle(
     stage: Mapping[str, Any], env: dict[str, Array], n: int, words: Words, memory: Memory | None = None
 ) -> dict[str, Any]:
     """A saddle stage at n points: the free entropy at the dominant extremum, its overlaps and averages."""
+    within = memory is not None  # an equation around it says itself where its saddle is lost
     memory = Memory() if memory is None else memory
     names = [*stage["overlaps"], *(name for name, _ in stage["averages"])]
     value, residual = np.full(n, np.nan), np.full(n, np.nan)
@@ -116,7 +135,8 @@ def solve_saddle(
         best = found[0]
         count[i], residual[i] = sum(e.iterations for e in found), best.residual
         if best.words:
-            reason[i] = words.code(best.words)
+            near = "" if within else beside(stage["needs"], memory, keys[i], env, i)
+            reason[i] = words.code(best.words + near)
             continue
         value[i], good[i] = best.free_entropy, True
         for name, number in zip(names, (*best.overlaps, *best.extras), strict=True):
@@ -197,12 +217,22 @@ class Around:
     count: int = 0
     found: dict[str, Any] = field(default_factory=dict)
     known: dict[str, Array] = field(default_factory=dict)
+    lost_at: float = np.nan
+    held_at: float = np.nan
+
+    def lost(self) -> str:
+        """Where along the unknown the inner stages have no value, what happened there, and where they last had one."""
+        name = self.stage["name"]
+        first = np.isnan(self.held_at)
+        last = "no value of it was tried before" if first else f"last found at {name} = {self.held_at:.6g}"
+        return f"{name} is not found: lost at {name} = {self.lost_at:.6g}, {last}: {self.words.texts[self.reason]}"
 
     def residual(self, x: float) -> float:
         """The residual at x, the logarithm of a positive unknown; nan where an inner stage has no value."""
         name = self.stage["name"]
         full = dict(self.env)
-        full[name] = np.array([np.exp(x) if self.stage["log"] else x])
+        here = float(np.exp(x)) if self.stage["log"] else x
+        full[name] = np.array([here])
         full["log_" + name] = np.array([x])
         for part in self.stage["inner"]:
             memory = self.memories.setdefault(part["name"], Memory())
@@ -215,9 +245,9 @@ class Around:
             full.update(found["inner"])
             self.found[part["name"]] = found
             if not found["good"][0]:
-                self.reason = int(found["reason"][0])
+                self.reason, self.lost_at = int(found["reason"][0]), here
                 return float("nan")
-        self.known = full
+        self.known, self.held_at = full, here
         result = call(self.stage["residual"], full, 1)
         return float((result[0] if isinstance(result, tuple) else result)[0])
 
@@ -259,7 +289,7 @@ def solve_around(stage: Mapping[str, Any], env: dict[str, Array], n: int, words:
         count[i] = one.count
         if why:
             absent = stage["absent"] or f"the equation for {name} has no root: its sides never meet"
-            told = {"none": absent, "lost": f"{name} is not found: {words.texts[one.reason]}"}
+            told = {"none": absent, "lost": one.lost()}
             reason[i] = words.code(told.get(why, why))
             continue
         at_end = high if x == high else low if x == low else None

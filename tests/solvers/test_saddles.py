@@ -13,8 +13,10 @@ from saddles import capacity, collapse, diffusion, memory
 
 from derive.core import DeriveError, Solution
 from derive.solvers import ExportMeta, compile_numpy, export
+from derive.solvers.runtime import Words
 from derive.solvers.saddle_averages import SiteFunctions, site_averages, start_mesh
-from derive.solvers.saddle_branches import equations, free_entropy, solve_site
+from derive.solvers.saddle_branches import Extremum, equations, free_entropy, solve_site
+from derive.solvers.saddle_runtime import Around, Memory, beside, root_around
 
 TANH = compile_numpy(memory(sp.tanh))
 
@@ -208,3 +210,40 @@ def test_an_exported_saddle_stands_alone_and_says_where_its_table_comes_from(tmp
     assert said.startswith("3 of 3 checks passed")
     shown = subprocess.run([*run, "lam=0.5", "alpha_D=0.5"], capture_output=True, text=True, check=True).stdout
     assert float(re.search(r"value = (\S+)", shown)[1]) == pytest.approx(0.04847177, abs=6e-9)  # PHYSICS section 3
+
+
+def test_a_saddle_lost_below_a_threshold_is_told_where():
+    """h^3 has a cumulant of l x.xi for no l > 0: the first inverse temperature tried is named, and what happened."""
+    found = compile_numpy(capacity(lambda h: h**3))(lam=0.5, alpha_D=1.0)
+    assert not found.converged
+    assert np.isnan(found.value)
+    first = r"lost at \w+ = [\d.e+-]+, no value of it was tried before: .*outgrows the Gaussian"
+    assert re.search(first, str(found.reason))
+
+
+def test_where_a_search_loses_its_saddle_lies_beyond_where_it_last_had_one():
+    """A residual that cannot be had beyond l = 2: both places are told, on the two sides of 2."""
+
+    def solve(part, env, n, words, memory):
+        good = env["l"] < 2.0
+        reason = np.where(good, 0, words.code("it ends here"))
+        return {"value": env["l"], "log_value": env["l"], "inner": {}, "good": good, "reason": reason,
+                "count": np.ones(n, dtype=int)}
+
+    words = Words()
+    stage = {"name": "l", "log": True, "inner": ({"name": "z"},), "residual": (lambda z: z - 5.0, ("z",))}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("derive.solvers.saddle_runtime.solve_stage", lambda p, e, n, w: solve(p, e, n, w, None))
+        one = Around(stage, {}, words, {})
+        assert root_around(one, -np.inf, np.inf, 1, False, None)[2] == "lost"
+    assert one.held_at < 2.0 <= one.lost_at < 2.01
+    assert re.fullmatch(r"l is not found: lost at l = 2\S*, last found at l = 1.99\S*: it ends here", one.lost())
+
+
+def test_a_saddle_lost_among_points_names_its_neighbour():
+    """Continuation from lam = 1 to a site that is not a number: the sentence names where it came from."""
+    memory_, key = Memory(), np.array([np.log(1.1), np.log(0.5)])
+    here = {"lam": np.array([1.1]), "alpha_D": np.array([0.5])}
+    assert beside(("lam", "alpha_D"), memory_, key, here, 0) == ""
+    memory_.keep(np.array([0.0, np.log(0.5)]), [Extremum((0.5, 0.1, 0.8), "planted")])
+    assert beside(("lam", "alpha_D"), memory_, key, here, 0) == "; lost on the way from lam = 1, alpha_D = 0.5"
