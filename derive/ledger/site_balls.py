@@ -28,6 +28,8 @@ MAX_NODES = 6000
 """Nodes of one rule, at most."""
 MAX_PLANE = 3_000_000
 """Points (x, omega) at most."""
+_USUAL = 4
+"""D where most of the weight lies, about; panels in omega are laid out for it."""
 _ROUGH = 64
 _LOG2 = 0.6931471805599453
 
@@ -96,6 +98,8 @@ class SiteBalls:
                 self.ball(e) for e in (calculus.B, calculus.c, calculus.C, calculus.amplitude, calculus.noise))
             if not (self.p > 0 and self.V > 0):
                 raise NotEnclosed("averages where q = m^2 or r = q is not excluded")
+            if not self.V.rad() * 200 < self.V:
+                raise NotEnclosed("averages in a box that is wide in r - q")
         self.noisy = not self.s.is_zero()
         if self.noisy and not self.s > 0:
             raise NotEnclosed("averages over noise whose variance is not shown to be positive")
@@ -142,9 +146,9 @@ class SiteBalls:
             strip = arb(self.tilt.query_strip(B).lower()).min(3 * arb(self.s.lower()).sqrt())
             low = arb(0) if self.even else -self.reach_x
             self.x_panels = self._plain(low, self.reach_x, strip)
-        # omega
-        strip = arb(self.tilt.field_strip.lower()).min(3 * least_p.sqrt())
-        self.field_panels = self._plain(-self.field, self.field, strip)
+        # omega: as long as the strip is where most of the weight lies
+        usual = replace(self.tilt, limit=arb(_USUAL).min(self.tilt.excess))
+        self.field_panels = self._plain(-self.field, self.field, self._field_strip(usual))
         # y
         spread = V.sqrt()
         cut = (2 * (arb(_LOG2) * (self.goal + 16) + self.tilt.top + self.tilt.bottom)).sqrt() + 2 * self.tilt.push + 2
@@ -161,6 +165,9 @@ class SiteBalls:
 
         least_V = arb(self.V.lower()).sqrt()
         self.y_panels = self._cover(self._sections(-self.reach_y, self.reach_y), 2 * least_V, mild)
+
+    def _field_strip(self, tilt: Tilt) -> arb:
+        return arb(tilt.field_strip.lower()).min(3 * arb(self.p.lower()).sqrt())
 
     def _tilt(self, x: arb, field: arb) -> Tilt:
         pull = (abs(self.B) * x + abs(self.c)).upper()
@@ -245,26 +252,28 @@ class SiteBalls:
             polys = [self._monomials(e) for e in integrands]
         with precision(_ROUGH):
             parts = [self._bounds(poly) for poly in polys]
-            size_u, size_x, size_field = (max((p[k] for p in parts), key=float, default=arb(1)) for k in range(3))
+            size_u, size_x = (max((p[k] for p in parts), key=float, default=arb(1)) for k in range(2))
             count_u = self._count(self.u_panels, size_u)
             count_x = self._count(self.x_panels, size_x) if self.noisy else 0
-            count_field = self._count(self.field_panels, size_field)
-            errors = self._error(self.u_panels, count_u), self._error(self.field_panels, count_field)
+            error_u = self._error(self.u_panels, count_u)
             error_x = self._error(self.x_panels, count_x) if self.noisy else arb(0)
         with precision(self.bits):
             rows, weights, total = self._weights(count_u, count_x, polys)
+            count_field, errors = self._field_rule(polys, [x for x, _ in rows], weights)
             fields = self._nodes(self.field_panels, count_field)
             if len(rows) * len(fields) > MAX_PLANE:
                 raise NotEnclosed(f"averages that take more than {MAX_PLANE} points")
-            planes, kept, dropped = self._kept(self._planes(weights, fields))
+            scale, half = 1 / (2 * arb.pi() * self.p).sqrt(), -1 / (2 * self.p)
+            gauss = [[w * scale * (half * _power(f - self.m * u, 2)).exp() for f, w, _ in fields] for u in self.us]
+            planes, kept, dropped = self._kept(self._planes(weights, gauss))
             values = self._values([x for x, _ in rows], fields, polys, kept)
             sums = self._sums(polys, planes, values)
         fold = 2 if self.even else 1
         found = []
-        for poly, value, (in_u, in_x, in_field, beyond) in zip(polys, sums, parts, strict=True):
+        for poly, value, in_field, (in_u, in_x, beyond) in zip(polys, sums, errors, parts, strict=True):
             with precision(_ROUGH):
                 beyond = beyond + self._left_out(poly, dropped)
-                radius = errors[0] * in_u + (errors[1] * in_field + error_x * in_x) * abs(total).upper() * fold + beyond
+                radius = error_u * in_u + error_x * in_x * abs(total).upper() + in_field + beyond
                 radius = arb(radius.upper())
             if not radius.is_finite():
                 raise NotEnclosed("an average whose error has no bound")
@@ -282,8 +291,8 @@ class SiteBalls:
             found.append(_Monomial(self.ball(size), (i, j), powers))
         return found
 
-    def _bounds(self, poly: Sequence[_Monomial]) -> tuple[arb, arb, arb, arb]:
-        """Size of the integrand on the ellipses in u, x and omega, densities included, and what lies beyond."""
+    def _bounds(self, poly: Sequence[_Monomial]) -> tuple[arb, arb, arb]:
+        """Size of the integrand on the ellipses in u and x, densities included, and what lies beyond."""
         root = (2 * arb.pi()).sqrt()
         m, amplitude = (arb(abs(k).upper()) for k in (self.m, self.amplitude))
         least_p, least_s = arb(self.p.lower()), arb(self.s.lower())
@@ -307,12 +316,93 @@ class SiteBalls:
             strip = self.x_panels[0].height
             density = (strip**2 / (2 * least_s)).exp() / (root * least_s.sqrt())
             in_x = density * self._size(poly, real_u, entry, self.reach_x + 2 * strip, self.tilt, LOSS, zero, SHIFT)
-        # omega: a panel's ellipse reaches a little beyond the interval
-        strip = self.field_panels[0].height
-        density = (strip**2 / (2 * least_p)).exp() / (root * least_p.sqrt())
-        moved = strip / arb(self.V.lower()).sqrt()
-        in_field = density * self._size(poly, real_u, entry, self.reach_x, self.tilt, LOSS, moved, SHIFT)
-        return in_u, in_x, in_field, self._beyond(poly)
+        return in_u, in_x, self._beyond(poly)
+
+    def _field_rule(
+        self, polys: Sequence[Sequence[_Monomial]], xs: Sequence[arb], weights: Mapping[tuple[int, int], Any]
+    ) -> tuple[int, list[arb]]:
+        """Nodes a panel in omega, and the error that this makes in each average.
+
+        The strip in which log Z is analytic is wide where the tilt is small, and narrow only at points (x, omega) of
+        little weight: D is bounded at each node x on each panel, from the means of sigma and sigma^2 there, rounded up
+        to a power of two, and the weights are summed for each of these levels.
+        """
+        levels = self._levels(xs)
+        reach = [(k.lower - k.height, k.upper + k.height) for k in self.field_panels]
+        scale, half = 1 / (2 * arb.pi() * self.p).sqrt(), -1 / (2 * self.p)
+        highest = []
+        for u in self.us:
+            at = self.m * u
+            away = [(a - at).max(at - b).max(arb(0)) for a, b in reach]
+            highest.append([scale * (half * _power(d, 2)).exp() for d in away])
+        plain = {(0, 0): weights[0, 0]}
+        width = len(reach)
+        mass: dict[int, list[arb]] = {}
+        for k, weight in enumerate(self._planes(plain, highest)[0, 0]):
+            row = mass.setdefault(levels[k // width][k % width], [arb(0)] * width)
+            row[k % width] = row[k % width] + abs(weight)
+        with precision(_ROUGH):
+            root_V, least_p = arb(self.V.lower()).sqrt(), arb(self.p.lower())
+            entry = self.growth.at(self.kappa)
+            rules, sizes = [], []
+            for level, row in mass.items():
+                tilt = replace(self.tilt, limit=arb(2) ** level)
+                strip = self._field_strip(tilt).min(self.field_panels[0].height)
+                factor = (strip**2 / (2 * least_p)).exp()
+                rules.append([(_ellipse(strip, k.half), k.half * factor * m) for k, m in
+                              zip(self.field_panels, row, strict=True)])
+                sizes.append([self._size(poly, self.kappa, entry, self.reach_x, tilt, LOSS, strip / root_V, SHIFT)
+                              for poly in polys])
+            goal = arb(2) ** -(self.goal + 4)
+            count = 8
+            while count * width <= MAX_NODES:
+                errors = [sum((weight * _gauss_error(rho, count) for rho, weight in rule), arb(0)) for rule in rules]
+                found = [arb(sum((e * size[k] for e, size in zip(errors, sizes, strict=True)), arb(0)).upper())
+                         for k in range(len(polys))]
+                if all(e < goal for e in found):
+                    return count, found
+                count += max(2, count // 8)
+        raise NotEnclosed(f"averages that take more than {MAX_NODES} nodes")
+
+    def _levels(self, xs: Sequence[arb]) -> list[list[int]]:
+        """For each x and each panel in omega the least k with D <= 2^k there."""
+        with precision(_ROUGH):
+            root, V = arb(self.V.upper()).sqrt(), arb(self.V.upper())
+            middles = [((k.lower + k.upper) / 2).mid() for k in self.field_panels]
+            first, second = self._plain_means(middles)
+            means = []
+            for k, one, two in zip(self.field_panels, first, second, strict=True):
+                span = k.half + k.height
+                field = abs(k.lower).max(abs(k.upper)) + k.height
+                size = self.growth.at(field) if self.tilt.bounded else self.growth.at(field + 2 * root)
+                steep = size / arb(self.V.lower()).sqrt()
+                means.append((field, one + arb(0, arb((span * steep).upper())),
+                              two + arb(0, arb((span * steep * size).upper()))))
+            found = []
+            for x in xs:
+                pull = self.B * x + self.c
+                row = []
+                for field, one, two in means:
+                    tilt = Tilt(self.growth, arb(abs(pull).upper()), self.C, V, arb(field.upper()))
+                    bottom = tilt.bottom.min(-(pull * one + self.C * two))
+                    excess = (tilt.top + bottom + tilt.beyond).min(self.tilt.excess)
+                    row.append(max(-1, int(float(excess.log().upper()) / _LOG2) + 1) if excess > 1 else 0)
+                found.append(row)
+            return found
+
+    def _plain_means(self, fields: Sequence[arb]) -> tuple[list[arb], list[arb]]:
+        """Means of sigma and sigma^2 over omega + sqrt(V) w, w normal, with no tilt."""
+        count = 16
+        nodes = self._nodes(self.y_panels, count)
+        entries = [(y, w, panel.sigma(y)) for y, w, panel in nodes]
+        scale, half = 1 / (2 * arb.pi() * self.V).sqrt(), -1 / (2 * self.V)
+        bell = arb_mat([[(half * _power(y - f, 2)).exp() * scale for f in fields] for y, _, _ in entries])
+        found = []
+        for c in (1, 2):
+            error = arb(0, self._inner_error(0, c, arb(0), count, arb(0)))
+            row = arb_mat([[w * _power(e, c) for _, w, e in entries]]) * bell
+            found.append([v + error for v in row.entries()])
+        return found[0], found[1]
 
     def _size(
         self, poly: Sequence[_Monomial], u: arb, entry: arb, x: arb, tilt: Tilt, loss: arb, moved: arb, shift: arb
@@ -398,11 +488,9 @@ class SiteBalls:
         return xs, found, total
 
     def _planes(
-        self, weights: Mapping[tuple[int, int], tuple[Any, list[arb]]], fields: Sequence[tuple[arb, arb, _Panel]]
+        self, weights: Mapping[tuple[int, int], tuple[Any, list[arb]]], gauss: Sequence[Sequence[arb]]
     ) -> dict[tuple[int, int], list[arb]]:
-        """For each power of u and sigma(u) the weight of every point (x, omega), row after row."""
-        scale, half = 1 / (2 * arb.pi() * self.p).sqrt(), -1 / (2 * self.p)
-        gauss = [[w * scale * (half * _power(f - self.m * u, 2)).exp() for f, w, _ in fields] for u in self.us]
+        """For each power of u and sigma(u) the weight of every (x, column), row after row, from that of (u, column)."""
         found = {}
         for key, (law, each) in weights.items():
             if isinstance(law, arb_mat):
@@ -415,7 +503,7 @@ class SiteBalls:
                         (k, b), = members
                         plane += [b * g for g in gauss[k]]
                     else:
-                        row = arb_mat([[b for _, b in members]]) * arb_mat([gauss[k] for k, _ in members])
+                        row = arb_mat([[b for _, b in members]]) * arb_mat([list(gauss[k]) for k, _ in members])
                         plane += row.entries()
                 found[key] = plane
         return found
@@ -478,7 +566,7 @@ class SiteBalls:
         width = len(fields)
         raw = {}
         for a, c in pairs:
-            radii = [arb(0, self._inner_error(a, c, b, count)) for b in pulls]
+            radii = [arb(0, self._inner_error(a, c, b, count, self.C)) for b in pulls]
             entries = (left[c] * right[a]).entries()
             raw[a, c] = [entries[k] + radii[k // width] for k in kept]
         plain = raw.pop((0, 0))
@@ -493,12 +581,11 @@ class SiteBalls:
             found["x"] = [xs[k // width] for k in kept]
         return found
 
-    def _inner_error(self, a: int, c: int, pull: arb, count: int) -> arb:
-        """Error of the integral over y for one x: of the rules, and beyond the panels."""
+    def _inner_error(self, a: int, c: int, pull: arb, count: int, C: arb) -> arb:
+        """Error of the integral over y for one beta: of the rules, and beyond the panels."""
         with precision(_ROUGH):
             pull = arb(abs(pull).upper())
             least = arb(self.V.lower())
-            C = self.C
             total = arb(0)
             for k in self.y_panels:
                 exponent = pull * k.real + (C * k.real**2 if C > 0 else -C * k.imaginary**2)

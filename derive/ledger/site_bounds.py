@@ -28,6 +28,8 @@ __all__ = ["Growth", "Tilt", "growth_of", "smooth_pieces", "tail_moment"]
 
 _TURN = arb("1.8")
 """Variance of a phase, at most: 1 - _TURN/2 is left of the modulus of its mean."""
+_INSIDE = arb("0.99")
+"""The share of the strip in omega that is used: V may be wider there than its least value by one percent."""
 LOSS = arb(10)
 """What a ratio of averages gains in the strip, at most: 1/(1 - _TURN/2)."""
 SHIFT = arb(6)
@@ -110,6 +112,8 @@ class Tilt:
     C: arb
     V: arb
     field: arb
+    limit: arb | None = None
+    """A bound of the excess found in another way."""
 
     @property
     def bounded(self) -> bool:
@@ -131,6 +135,8 @@ class Tilt:
         plain = self.pull * self.growth.at(self.field) + self.C.max(arb(0)) * self.growth.flat**2
         if self.C < 0:
             square = self.pull**2 / (-4 * self.C)
+            if self.bounded and self.pull > -2 * self.C * self.growth.flat:  # largest at the end of sigma's range
+                return self.pull * self.growth.flat + self.C * self.growth.flat**2
             return plain.min(square) if self.bounded else square
         return plain
 
@@ -149,7 +155,14 @@ class Tilt:
     @property
     def excess(self) -> arb:
         """D."""
-        return self.top + self.bottom + (self.push**2 + arb(2).log() / 2 if self.push > 0 else 0)
+        if self.limit is not None:
+            return self.limit
+        return self.top + self.bottom + self.beyond
+
+    @property
+    def beyond(self) -> arb:
+        """What D has besides top and bottom: the price of a law of variance 2."""
+        return self.push**2 + arb(2).log() / 2 if self.push > 0 else arb(0)
 
     def even(self, k: int) -> arb:
         """E w^(2k), at most."""
@@ -176,7 +189,7 @@ class Tilt:
     @property
     def field_strip(self) -> arb:
         """Half-width of the strip in omega."""
-        return (_TURN * self.V / self.even(1)).sqrt()
+        return (_TURN * self.V / self.even(1)).sqrt() * _INSIDE
 
     def query_strip(self, B: arb) -> arb:
         """Half-width of the strip in x."""
