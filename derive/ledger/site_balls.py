@@ -191,7 +191,7 @@ class SiteBalls:
         count = max(1, int(float((high - low) / (2 * strip))) + 1)
         if count > MAX_NODES:
             raise NotEnclosed(f"averages that take more than {MAX_NODES} nodes")
-        ends = [low + (high - low) * k / count for k in range(count + 1)]
+        ends = [low, *((low + (high - low) * k / count).mid() for k in range(1, count)), high]  # exact numbers
         zero = arb(0)
         return [_Panel(a, b, lambda z: z, strip, zero, zero) for a, b in pairwise(ends)]
 
@@ -204,7 +204,7 @@ class SiteBalls:
             at, size = low, arb(float(height.lower()))
             grown = 0
             while True:
-                end = at + 2 * size
+                end = (at + 2 * size).mid()
                 last = not end < high
                 end = high if last else end
                 panel = _panel(at, end, f, size)
