@@ -7,7 +7,7 @@ an order in which neighbours follow one another, each continued from those befor
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from derive.solvers.saddle_averages import Array, SiteFunctions
 from derive.solvers.saddle_branches import BRANCHES, RESIDUAL, Extremum, Point, solve_site
 from derive.solvers.saddle_pieces import Form
 
+WALK = 24
+"""Saddles solved on the way from one place to another, at most."""
 ROOT_STEPS = 60
 """Evaluations of an equation around a saddle, at most, on one side of its root."""
 
@@ -111,6 +113,45 @@ def beside(names: Sequence[str], memory: Memory, key: Array, env: Mapping[str, A
     return f"; lost on the way from {', '.join(told)}"
 
 
+def walked(stage: Mapping[str, Any], env: Mapping[str, Array], i: int, failed: list[Extremum]) -> list[Extremum]:
+    """Branches continued to point i, where every start fails, in a parameter of the exponent; or where they are lost.
+
+    The parameter is first moved by factors, down and then up, to a place where a start succeeds: for a load or an
+    inverse temperature down is towards a vanishing exponent, where the saddle is known.
+    """
+    count = failed[0].iterations
+
+    def at(name: str, offset: float, known: Sequence[Extremum] = ()) -> list[Extremum]:
+        moved = {**env, name: env[name] * np.exp(offset)}
+        return solve_site(site_at(stage, moved, i), start_points(stage, moved, i), known)
+
+    told = []
+    for name in [k for k in stage["exponent"][1] if float(env[k][i]) > 0.0]:
+        for offset in (-1.0, -2.5, -4.0, 1.0, 2.5):
+            found = at(name, offset)
+            count += sum(e.iterations for e in found)
+            if not found[0].words:
+                break
+        else:
+            told.append(f"nor is there one at other {name} to continue from")
+            continue
+        step = 0.25 * abs(offset)
+        for _ in range(WALK):
+            there = min(offset + step, 0.0) if offset < 0.0 else max(offset - step, 0.0)
+            tried = at(name, there, found)
+            count += sum(e.iterations for e in tried)
+            if not tried[0].words:
+                found, offset, step = tried, there, 1.5 * step
+                if offset == 0.0:
+                    return [replace(found[0], iterations=count), *found[1:]]
+                continue
+            step *= 0.4
+            if step < 1e-3:
+                break
+        told.append(f"continued in {name}, it is lost beyond {name} = {float(env[name][i]) * np.exp(offset):.6g}")
+    return [replace(failed[0], iterations=count, words="; ".join([failed[0].words, *told]))]
+
+
 def solve_saddle(
     stage: Mapping[str, Any], env: dict[str, Array], n: int, words: Words, memory: Memory | None = None
 ) -> dict[str, Any]:
@@ -130,13 +171,16 @@ def solve_saddle(
             continue
         found = memory.same(keys[i])
         if found is None:
-            found = solve_site(site_at(stage, env, i), start_points(stage, env, i), memory.near(keys[i]))
+            near = memory.near(keys[i])
+            found = solve_site(site_at(stage, env, i), start_points(stage, env, i), near)
+            if found[0].words.startswith("no saddle point") and not (within and near):
+                found = walked(stage, env, i, found)
             memory.keep(keys[i], found)
         best = found[0]
         count[i], residual[i] = sum(e.iterations for e in found), best.residual
         if best.words:
-            near = "" if within else beside(stage["needs"], memory, keys[i], env, i)
-            reason[i] = words.code(best.words + near)
+            origin = "" if within else beside(stage["needs"], memory, keys[i], env, i)
+            reason[i] = words.code(best.words + origin)
             continue
         value[i], good[i] = best.free_entropy, True
         for name, number in zip(names, (*best.overlaps, *best.extras), strict=True):

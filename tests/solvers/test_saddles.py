@@ -247,3 +247,12 @@ def test_a_saddle_lost_among_points_names_its_neighbour():
     assert beside(("lam", "alpha_D"), memory_, key, here, 0) == ""
     memory_.keep(np.array([0.0, np.log(0.5)]), [Extremum((0.5, 0.1, 0.8), "planted")])
     assert beside(("lam", "alpha_D"), memory_, key, here, 0) == "; lost on the way from lam = 1, alpha_D = 0.5"
+
+
+def test_where_every_start_fails_the_saddle_is_continued_from_a_smaller_exponent():
+    """sign at lam = 5, alpha_D = 0.02; 4.9183086 by manifold_reference.Reference(np.sign, (0.0,)).memory(5, 0.02)."""
+    found = compile_numpy(memory(sp.sign))(lam=5.0, alpha_D=0.02)
+    assert found.converged
+    assert found.outputs["saddle"] == "continued"
+    assert found.value == pytest.approx(4.9183086, abs=1e-7)
+    assert found.outputs["r"] == pytest.approx(1.0, abs=1e-9)  # sigma^2 = 1: no response of the norm
