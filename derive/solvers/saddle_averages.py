@@ -37,6 +37,8 @@ CHUNK = 2**15
 """Numbers in one array of integrand values: what stays in the cache of a core; larger ones take five times as long."""
 PLANE = 2_000_000
 """Points of a grid of (query, common field), at most."""
+LIMIT = 400_000_000
+"""Values of the integrand in one pass, at most."""
 NAMES = ("L", "l1", "l2", "l1^2", "l2^2", "l3", "l4", "l1 l3", "l1^2 l2", "l1 l2")
 """The averages taken at every node of (u, v, noise)."""
 
@@ -77,7 +79,7 @@ class SiteFunctions:
     averages' integrands, all quadratic in xi, and no quadrature is taken over w."""
     form: Form | None = None
     forms: tuple[Form, ...] = ()
-    limit: int = 400_000_000
+    limit: int = LIMIT
     """Values of the integrand in one pass, at most."""
 
 
@@ -556,9 +558,18 @@ def _judge(
     if not mesh.step_u:
         half = 0.5 * np.diff(np.asarray(edges))
         density = np.exp(-0.5 * u * u - LOG_ROOT_2PI) * (2.0 if site.even else 1.0)
-        by_panel = decay((values * density).reshape(-1, half.size, mesh.order_u), mesh.order_u) * 2.0 * half
+        # what the rules across are wrong by varies from node to node: no panel is fine enough for that
+        per_panel = (-1, half.size, mesh.order_u)
+        size = (np.abs(values) * normal).reshape(per_panel).sum(2)
+        floor = np.zeros_like(size)
+        for name, k in (("step_v", 1), ("step_noise", 2)):
+            if apart[name] is not None:
+                off = (np.abs(values - rows[:, :, k]) * normal).reshape(per_panel).sum(2)
+                sharp = 1.0 if name in steps else 1.8
+                floor += size * np.minimum(off / np.maximum(size, 1e-300), 0.5) ** sharp
+        by_panel = decay((values * density).reshape(per_panel), mesh.order_u) * 2.0 * half
+        split = (by_panel > np.maximum(0.25 * goal[:, None], floor)).any(0) & (half > 1e-9)
         error = error + by_panel.sum(1)
-        split = (by_panel > 0.25 * goal[:, None]).any(0) & (half > 1e-9)
         middles = [0.5 * (edges[k] + edges[k + 1]) for k in np.flatnonzero(split)]
         edges = tuple(sorted({*edges, *middles}))
     if steps.get("step_u", 1.0) < 0.08:

@@ -33,6 +33,8 @@ from derive.solvers.saddle_averages import (
 
 RESIDUAL = 1e-12
 """What the discretised equations have to be satisfied to."""
+NEAR = 1e-2
+"""Residuals below which a finer mesh is tried where Newton's method stalls."""
 BRANCHES = 4
 """Branches that are reported, at most."""
 Point = tuple[float, float, float]
@@ -157,13 +159,20 @@ def newton_step(residual: Array, jacobian: Array) -> Array | None:
 def polished(site: SiteFunctions, mesh: Mesh, start: Extremum) -> Extremum:
     """A stationary point on a mesh that is fine enough for it, from a point nearby."""
     point, count = start.point, start.iterations
+    accepted = max(RESIDUAL, 1e-3 * site.tolerance)
     final: Averages | None = None
     for _ in range(12):
         point, size, passes, step = newton(site, mesh, point, 1e-7, 25)
         count += passes
         if size > 1e-7:
-            return replace(start, point=point, residual=size, iterations=count, mesh=mesh,
-                           words=f"Newton's method stalls at a residual of {size:.1e}")
+            # the Jacobian is that of the averages, not of sums on a mesh too coarse for them
+            better = mesh if size > NEAR else site_averages(site, mesh, point, check=True).better
+            count += size <= NEAR
+            if better == mesh:
+                return replace(start, point=point, residual=size, iterations=count, mesh=mesh,
+                               words=f"Newton's method stalls at a residual of {size:.1e}")
+            mesh = better
+            continue
         # the step that is left brings the residual below rounding: check the mesh there
         if step is not None and size > 1e-13:
             point = moved(point, step)
@@ -172,7 +181,7 @@ def polished(site: SiteFunctions, mesh: Mesh, start: Extremum) -> Extremum:
         residual, jacobian, scale = equations(site, point, final)
         size = float(np.abs(residual / scale).max())
         if final.better == mesh:
-            if size <= 0.1 * RESIDUAL:
+            if size <= 0.1 * accepted:
                 break
             last = newton_step(residual, jacobian)
             closer = point if last is None else moved(point, last)
@@ -182,16 +191,18 @@ def polished(site: SiteFunctions, mesh: Mesh, start: Extremum) -> Extremum:
             if np.abs(new[0] / new[2]).max() < size:
                 point, final, (residual, jacobian, scale) = closer, again, new
                 size = float(np.abs(residual / scale).max())
-            if size <= RESIDUAL or final.better == mesh:
+            if size <= accepted or final.better == mesh:
                 break
         mesh = final.better
-    assert final is not None
+    if final is None:
+        words = f"Newton's method stalls at a residual of {size:.1e}, on every mesh tried"
+        return replace(start, point=point, residual=size, iterations=count, mesh=mesh, words=words)
     wrong = np.array([final.error[4], final.error[2], final.error[1]])
     try:
         spread_out = np.abs(np.linalg.inv(jacobian)) @ wrong
     except np.linalg.LinAlgError:
         spread_out = np.full(3, np.inf)
-    words = "" if size <= RESIDUAL else f"the residual stays at {size:.1e}"
+    words = "" if size <= accepted else f"the residual stays at {size:.1e}"
     if final.better != mesh:
         words = "the averages are not resolved to the accuracy asked for"
     return Extremum(
@@ -247,32 +258,43 @@ def solve_site(
         coarse = start_mesh(site, coarse=True)
         first = site_averages(site, coarse, (0.0, 0.0, 1.0), check=True)
         coarse = replace(coarse, adaptive=first.better.adaptive, step_w=first.better.step_w)
-        points = [("continued", k.point) for k in known] + [*own_starts(site, coarse), *starts]
+        points = [*own_starts(site, coarse), *starts]
     except (Unbounded, Undefined, Unresolved) as error:
         return [Extremum((np.nan, np.nan, np.nan), "none", words=str(error))]
-    found: list[Extremum] = []
-    failures: list[Extremum] = []
-    for k, (name, point) in enumerate(points):
+    found, failures = continued(site, known)
+    for name, point in points:
         try:
-            near = known[k] if k < len(known) else None
-            if near is None:
-                place, size, count, _ = newton(site, coarse, point, 1e-5, 30)
-                if size > 1e-4 or any(not apart(place, other.point) for other in found):
-                    failures.append(Extremum(place, name, residual=size, words=f"residual {size:.1e}"))
-                    continue
-                guess = Extremum(place, name, iterations=count)
-            else:
-                guess = approached(site, near)
-            whole = polished(site, start_mesh(site) if near is None or near.mesh is None else near.mesh, guess)
+            place, size, count, _ = newton(site, coarse, point, 1e-5, 30)
+            if size > 1e-4 or any(not apart(place, other.point) for other in found):
+                failures.append(Extremum(place, name, residual=size, words=f"residual {size:.1e}"))
+                continue
+            whole = polished(site, start_mesh(site), Extremum(place, name, iterations=count))
         except (Unbounded, Undefined, Unresolved) as error:
-            failures.append(Extremum(point, name, words=str(error)))
-            continue
-        if whole.words:
-            failures.append(whole)
-        elif all(apart(whole.point, other.point) for other in found):
-            found.append(whole)
+            whole = Extremum(point, name, words=str(error))
+        sort_out(whole, found, failures)
     if not found:
         best = min(failures, key=lambda f: f.residual)
         told = f"no saddle point: {best.words} (best of {len(failures)} starts, from {best.start})"
         return [replace(best, words=told)]
     return sorted(found, key=lambda e: -e.free_entropy)
+
+
+def continued(site: SiteFunctions, known: Sequence[Extremum]) -> tuple[list[Extremum], list[Extremum]]:
+    """Stationary points continued from parameters nearby, the one of largest free entropy first; and those lost."""
+    found: list[Extremum] = []
+    failures: list[Extremum] = []
+    for near in known:
+        try:
+            whole = polished(site, start_mesh(site) if near.mesh is None else near.mesh, approached(site, near))
+        except (Unbounded, Undefined, Unresolved) as error:
+            whole = Extremum(near.point, "continued", words=str(error))
+        sort_out(whole, found, failures)
+    return sorted(found, key=lambda e: -e.free_entropy), failures
+
+
+def sort_out(whole: Extremum, found: list[Extremum], failures: list[Extremum]) -> None:
+    """Put where a search ended among the failures, or among the points found if it is not among them yet."""
+    if whole.words:
+        failures.append(whole)
+    elif all(apart(whole.point, other.point) for other in found):
+        found.append(whole)

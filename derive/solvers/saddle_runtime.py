@@ -13,12 +13,16 @@ from typing import Any
 import numpy as np
 
 from derive.solvers.runtime import Words, call, solve_stage
-from derive.solvers.saddle_averages import Array, SiteFunctions
-from derive.solvers.saddle_branches import BRANCHES, RESIDUAL, Extremum, Point, solve_site
+from derive.solvers.saddle_averages import LIMIT, Array, SiteFunctions
+from derive.solvers.saddle_branches import BRANCHES, RESIDUAL, Extremum, Point, continued, solve_site
 from derive.solvers.saddle_pieces import Form
 
-WALK = 24
-"""Saddles solved on the way from one place to another, at most."""
+WALK = 1500
+"""Passes over a site made on the way from one place to another, at most."""
+ROUGH = 1e-5
+"""The accuracy of averages on the way, relative to their average absolute value."""
+EASY = 400
+"""The share of the work allowed that a saddle may take which is not needed if it takes more: one over this."""
 ROOT_STEPS = 60
 """Evaluations of an equation around a saddle, at most, on one side of its root."""
 
@@ -83,6 +87,7 @@ def site_at(stage: Mapping[str, Any], env: Mapping[str, Array], i: int) -> SiteF
         noisy=stage["noisy"],
         even=stage["even"],
         tolerance=stage["tolerance"],
+        limit=stage.get("limit", LIMIT),
     )
 
 
@@ -117,39 +122,52 @@ def walked(stage: Mapping[str, Any], env: Mapping[str, Array], i: int, failed: l
     """Branches continued to point i, where every start fails, in a parameter of the exponent; or where they are lost.
 
     The parameter is first moved by factors, down and then up, to a place where a start succeeds: for a load or an
-    inverse temperature down is towards a vanishing exponent, where the saddle is known.
+    inverse temperature down is towards a vanishing exponent, where the saddle is known.  On the way averages are
+    taken to the accuracy that continuation needs, and WALK passes over a site are made at most.
     """
-    count = failed[0].iterations
+    count, spent = failed[0].iterations, 0
 
-    def at(name: str, offset: float, known: Sequence[Extremum] = ()) -> list[Extremum]:
+    def site(name: str, offset: float) -> tuple[SiteFunctions, dict[str, Array]]:
         moved = {**env, name: env[name] * np.exp(offset)}
-        return solve_site(site_at(stage, moved, i), start_points(stage, moved, i), known)
+        return site_at(stage, moved, i), moved
 
     told = []
     for name in [k for k in stage["exponent"][1] if float(env[k][i]) > 0.0]:
         for offset in (-1.0, -2.5, -4.0, 1.0, 2.5):
-            found = at(name, offset)
-            count += sum(e.iterations for e in found)
-            if not found[0].words:
+            there, moved = site(name, offset)
+            found = solve_site(rough(there), start_points(stage, moved, i))
+            spent += sum(e.iterations for e in found)
+            if not found[0].words or spent > WALK:
                 break
-        else:
+        if found[0].words:
             told.append(f"nor is there one at other {name} to continue from")
             continue
         step = 0.25 * abs(offset)
-        for _ in range(WALK):
-            there = min(offset + step, 0.0) if offset < 0.0 else max(offset - step, 0.0)
-            tried = at(name, there, found)
-            count += sum(e.iterations for e in tried)
-            if not tried[0].words:
-                found, offset, step = tried, there, 1.5 * step
-                if offset == 0.0:
-                    return [replace(found[0], iterations=count), *found[1:]]
+        while spent <= WALK and step > 1e-3:
+            ahead = min(offset + step, 0.0) if offset < 0.0 else max(offset - step, 0.0)
+            tried, lost = continued(rough(site(name, ahead)[0]), found)
+            spent += sum(e.iterations for e in [*tried, *lost])
+            if not tried:
+                step *= 0.4
                 continue
-            step *= 0.4
-            if step < 1e-3:
+            found, offset, step = tried, ahead, 1.5 * step
+            if offset == 0.0:
+                found, lost = continued(site_at(stage, env, i), found)
+                count += spent + sum(e.iterations for e in lost)
+                if found:
+                    return [replace(found[0], iterations=found[0].iterations + count), *found[1:]]
+                told.append(f"continued in {name}, it is there to the accuracy of the way, not to that asked for")
                 break
-        told.append(f"continued in {name}, it is lost beyond {name} = {float(env[name][i]) * np.exp(offset):.6g}")
-    return [replace(failed[0], iterations=count, words="; ".join([failed[0].words, *told]))]
+        else:
+            place = float(env[name][i]) * np.exp(offset)
+            end = f"after {WALK} passes it is at" if spent > WALK else "it is lost beyond"
+            told.append(f"continued in {name}, {end} {name} = {place:.6g}")
+    return [replace(failed[0], iterations=count + spent, words="; ".join([failed[0].words, *told]))]
+
+
+def rough(site: SiteFunctions) -> SiteFunctions:
+    """A site whose averages are taken to the accuracy that continuation needs."""
+    return replace(site, tolerance=max(site.tolerance, ROUGH), limit=site.limit // EASY)
 
 
 def solve_saddle(
@@ -173,7 +191,7 @@ def solve_saddle(
         if found is None:
             near = memory.near(keys[i])
             found = solve_site(site_at(stage, env, i), start_points(stage, env, i), near)
-            if found[0].words.startswith("no saddle point") and not (within and near):
+            if found[0].words.startswith("no saddle point") and not (within and near) and "limit" not in stage:
                 found = walked(stage, env, i, found)
             memory.keep(keys[i], found)
         best = found[0]
@@ -270,6 +288,18 @@ class Around:
         first = np.isnan(self.held_at)
         last = "no value of it was tried before" if first else f"last found at {name} = {self.held_at:.6g}"
         return f"{name} is not found: lost at {name} = {self.lost_at:.6g}, {last}: {self.words.texts[self.reason]}"
+
+    def easy(self, x: float) -> bool:
+        """Whether the inner stages have values at x that are found without much work; what was found is kept."""
+        parts = [part | {"limit": LIMIT // EASY} if "tolerance" in part else part for part in self.stage["inner"]]
+        memories = {name: Memory([*m.keys], [*m.found]) for name, m in self.memories.items()}
+        trial = Around({**self.stage, "inner": parts}, self.env, self.words, memories)
+        f = trial.residual(x)
+        self.count += trial.count
+        if np.isnan(f):
+            return False
+        self.memories.update(memories)
+        return True
 
     def residual(self, x: float) -> float:
         """The residual at x, the logarithm of a positive unknown; nan where an inner stage has no value."""
@@ -405,14 +435,17 @@ def root_around(
 ) -> tuple[float, float, str]:
     """The root on (low, high), its residual, and why there is none ("" where there is one).
 
-    With `clip` an end towards which the residual's sign points is taken where there is no sign change.
+    With `clip` the upper end is taken where the residual has its sign below the root all the way up to it.  It is tried
+    first where its saddle is easily found, which tells where the residual cannot be told from zero for a long way
+    below; at a distant end it may be hard to find and not needed, so that otherwise the end is tried last.
     """
     step = 0.5 if guess is None else 0.05
-    if clip and np.isfinite(high):
+    clip = clip and np.isfinite(high)
+    start = 0.0 if guess is None else guess
+    if clip and one.easy(high):
         f = direction * one.residual(high)
         if f <= 0.0:
             return high, 0.0, ""
-    start = 0.0 if guess is None else guess
     if not low < start < high:
         inside = high - 0.3 if np.isfinite(high) else low + 0.3
         start = inside if low < inside else 0.5 * (low + high)
@@ -424,16 +457,20 @@ def root_around(
     sign = -1.0 if f > 0.0 else 1.0
     for _ in range(ROOT_STEPS):
         there = x + sign * step
-        if not low < there < high:
+        if clip and there >= high:
+            there = high
+        elif not low < there < high:
             there = 0.5 * (x + (high if sign > 0.0 else low))
             if abs(there - x) < 1e-6:
                 return x, f, "none"
         g = direction * one.residual(there)
         if np.isnan(g):
-            step *= 0.3
+            step = 0.3 * abs(there - x)
             if step < 1e-3:
                 return x, f, "lost"
             continue
+        if clip and there == high and g <= 0.0:
+            return high, 0.0, ""
         if g * f <= 0.0:
             return closed_in(one, direction, (x, f), (there, g))
         slope = (g - f) / (there - x)
