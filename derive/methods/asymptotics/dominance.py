@@ -204,7 +204,7 @@ class Signs:
                     "the conditions leave no room", given=str(self.conditions), allowed="other conditions"
                 )
             point = {k: _draw(rng, interval, isinstance(k, Dummy)) for k, interval in self.intervals.items()}
-            if all(bool(c.subs(point)) for c in self.conditions):
+            if all(_met(c, point) for c in self.conditions):
                 self._points.append(point)
         return self._points[:count]
 
@@ -273,6 +273,17 @@ def _root(g: Callable[[Any], Any], low: Any, high: Any) -> Any:
         else:
             high = middle
     return mpmath.findroot(g, (low, high), solver="illinois", maxsteps=300, tol=mpmath.eps**2, verify=False)
+
+
+def _met(condition: Any, point: Mapping[Symbol, Any]) -> bool:
+    """Whether a relation holds at a point, by its numbers: exact powers of exact numbers may have no end."""
+    if not isinstance(condition, sp.core.relational.Relational):
+        return bool(condition.subs(point))
+    with mpmath.workdps(DIGITS):
+        at = {k: _number(v) for k, v in point.items()}
+        sides = (_compiled(k)(at) for k in condition.args)
+        difference = next(sides) - next(sides)
+        return bool(condition.func(int(mpmath.sign(difference)), 0))
 
 
 def _number(value: Any) -> Any:
