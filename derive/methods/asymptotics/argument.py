@@ -10,9 +10,11 @@ import sympy as sp
 from sympy import Eq, Expr, Interval, S, Symbol, oo
 
 from derive.core import Problem, SaddleStage, Stage, Term
-from derive.methods.asymptotics.dominance import Constant, Lost, NotExpandable, Signs
+from derive.methods.asymptotics.constants import Constant
+from derive.methods.asymptotics.dominance import Lost, NotExpandable, Signs, Undecided
 from derive.methods.asymptotics.expand import Expander, holds, variable
-from derive.methods.asymptotics.implicit import Reparametrize, solve_root
+from derive.methods.asymptotics.implicit import solve_root
+from derive.methods.asymptotics.still import Renamed, coupled_root
 from derive.methods.asymptotics.transseries import ONE, Monomial, Ring, Series
 from derive.nodes.timebox import TimedOut, timebox
 
@@ -30,6 +32,7 @@ __all__ = [
     "tidy",
 ]
 
+ROUNDS = 6  # of naming constants
 SECONDS = 60.0
 """What one limit may take in all, unless told otherwise."""
 
@@ -66,37 +69,41 @@ class Found:
 def argument(
     problems: Sequence[Problem], request: Request, deadline: float
 ) -> tuple[Found, tuple[Constant, ...], Request]:
-    """The symbolic argument, with constants that no closed form is found for named and put in place of a parameter."""
+    """The symbolic argument, with constants that no closed form is found for named.
+
+    Where a parameter has a closed form through such a constant, the constant takes the parameter's place.
+    """
     constants: tuple[Constant, ...] = ()
-    for _ in range(3):
+    for _ in range(ROUNDS):
         try:
             return _expanded(problems, request, constants, deadline), constants, request
-        except Reparametrize as change:
-            constants = (*constants, change.constant)
-            intervals = {k: v for k, v in request.intervals.items() if k != change.parameter}
-            old = request.intervals.get(change.parameter, Interval.open(0, oo))
-            within = tuple(
-                c
-                for c in (change.value > old.start, change.value < old.end if old.end is not oo else sp.true)
-                if c not in (sp.true, sp.false)
-            )
-            request = replace(
-                request,
-                held={k: v.subs(change.parameter, change.value) for k, v in request.held.items()}
-                | {change.parameter: change.value},
-                intervals={
-                    **intervals,
-                    change.constant.symbol: Interval.open(change.constant.lower, change.constant.upper),
-                },
-                conditions=(*(c.subs(change.parameter, change.value) for c in request.conditions), *within),
-            )
-    raise NotExpandable("too many constants without closed form", given=str(constants), allowed="at most two")
+        except Renamed as change:
+            constants = (*constants, *change.constants)
+            if change.parameter is not None:
+                request = _through(request, change.constants[0], change.parameter, change.value)
+    raise NotExpandable("too many constants without closed form", given=str(constants), allowed=f"{ROUNDS} at most")
+
+
+def _through(request: Request, constant: Constant, parameter: Symbol, value: Expr) -> Request:
+    """The request with a parameter written through a constant."""
+    old = request.intervals.get(parameter, Interval.open(0, oo))
+    ends = (value > old.start, value < old.end if old.end is not oo else sp.true)
+    within = tuple(c for c in ends if c not in (sp.true, sp.false))
+    return replace(
+        request,
+        held={k: v.subs(parameter, value) for k, v in request.held.items()} | {parameter: value},
+        intervals={k: v for k, v in request.intervals.items() if k != parameter}
+        | {constant.symbol: Interval.open(constant.lower, constant.upper)},
+        conditions=(*(c.subs(parameter, value) for c in request.conditions), *within),
+    )
 
 
 def _expanded(problems: Sequence[Problem], request: Request, constants: tuple[Constant, ...], deadline: float) -> Found:
     terms, sectors = request.order + 3, 3
     found: Found | None = None
-    ring = Ring(Signs(request.intervals, tuple(c for c in request.conditions if not isinstance(c, Eq))))
+    conditions = tuple(c for c in request.conditions if not isinstance(c, Eq))
+    own = tuple(c for c in constants if c.symbol not in request.intervals)
+    ring = Ring(Signs(request.intervals, conditions, own))
     starts: dict[Expr, Series] = {}
     for _ in range(4):
         try:
@@ -231,15 +238,22 @@ def _with_stage(stage: Stage | SaddleStage, setting: Setting, expander: Expander
         for end, towards in ((upper, 1), (lower, -1)):
             if end is oo or end == 0:
                 continue
-            at = _inner(placed, setting, expander.bound({stage.unknown: expander(end)}))
-            side = at.sign(at(residual)) * stage.direction
+            try:
+                at = _inner(placed, setting, expander.bound({stage.unknown: expander(end)}))
+                side = at.sign(at(residual)) * stage.direction
+            except (Lost, Undecided):
+                raise
+            except NotExpandable:  # nothing is decided at the end itself: the root is looked for inside
+                if not stage.inner:
+                    raise
+                continue
             if side * towards <= 0:
                 setting.words.append(f"{stage.unknown} = {stage.upper if towards > 0 else stage.lower}, an end")
                 return at
     if stage.inner:
-        raise NotExpandable(
-            f"{stage.unknown} and its inner unknown move together: not covered", given=str(stage.unknown), allowed=""
-        )
+        series = expander(coupled_root(placed, expander))
+        setting.balance(stage.unknown, series, expander.ring)
+        return expander.bound({stage.unknown: series})
     root = solve_root(residual, placed, expander)
     setting.balance(stage.unknown, root.balance, expander.ring)
     return expander.bound({stage.unknown: root.series})

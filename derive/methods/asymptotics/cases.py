@@ -23,7 +23,8 @@ from derive.methods.asymptotics.argument import (
     term_of,
     tidy,
 )
-from derive.methods.asymptotics.dominance import Constant, NotExpandable, Undecided
+from derive.methods.asymptotics.constants import Constant
+from derive.methods.asymptotics.dominance import NotExpandable, Undecided
 from derive.methods.asymptotics.transseries import ONE, Monomial
 from derive.methods.asymptotics.witnesses import Evaluate, Study, study
 from derive.nodes.timebox import TimedOut, timebox
@@ -171,7 +172,7 @@ def _witnessed(
         terms=terms,
         remainder=None if remainder is None else scale_of(remainder, request),
         exponential=exponential,
-        definitions=tuple((c.symbol, Eq(c.residual, 0)) for c in constants),
+        definitions=tuple((c.symbol, Eq(c.residual, 0)) for c in _used(terms, constants, list(request.held.values()))),
         balance=found.balance,
     )
     words = "dominant balance and expansion in transseries; " + "; ".join((*found.balance, *notes))
@@ -184,6 +185,17 @@ def _witnessed(
     return made if exponential is None else _summed(made, problems, request, evaluate, deadline)
 
 
+def _used(terms: Sequence[Term], constants: Sequence[Constant], more: Sequence[Expr] = ()) -> list[Constant]:
+    """The constants that terms and other expressions are written through, and those behind their equations."""
+    used = {k for e in (*(t.expr for t in terms), *more) for k in e.free_symbols}
+    kept: list[Constant] = []
+    for c in reversed(constants):
+        if c.symbol in used:
+            used |= c.residual.free_symbols
+            kept.append(c)
+    return kept[::-1]
+
+
 def _studied(
     expansion: Expansion,
     following: Term | None,
@@ -194,10 +206,11 @@ def _studied(
 ) -> Witness:
     """The numerical witness of an expansion."""
     large = Symbol("X", positive=True)
+    parts = (*expansion.terms, *(() if following is None else (following,)))
     looked = Study(
         expansion,
         following,
-        constants,
+        tuple(c for c in _used(parts, constants) if c.symbol not in request.intervals),
         request.intervals,
         request.conditions,
         request.held,

@@ -19,10 +19,11 @@ import sympy as sp
 from sympy import Dummy, Expr, Interval, S, Symbol, oo
 
 from derive.core import DeriveError
+from derive.methods.asymptotics.constants import Constant, Values
 from derive.nodes.mp_eval import compile_mp
 from derive.nodes.timebox import TimedOut, timebox
 
-__all__ = ["Constant", "Lost", "NotExpandable", "Signs", "Undecided", "natural"]
+__all__ = ["Lost", "NotExpandable", "Signs", "Undecided", "natural"]
 
 DIGITS = 60
 POINTS = 24  # at which a sign that is not proved must agree
@@ -49,49 +50,6 @@ class Undecided(NotExpandable):
         self.expr = expr
 
 
-@dataclass(frozen=True)
-class Constant:
-    """A positive constant that is known by its equation only: residual = 0, on (lower, upper)."""
-
-    symbol: Symbol
-    residual: Expr
-    lower: Expr = S.Zero
-    upper: Expr = oo
-
-    def value(self, values: Mapping[Symbol, Any]) -> Any:
-        """The root at given values of the other symbols, to the current precision.
-
-        Raises: DeriveError where no change of sign is found.
-        """
-        others = sorted(self.residual.free_symbols - {self.symbol}, key=str)
-        f = compile_mp(self.residual, (self.symbol, *others))
-        rest = [values[k] for k in others]
-        low, high = self.lower, self.upper
-
-        def place(y: Any) -> Any:
-            """A point of the interval for a real y."""
-            if high is oo:
-                return mpmath.mpf(low) + mpmath.exp(y)
-            return mpmath.mpf(low) + (mpmath.mpf(high) - mpmath.mpf(low)) / (1 + mpmath.exp(-y))
-
-        def g(y: Any) -> Any:
-            return f(place(y), *rest)
-
-        with mpmath.workprec(mpmath.mp.prec + 20):
-            before, at = None, None
-            for k in sorted(range(-60, 61), key=abs):
-                try:
-                    ends = (mpmath.mpf(k) / 2, mpmath.mpf(k + 1) / 2)
-                    before, at = g(ends[0]), g(ends[1])
-                except (ValueError, ZeroDivisionError, OverflowError, TypeError):
-                    continue
-                if before == 0:
-                    return place(ends[0])
-                if mpmath.sign(before) != mpmath.sign(at):
-                    return place(_root(g, *ends))
-        raise DeriveError(f"no root of {self.residual} is found", given=str(self.residual), allowed="a change of sign")
-
-
 @dataclass
 class Signs:
     """What is known of the parameters, and the signs found so far.
@@ -106,6 +64,10 @@ class Signs:
     seen: list[Expr] = field(default_factory=list)
     _known: dict[Expr, int] = field(default_factory=dict)
     _points: list[dict[Symbol, Any]] = field(default_factory=list)
+    _values: Values = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._values = Values(self.constants)
 
     def with_constant(self, constant: Constant) -> Signs:
         """The same knowledge with one more constant."""
@@ -113,7 +75,9 @@ class Signs:
 
     def with_interval(self, symbol: Symbol, interval: Interval) -> Signs:
         """The same knowledge with a symbol on an interval."""
-        return Signs({**self.intervals, symbol: interval}, self.conditions, self.constants, self.seen)
+        made = Signs({**self.intervals, symbol: interval}, self.conditions, self.constants, self.seen)
+        made._values = self._values
+        return made
 
     # ------------------------------------------------------------------------------------------------------- signs
 
@@ -232,8 +196,7 @@ class Signs:
 
     def _admit(self, symbols: Sequence[Symbol]) -> None:
         """Symbols of no stated domain range over what their own assumptions allow."""
-        own = {c.symbol for c in self.constants}
-        wanted = {*symbols, *(k for c in self.constants for k in c.residual.free_symbols)} - own
+        wanted = {*symbols, *self._values.symbols()} - {c.symbol for c in self.constants}
         new = {k: natural(k) for k in sorted(wanted, key=str) if k not in self.intervals}
         if new:
             self.intervals = {**self.intervals, **new}
@@ -242,10 +205,7 @@ class Signs:
     def at(self, point: Mapping[Symbol, Any], wanted: Sequence[Symbol]) -> dict[Symbol, Any]:
         """Numbers for parameters, and for the constants among the symbols wanted."""
         at: dict[Symbol, Any] = {k: _number(v) for k, v in point.items()}
-        for c in self.constants:
-            if c.symbol in wanted or any(c.symbol in d.residual.free_symbols for d in self.constants):
-                at[c.symbol] = c.value(at)
-        return at
+        return self._values(at, wanted)
 
 
 def _through(condition: Any, taken: Mapping[Symbol, Expr]) -> dict[Symbol, Expr]:
@@ -261,18 +221,6 @@ def _through(condition: Any, taken: Mapping[Symbol, Expr]) -> dict[Symbol, Expr]
         if symbol.is_positive and bound.is_positive:
             return {symbol: bound / (1 + q)}
     return {}
-
-
-def _root(g: Callable[[Any], Any], low: Any, high: Any) -> Any:
-    """A root between two points of unlike sign: bisection until the secant takes over."""
-    at_low = mpmath.sign(g(low))
-    for _ in range(12):
-        middle = (low + high) / 2
-        if mpmath.sign(g(middle)) == at_low:
-            low = middle
-        else:
-            high = middle
-    return mpmath.findroot(g, (low, high), solver="illinois", maxsteps=300, tol=mpmath.eps**2, verify=False)
 
 
 def _met(condition: Any, point: Mapping[Symbol, Any]) -> bool:

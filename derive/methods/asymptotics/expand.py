@@ -63,6 +63,16 @@ class Expander:
         """Whether an expression depends on a bound symbol."""
         return not expr.free_symbols.isdisjoint(self.bindings)
 
+    def settled(self, expr: Expr) -> Expr:
+        """The same expression, with constants in place of what does not move though it could."""
+        put = {k: self.constant(s) for k, s in self.bindings.items() if k in expr.free_symbols}
+        put |= {e: self.constant(self(e)) for e in expr.atoms(sp.Min, sp.Max) if self.moves(e)}
+        return expr.xreplace({k: v for k, v in put.items() if v is not None})
+
+    def constant(self, a: Series) -> Expr | None:
+        """The constant that a series is; None for any other."""
+        return self.ring.table.expr(a.terms[ONE]) if a.exact and list(a.terms) == [ONE] else None
+
     def _expand(self, e: Expr) -> Series:
         ring = self.ring
         plain = e.is_Symbol or (e.is_number and not e.has(*HANDLERS)) or not e.has(sp.log, sp.Pow, sp.exp)
@@ -99,6 +109,9 @@ class Expander:
         raise NotExpandable(f"{type(e).__name__} has no expansion here", given=str(e), allowed="elementary functions")
 
     def _average(self, e: Expr) -> Series:
+        still = self.settled(e)
+        if not self.moves(still):
+            return self.ring.constant(still)
         done = timebox(5.0, e.doit)
         if done == e or isinstance(done, sp.Piecewise):
             return expand_average(self, e)

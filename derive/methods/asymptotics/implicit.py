@@ -16,29 +16,18 @@ from dataclasses import dataclass, field
 import sympy as sp
 from sympy import Dummy, Expr, Rational, S, Symbol, oo
 
-from derive.core import DeriveError, Stage
+from derive.core import Stage
 from derive.methods.asymptotics.coefficients import Ratio
-from derive.methods.asymptotics.dominance import Constant, Lost, NotExpandable, Undecided
+from derive.methods.asymptotics.dominance import Lost, NotExpandable, Undecided
 from derive.methods.asymptotics.expand import Expander
+from derive.methods.asymptotics.still import name_root, roots, still_root
 from derive.methods.asymptotics.transseries import ONE, Monomial, Ring, Series, level
-from derive.nodes.timebox import TimedOut, timebox
+from derive.nodes.timebox import TimedOut
 
-__all__ = ["Reparametrize", "Root", "solve_root"]
+__all__ = ["Root", "solve_root"]
 
 POWERS = (1, Rational(1, 2), 2, Rational(1, 3), Rational(2, 3), Rational(3, 2), 3, Rational(1, 4), 4)
 STEPS = 12
-SOLVE_SECONDS = 3.0
-
-
-class Reparametrize(Exception):
-    """A constant has no closed form, but a parameter has one through it: start again with the constant.
-
-    Attributes: constant (with its equation), parameter, value (the parameter as a function of the constant).
-    """
-
-    def __init__(self, constant: Constant, parameter: Symbol, value: Expr) -> None:
-        super().__init__(str(constant.symbol))
-        self.constant, self.parameter, self.value = constant, parameter, value
 
 
 @dataclass(frozen=True)
@@ -97,9 +86,10 @@ def solve_root(residual: Expr, stage: Stage, expander: Expander) -> Root:
     Args: residual, with inner unknowns already bound in the expander; stage, for the unknown and its interval.
     Raises: NotExpandable where no balance closes.
     """
-    unknown = stage.unknown
+    unknown, residual = stage.unknown, expander.settled(residual)
     if not expander.moves(residual):
-        return _still(residual, stage, expander)
+        series = expander.ring.constant(still_root(residual, stage, expander))
+        return Root(series, series)
     if residual in expander.starts:
         start = expander.starts[residual]
         return Root(_refine(residual, unknown, start, expander), start)
@@ -126,7 +116,7 @@ def solve_root(residual: Expr, stage: Stage, expander: Expander) -> Root:
             expander.starts[residual] = start
             return Root(series, start)
         if equation is not None and not closing:
-            _name(equation, c, unknown, expander)
+            name_root(equation, c, unknown, expander)
     if open_order is not None:
         raise open_order
     words = "; ".join(tried[:3]) or "no family of scales closes"
@@ -195,11 +185,11 @@ def _between(
         except Undecided:
             if c not in found[1].free_symbols:
                 raise
-            return _Look(None, [k for k in _roots(found[1], c, expander) if _inside(k, low, high, expander)], found[1])
+            return _Look(None, [k for k in roots(found[1], c, expander) if _inside(k, low, high, expander)], found[1])
     except Undecided as undecided:
         if c not in undecided.expr.free_symbols:
             raise
-        critical = [k for k in _roots(undecided.expr, c, expander) if _inside(k, low, high, expander)]
+        critical = [k for k in roots(undecided.expr, c, expander) if _inside(k, low, high, expander)]
         if len(critical) != 1 or depth == 4:
             return _Look()
     except (NotExpandable, TimedOut, ValueError, ZeroDivisionError):
@@ -221,65 +211,6 @@ def _between(
 def _inside(value: Expr, low: Expr, high: Expr, expander: Expander) -> bool:
     sign = expander.ring.signs.sign
     return sign(value - low) > 0 and (high is oo or sign(high - value) > 0)
-
-
-def _roots(equation: Expr, c: Symbol, expander: Expander) -> list[Expr]:
-    """Positive roots in closed form, or constants named before."""
-    for named in sorted((k for k in expander.ring.signs.intervals if k.name.endswith("_0")), key=str):
-        if c in equation.free_symbols and expander.ring.signs.is_zero(equation.subs(c, named)):
-            return [named]
-    try:
-        found = timebox(
-            SOLVE_SECONDS,
-            sp.solve,
-            sp.numer(sp.together(equation)) if equation.is_rational_function(c) else equation,
-            c,
-        )
-    except (TimedOut, NotImplementedError, ValueError, TypeError):
-        return []
-    good = []
-    for value in found:
-        value = sp.simplify(value)
-        if c in value.free_symbols or value.has(sp.I, sp.LambertW) or value.is_real is False:
-            continue
-        try:
-            if expander.ring.signs.sign(value) > 0:
-                good.append(value)
-        except NotExpandable:
-            continue
-    return good
-
-
-def _name(equation: Expr, c: Symbol, unknown: Symbol, expander: Expander, upper: Expr = oo) -> None:
-    """Name a root of an equation that exists and has no closed form.
-
-    Raises: Reparametrize, which asks to start again with the constant in place of a parameter.
-    """
-    name = Symbol(f"{unknown.name.split('_')[0]}_0", positive=True)
-    constant = Constant(name, sp.factor_terms(equation.subs(c, name)), S.Zero, upper)
-    try:
-        expander.ring.signs.with_constant(constant).values(name, 3)
-    except DeriveError:
-        return
-    for parameter in sorted(equation.free_symbols - {c}, key=str):
-        if parameter not in expander.ring.signs.intervals:
-            continue
-        line = sp.Poly(sp.numer(sp.together(equation)), parameter) if equation.is_polynomial(parameter) else None
-        if line is not None and line.degree() == 1:
-            slope, rest = line.all_coeffs()
-            raise Reparametrize(constant, parameter, sp.simplify(-rest / slope).subs(c, name))
-
-
-def _still(residual: Expr, stage: Stage, expander: Expander) -> Root:
-    """A root that does not move with the limit."""
-    unknown = stage.unknown
-    for value in _roots(residual, unknown, expander):
-        if stage.upper is oo or expander.moves(stage.upper) or expander.ring.signs.sign(stage.upper - value) >= 0:
-            series = expander.ring.constant(value)
-            return Root(series, series)
-    upper = stage.upper if not expander.moves(stage.upper) else oo
-    _name(residual, unknown, unknown, expander, upper)
-    raise NotExpandable(f"{unknown} does not move and has no closed form", given=str(residual), allowed="")
 
 
 # ------------------------------------------------------------------------------------------------------ corrections

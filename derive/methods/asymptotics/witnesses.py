@@ -18,7 +18,8 @@ import sympy as sp
 from sympy import Expr, Interval, Symbol
 
 from derive.core import Expansion, Term, Verdict, Witness
-from derive.methods.asymptotics.dominance import Constant, NotExpandable, Signs
+from derive.methods.asymptotics.constants import Constant, Values
+from derive.methods.asymptotics.dominance import NotExpandable, Signs
 from derive.nodes.mp_eval import compile_mp
 from derive.nodes.timebox import TimedOut
 
@@ -160,7 +161,14 @@ def _line(s: Study, evaluate: Sequence[Evaluate], draw: Mapping[Symbol, Any]) ->
     e, large = s.expansion, Symbol("X", positive=True)
     symbols = sorted(draw, key=str)
     put = {e.variable: s.back}
-    names = [large, *symbols]
+    names = [large, *symbols, *(c.symbol for c in s.constants)]
+    constants = Values(s.constants)
+
+    def numbers() -> list[Any]:
+        """The parameters that do not move and the constants, to the precision of the moment."""
+        at = {k: mpmath.mpf(draw[k].p) / draw[k].q for k in symbols}
+        return [*at.values(), *(constants(at, [c.symbol for c in s.constants])[c.symbol] for c in s.constants)]
+
     kept = compile_mp(e.expr.subs(put), names)
     lead = compile_mp(e.leading.expr.subs(put) if e.leading else sp.S.One, names)
     size: Expr = sp.S.One
@@ -170,7 +178,7 @@ def _line(s: Study, evaluate: Sequence[Evaluate], draw: Mapping[Symbol, Any]) ->
         size = e.remainder
     following = compile_mp(size.subs(put), names)
     parameters = {k.name: compile_mp(v.subs(put), names) for k, v in {e.variable: e.variable, **s.held}.items()}
-    others = [mpmath.mpf(v.p) / v.q for v in (draw[k] for k in symbols)]
+    others = numbers()
     count = POINTS // DRAWS if draw else POINTS
     rows: list[Row] = []
     for x in _sequence(lambda y: following(y, *others), lambda y: lead(y, *others), e.remainder is not None, count):
@@ -182,7 +190,7 @@ def _line(s: Study, evaluate: Sequence[Evaluate], draw: Mapping[Symbol, Any]) ->
         if digits > MOST:
             break
         with mpmath.workdps(digits + 10):
-            exact = [mpmath.mpf(v.p) / v.q for v in (draw[k] for k in symbols)]
+            exact = numbers()
             at: dict[str, Any] = {k.name: Fraction(int(v.p), int(v.q)) for k, v in draw.items()}
             at |= {k: _fraction(f(x, *exact)) for k, f in parameters.items()}
             values = [f(at, digits) for f in evaluate]
