@@ -4,7 +4,7 @@ import pytest
 import sympy as sp
 from sympy import E, Eq, Rational, exp, log, oo, sqrt
 
-from derive import Binary, DeriveError, Gaussian, HiddenManifold, Spherical, Verdict, atlas
+from derive import Binary, DeriveError, Gaussian, HiddenManifold, ProductMeasure, Spherical, Verdict, atlas
 from derive.core import Expansion
 from derive.symbols import alpha, alpha_D, lam
 
@@ -132,6 +132,46 @@ def test_capacities(ensemble, point, expected):
     assert corroborated(found)
     order = len(sp.Add.make_args(sp.expand(expected)))
     assert same(found.truncated(order - 1), expected)
+
+
+THREE = ProductMeasure(atoms={-1: Rational(1, 4), 0: Rational(1, 2), 1: Rational(1, 4)})
+ALL = [
+    (Gaussian(), oo, log(2) / 4),  # pairs decide; B1 and section 2
+    (Gaussian(), 0, lam - 2 * lam ** Rational(3, 2)),
+    (Binary(), oo, log(2) - exp(-2 * lam)),
+    (THREE, oo, log(Rational(8, 5)) / 2),  # ties: 3/8 of equal nonzero pairs and of zeros, 5/8 in all
+    (THREE, 0, lam / 2 - lam ** Rational(3, 2) / 2),
+]
+
+
+@pytest.mark.parametrize(("ensemble", "point", "expected"), ALL, ids=[f"{e} {p}" for e, p, _ in ALL])
+def test_capacities_for_all_patterns(ensemble, point, expected):
+    found = atlas["full-capacity"].with_(ensemble=ensemble).limit("lam", point, order=1)
+    assert corroborated(found)
+    assert same(found.truncated(len(sp.Add.make_args(sp.expand_log(expected))) - 1), expected)
+
+
+@pytest.mark.slow
+def test_capacities_for_all_patterns_on_the_manifold():
+    quantity = atlas["full-capacity"].with_(ensemble=HiddenManifold())
+    found = quantity.limit("lam", 0, order=1)
+    assert corroborated(found)
+    assert same(found.truncated(1), lam - 2 * lam ** Rational(3, 2) * sqrt((1 + alpha_D) / alpha_D))
+    found = quantity.limit("lam", oo)
+    assert corroborated(found)
+    assert found.balance[1] == "l ~ alpha_D/(alpha_D + 1)"  # the norm mode saturates where the typical one does
+    assert found.limit.subs(alpha_D, 10**6).evalf(8) == pytest.approx(float(log(2) / 4), rel=1e-5)
+
+
+def test_independent_data_have_a_best_time_to_stop():
+    """Squared distance to the nearest point: 2 e_* = 1/(1 + b) + 1/(1 + b)^2 of unit Gaussian data (section 4)."""
+    found = TG.limit("alpha_D", oo, order=1)
+    assert corroborated(found)
+    ((b, equation),) = found.definitions
+    assert same(found.limit, 1 / (1 + b) + 1 / (1 + b) ** 2)
+    root = sp.nsolve(equation.lhs.subs(alpha, Rational(1, 2)), b, 3)
+    wide = TG.solver()(alpha=0.5, alpha_D=1e7).value
+    assert float(found.limit.subs(b, root)) == pytest.approx(float(wide), rel=1e-6)
 
 
 def test_an_inner_point_from_both_sides():

@@ -14,7 +14,7 @@ import flint
 import sympy as sp
 from sympy import Expr, S
 
-from derive.core import DeriveError
+from derive.methods.asymptotics.dominance import NotExpandable
 
 __all__ = ["Ratio", "Table"]
 
@@ -83,6 +83,18 @@ class Ratio:
         return None
 
 
+def _lowered(poly: Any, i: int, degree: int, value: Ratio) -> Ratio:
+    """A polynomial in which the power `degree` of letter i is a value."""
+    sums: dict[int, dict[tuple[int, ...], Any]] = {}
+    for powers, c in poly.to_dict().items():
+        times, rest = divmod(int(powers[i]), degree)
+        sums.setdefault(times, {})[(*powers[:i], rest, *powers[i + 1 :])] = c
+    total = Ratio.of(0)
+    for times, terms in sums.items():
+        total = total + Ratio(_CONTEXT.from_dict(terms)) * value**times
+    return total
+
+
 class Table:
     """Which letter stands for which constant."""
 
@@ -90,12 +102,13 @@ class Table:
         self.letters: list[Expr] = []
         self._index: dict[Expr, int] = {}
         self._memo: dict[Expr, Ratio] = {}
+        self._roots: dict[int, tuple[int, Ratio]] = {}  # letters that are roots: degree, and what the power is
 
     def letter(self, e: Expr) -> Ratio:
         """The letter of a constant, a new one where it has none."""
         if e not in self._index:
             if len(self.letters) == LETTERS:
-                raise DeriveError(
+                raise NotExpandable(
                     f"more than {LETTERS} constants in one calculation", given=str(e), allowed=str(LETTERS)
                 )
             self._index[e] = len(self.letters)
@@ -143,7 +156,10 @@ class Table:
     def _powered(self, base: Expr, power: Expr) -> Ratio:
         if power.is_Rational:
             whole = int(sp.floor(power))
-            return self.letter(base ** (power - whole)) * self.ratio(base) ** whole
+            part = power - whole
+            root = self.letter(base**part)
+            self._roots[self._index[base**part]] = (int(part.q), self.ratio(base) ** int(part.p))
+            return root * self.ratio(base) ** whole
         if power.could_extract_minus_sign():
             return Ratio.of(1) / self.letter(base ** (-power))
         return self.letter(base**power)
@@ -175,6 +191,19 @@ class Table:
     def used(self, r: Ratio) -> Sequence[int]:
         """Indices of the letters that occur."""
         return [i for i, k in enumerate(zip(r.num.degrees(), r.den.degrees(), strict=True)) if any(k)]
+
+    def reduced(self, r: Ratio) -> Ratio:
+        """The same constant with the powers of roots done: sqrt(a)**3 is a sqrt(a)."""
+        for i, (degree, value) in self._roots.items():
+            if r.den.degrees()[i]:
+                rest = {int(k[i]) % degree for k in r.den.to_dict()}
+                if len(rest) != 1:
+                    continue
+                lift = _CONTEXT.gen(i) ** ((degree - rest.pop()) % degree)
+                r = _lowered(r.num * lift, i, degree, value) / _lowered(r.den * lift, i, degree, value)
+            elif r.num.degrees()[i] >= degree:
+                r = _lowered(r.num, i, degree, value) / Ratio(r.den)
+        return r
 
     def expr(self, r: Ratio) -> Expr:
         """The constant, numerator and denominator factored."""

@@ -94,7 +94,9 @@ class Constant:
         def f(x: Any) -> Any:
             at = {**values, self.symbol: x}
             for part in self.inner:
-                last[part.symbol] = at[part.symbol] = part._searched(_function(part, at), at, CLOSE**2, last.get(part.symbol))
+                last[part.symbol] = at[part.symbol] = part._searched(
+                    _function(part, at), at, CLOSE**2, last.get(part.symbol)
+                )
             return _function(self, at)(x)
 
         root = self._searched(f, values, CLOSE)

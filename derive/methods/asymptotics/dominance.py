@@ -16,7 +16,7 @@ from typing import Any
 
 import mpmath
 import sympy as sp
-from sympy import Dummy, Expr, Interval, S, Symbol, oo
+from sympy import Dummy, Expr, Interval, Symbol, oo
 
 from derive.core import DeriveError
 from derive.methods.asymptotics.constants import Constant, Values

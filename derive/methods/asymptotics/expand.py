@@ -11,10 +11,11 @@ from sympy import Expr, S, Symbol
 
 from derive.methods.asymptotics.averages import expand_average
 from derive.methods.asymptotics.coefficients import Ratio
-from derive.methods.asymptotics.dominance import Lost, NotExpandable
+from derive.methods.asymptotics.dominance import Lost, NotExpandable, Undecided
+from derive.methods.asymptotics.spectral import expand_spectral
 from derive.methods.asymptotics.transseries import ONE, Ring, Series, level
 from derive.nodes import MPResponse, TimedOut, erfcx, log1mexp, log_cosh, log_erfc, log_sum_exp, softplus
-from derive.nodes.averages import Average
+from derive.nodes.averages import Average, SpectralAverage
 from derive.nodes.timebox import timebox
 
 __all__ = ["Expander", "variable"]
@@ -29,7 +30,7 @@ class Expander:
     """Expands expressions in which some symbols stand for transseries.
 
     Args: ring; bindings, symbol -> series; deadline, a time of the monotonic clock after which it gives up; starts,
-    leading terms of roots that were found before, by residual (filled as it goes).
+    leading terms of roots that were found before, by residual (filled as it goes, as `solved`, whole roots, is).
     """
 
     def __init__(
@@ -41,11 +42,18 @@ class Expander:
     ) -> None:
         self.ring, self.bindings, self.deadline = ring, dict(bindings), deadline
         self.starts = {} if starts is None else starts
+        self.solved: dict[Any, Series] = {}
         self.memo: dict[Expr, Series] = {}
 
     def bound(self, more: Mapping[Symbol, Series]) -> Expander:
         """The same with further symbols bound."""
-        return Expander(self.ring, {**self.bindings, **more}, self.deadline, self.starts)
+        made = Expander(self.ring, {**self.bindings, **more}, self.deadline, self.starts)
+        made.solved = self.solved
+        return made
+
+    def on(self, ring: Ring) -> Expander:
+        """The same with another ring."""
+        return Expander(ring, self.bindings, self.deadline)
 
     def __call__(self, expr: Expr) -> Series:
         """The series of an expression.
@@ -112,6 +120,13 @@ class Expander:
         still = self.settled(e)
         if not self.moves(still):
             return self.ring.constant(still)
+        if isinstance(e, SpectralAverage):
+            try:
+                return expand_spectral(e, self)
+            except (Lost, Undecided):
+                raise
+            except NotExpandable:
+                pass
         done = timebox(5.0, e.doit)
         if done == e or isinstance(done, sp.Piecewise):
             return expand_average(self, e)

@@ -28,6 +28,7 @@ __all__ = ["Root", "solve_root"]
 
 POWERS = (1, Rational(1, 2), 2, Rational(1, 3), Rational(2, 3), Rational(3, 2), 3, Rational(1, 4), 4)
 STEPS = 12
+UNKNOWN = Dummy("u", positive=True)  # stands for the unknown where a residual is remembered
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,10 @@ def solve_root(residual: Expr, stage: Stage, expander: Expander) -> Root:
     if not expander.moves(residual):
         series = expander.ring.constant(still_root(residual, stage, expander))
         return Root(series, series)
-    if residual in expander.starts:
-        start = expander.starts[residual]
-        return Root(_refine(residual, unknown, start, expander), start)
+    plain = residual.xreplace({unknown: UNKNOWN})
+    if plain in expander.starts:
+        start = expander.starts[plain]
+        return Root(_refined(residual, unknown, start, expander), start)
     tried: list[str] = []
     c = Dummy("c", positive=True)
     rough = expander.ring.with_(3, 2)
@@ -107,13 +109,13 @@ def solve_root(residual: Expr, stage: Stage, expander: Expander) -> Root:
         for value in closing:
             start = _with(trial, value, expander.ring)
             try:
-                series = _refine(residual, unknown, start, expander)
+                series = _refined(residual, unknown, start, expander)
             except Undecided:
                 raise
             except NotExpandable as error:
                 tried.append(f"{trial.words}: {error}")
                 continue
-            expander.starts[residual] = start
+            expander.starts[plain] = start
             return Root(series, start)
         if equation is not None and not closing:
             name_root(equation, c, unknown, expander)
@@ -214,6 +216,20 @@ def _inside(value: Expr, low: Expr, high: Expr, expander: Expander) -> bool:
 
 
 # ------------------------------------------------------------------------------------------------------ corrections
+
+
+def _refined(residual: Expr, unknown: Symbol, start: Series, expander: Expander) -> Series:
+    """The whole root, found once for each residual and what it hangs on: a stage may solve again what an inner one
+    did."""
+    bound = ((k, s) for k, s in expander.bindings.items() if k in residual.free_symbols)
+    key = (
+        residual.xreplace({unknown: UNKNOWN}),
+        tuple((k, tuple(s.terms.items()), s.errors) for k, s in bound),
+        tuple(start.terms.items()),
+    )
+    if key not in expander.solved:
+        expander.solved[key] = _refine(residual, unknown, start, expander)
+    return expander.solved[key]
 
 
 def _refine(residual: Expr, unknown: Symbol, start: Series, expander: Expander) -> Series:

@@ -29,7 +29,9 @@ class Renamed(Exception):
     constant, None where none has.
     """
 
-    def __init__(self, constants: Sequence[Constant], parameter: Symbol | None = None, value: Expr | None = None) -> None:
+    def __init__(
+        self, constants: Sequence[Constant], parameter: Symbol | None = None, value: Expr | None = None
+    ) -> None:
         super().__init__(", ".join(str(c.symbol) for c in constants))
         self.constants, self.parameter, self.value = tuple(constants), parameter, value
 

@@ -266,7 +266,7 @@ class Ring:
         k = factor if isinstance(factor, Ratio) else self.table.ratio(factor)
         if not k:
             return ZERO
-        return Series({m * by: c * k for m, c in a.terms.items()}, tuple(e * by for e in a.errors))
+        return Series({m * by: self.table.reduced(c * k) for m, c in a.terms.items()}, tuple(e * by for e in a.errors))
 
     def mul(self, a: Series, b: Series) -> Series:
         if len(a.terms) == 1 and a.exact:
@@ -279,6 +279,7 @@ class Ring:
             for k, d in b.terms.items():
                 both = m * k
                 sums[both] = sums[both] + c * d if both in sums else c * d
+        sums = {m: self.table.reduced(c) for m, c in sums.items()}
         heads_a, heads_b = (self._heads((*s.terms, *s.errors)) for s in (a, b))
         return self.cut(sums, [e * h for e in a.errors for h in heads_b] + [e * h for e in b.errors for h in heads_a])
 
@@ -365,7 +366,7 @@ class Ring:
             raise NotExpandable("a quotient or logarithm of zero", given="0", allowed="an expression that is not zero")
         m, c = found
         inverse = ONE / m
-        rest = {k * inverse: d / c for k, d in a.terms.items() if self.compare(k, m) != 0}
+        rest = {k * inverse: self.table.reduced(d / c) for k, d in a.terms.items() if self.compare(k, m) != 0}
         return m, c, self.cut(rest, (e * inverse for e in a.errors))
 
     def power(self, a: Series, r: Expr) -> Series:
