@@ -20,6 +20,7 @@ __all__ = ["Atlas", "atlas"]
 _PLACES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
     {
         "rem-condensation": ("derive.systems.dense_memory", "rem_condensation", "Gaussian"),
+        "participation-ratio": ("derive.systems.participation", "participation_ratio", "Gaussian"),
         "retrieval-capacity": ("derive.systems.dense_memory", "retrieval_capacity", "Gaussian"),
         "full-capacity": ("derive.systems.dense_memory", "full_capacity", "Gaussian"),
         "retrieval-basin": ("derive.systems.dense_memory", "retrieval_basin", "Gaussian"),

@@ -30,13 +30,14 @@ def ask(quantity: Quantity, words: Sequence[str], over: Quantity | str | None, o
     where += [_relation(quantity, text) for text in options["where"]]
     parameter = quantity.parameter(name)
     direction = options["direction"]
+    place = point if point.replace("lambda", "lam") in _unknowns(quantity) else _number(point)
     if direction is None:
-        inner = _number(point) not in (parameter.domain.start, parameter.domain.end)
+        inner = place not in (parameter.domain.start, parameter.domain.end)
         direction = "+-" if inner else "+"
     symbols = {k: p.symbol for p in quantity.parameters for k in (p.name, p.symbol.name)}
     return quantity.limit(
         name,
-        _number(point),
+        place,
         direction=direction,
         order=options["order"],
         hold=dict(_held(text, symbols) for text in options["hold"]),
@@ -45,6 +46,11 @@ def ask(quantity: Quantity, words: Sequence[str], over: Quantity | str | None, o
         of=options["of"],
         seconds=options["seconds"],
     )
+
+
+def _unknowns(quantity: Quantity) -> set[str]:
+    """The names of unknowns that a parameter may approach: lam_*."""
+    return {s.unknown.name.replace("lambda", "lam") for s in quantity.problem.stages}
 
 
 def _assignment(text: str) -> tuple[str, str]:
@@ -143,4 +149,6 @@ def _show_case(case: Expansion) -> None:
 def _product(term: Any) -> str:
     if term.scale == 1:
         return str(term.coefficient)
-    return str(term.scale) if term.coefficient == 1 else f"({term.coefficient}) * {term.scale}"
+    if term.coefficient == 1:
+        return str(term.scale)
+    return f"({term.coefficient}) * " + (f"({term.scale})" if term.scale.is_Add else str(term.scale))

@@ -17,7 +17,7 @@ import mpmath
 import sympy as sp
 from sympy import Eq, Expr, Interval, S, Symbol, oo
 
-from derive.core import Branch, DeriveError, Expansion, Parameter, Problem, Verdict
+from derive.core import Branch, DeriveError, Expansion, Parameter, Problem, Stage, Verdict
 from derive.methods.asymptotics.argument import SECONDS, Request
 from derive.methods.asymptotics.cases import scaling_limit
 from derive.methods.asymptotics.dominance import natural
@@ -52,7 +52,8 @@ def answer(question: Question, evaluate: Sequence[Evaluate]) -> Expansion:
     """
     problem, parameters = question.problem, _parameters(question)
     chosen = _named(question.parameter, problem.parameters, problem.name)
-    point = _point(question.point, chosen)
+    meeting = _meeting(question.point, chosen, problem)
+    point = _point(question.point, chosen) if meeting is None else meeting[0]
     if isinstance(question.order, bool) or not isinstance(question.order, int) or not 0 <= question.order <= 12:
         raise DeriveError(
             f"order {question.order!r} is not a whole number from 0 to 12", given=repr(question.order), allowed="0..12"
@@ -62,6 +63,8 @@ def answer(question: Question, evaluate: Sequence[Evaluate]) -> Expansion:
     if not question.seconds > 0:
         raise DeriveError(f"{question.seconds} s is no time box", given=str(question.seconds), allowed="above 0")
     held = _held(question, chosen, parameters)
+    if meeting is not None:
+        held |= meeting[1]
     fixed, conditions, intervals = _where(question, chosen, parameters, held)
     request = Request(
         chosen.symbol,
@@ -69,7 +72,7 @@ def answer(question: Question, evaluate: Sequence[Evaluate]) -> Expansion:
         "+",
         question.order,
         {**held, **fixed},
-        conditions,
+        conditions if meeting is None else (*conditions, *(Eq(k, v) for k, v in meeting[1].items())),
         intervals,
         question.of,
         question.seconds,
@@ -173,6 +176,29 @@ def _point(value: Any, parameter: Parameter) -> Expr:
             nearest=f"{parameter.name}={domain.start if point < domain.start else domain.end}",
         )
     return point
+
+
+def _meeting(value: Any, parameter: Parameter, problem: Problem) -> tuple[Symbol, dict[Symbol, Expr]] | None:
+    """A point that is an unknown of the problem by name: the constant it stands for, and a parameter through it.
+
+    The unknown may not hang on the parameter that moves, and its equation has to be linear in another one.
+    """
+    stages = {s.unknown.name.replace("lambda", "lam"): s for s in problem.stages if isinstance(s, Stage)}
+    stage = stages.get(value.replace("lambda", "lam")) if isinstance(value, str) else None
+    if stage is None:
+        return None
+    constant = Symbol(f"{stage.unknown.name.split('_')[0]}_0", positive=True)
+    if parameter.symbol not in stage.residual.free_symbols and not stage.inner:
+        for p in problem.parameters:
+            slope = stage.residual.diff(p.symbol)
+            if slope != 0 and p.symbol not in slope.free_symbols and stage.unknown not in slope.free_symbols:
+                rest = sp.expand(stage.residual - slope * p.symbol)
+                return constant, {p.symbol: sp.factor_terms(-rest / slope).subs(stage.unknown, constant)}
+    raise DeriveError(
+        f"{parameter.name} = {value}: no parameter has a closed form through {value}",
+        given=f"{parameter.name}={value}",
+        allowed="a number, oo, or an unknown whose equation is linear in another parameter",
+    )
 
 
 def _sides(direction: str, point: Expr, parameter: Parameter) -> tuple[str, ...]:

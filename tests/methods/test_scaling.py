@@ -174,6 +174,35 @@ def test_independent_data_have_a_best_time_to_stop():
     assert float(found.limit.subs(b, root)) == pytest.approx(float(wide), rel=1e-6)
 
 
+@pytest.mark.parametrize("ensemble", [Gaussian(), Spherical(), HiddenManifold()], ids=str)
+def test_condensation_sets_in_without_a_jump(ensemble):
+    """Sum of squared weights 1 - lam_*/lam beyond the point, 0 before it (section 1): exponent one, a kink."""
+    quantity = atlas["participation-ratio"].with_(ensemble=ensemble)
+    found = quantity.limit("lam", "lam_*", direction="+-", order=1)
+    assert corroborated(found)
+    above, below = found.cases
+    gap = lam - found.point
+    assert (above.leading.coefficient, above.leading.scale) == (1 / found.point, gap)
+    assert same(above.expr, gap / found.point - gap**2 / found.point**2)
+    assert (below.limit, below.terms, below.remainder) == (0, (), None)
+    (load,) = [a.rhs for a in above.assumptions if isinstance(a, Eq)]
+    values = {found.point: Rational(7, 5), alpha_D: Rational(1, 2)}
+    star = atlas["rem-condensation"].with_(ensemble=ensemble).solver()
+    more = {"alpha_D": 0.5} if isinstance(ensemble, HiddenManifold) else {}
+    assert float(star(alpha=float(load.subs(values)), **more).value) == pytest.approx(1.4)
+
+
+@pytest.mark.parametrize("ensemble", [Binary(), THREE, HiddenManifold(sp.sign)], ids=str)
+def test_energies_that_tie_have_no_participation_ratio_here(ensemble):
+    with pytest.raises(DeriveError, match="tie"):
+        atlas["participation-ratio"].with_(ensemble=ensemble)
+
+
+def test_a_point_with_no_closed_form_to_it_is_refused():
+    with pytest.raises(DeriveError, match="no parameter"):
+        atlas["retrieval-capacity"].limit("lam", "l")
+
+
 def test_an_inner_point_from_both_sides():
     found = atlas["retrieval-capacity"].limit("lam", 1, direction="+-")
     assert [c.limit for c in found.cases] == [Rational(1, 2), Rational(1, 2)]
