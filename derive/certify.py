@@ -1,29 +1,28 @@
 """Numbers that are proven: a threshold at one point, enclosed by ball arithmetic.
 
 Each unknown is the root of its equation in a bracket, shown to exist and to be the only one there by the interval
-Newton method: with U a ball about u0 and f'(U) away from zero, a Newton image u0 - f(u0)/f'(U) inside U proves exactly
-one root in U. Positive unknowns are enclosed through their logarithm. The branch is decided by inequalities between
-balls, and the value is the ball that follows. All balls are those of python-flint (Johansson 2017).
+Newton method or Krawczyk's operator (derive.ledger.stage_roots). The branch is decided by inequalities between balls,
+and the value is the ball that follows. All balls are those of python-flint (Johansson 2017).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
-from itertools import product
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
-from flint import acb, arb, arb_mat, ctx, fmpq
+from flint import acb, arb, fmpq
 from sympy import Basic, Expr, Rational, Rel, Symbol, log, oo
 from sympy.logic.boolalg import And, BooleanFalse, BooleanTrue, Not, Or
 
 from derive.core import DeriveError, SaddleStage, Solution, Stage, Verdict
-from derive.ledger.balls import NotEnclosed, enclose
-from derive.ledger.krawczyk import NoBox, contraction, contraction_box
+from derive.ledger.balls import NotEnclosed, enclose, precision
+from derive.ledger.krawczyk import NoBox
 from derive.ledger.saddle_roots import SaddleRoots, saddle_chain
+from derive.ledger.stage_roots import FIRST, Obstacle, krawczyk, newton, sign_change
 from derive.nodes.timebox import TimedOut, timebox
 
 if TYPE_CHECKING:
@@ -31,17 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Certificate", "certify"]
 
-_WIDTHS = ("1e-2", "1e-4", "1e-6", "1e-9", "1e-12")
-_FIRST = 192
-_PRECISIONS = (80, _FIRST)
-_ROUNDS = 40
 _LADDER = (6, 14, 22, 30)
 """Digits that are proven one after the other where each takes long."""
 MAX_DIGITS = 2000
-
-
-class _Obstacle(Exception):
-    """What could not be proven, in words."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +100,7 @@ def certify(quantity: Quantity, digits: int = 30, *, seconds: float = 60.0, **pa
         return timebox(seconds, work.over_saddles if saddles else work.run, _guesses(quantity, exact))
     except TimedOut:
         obstacle = f"stopped after {seconds:g} s"
-    except _Obstacle as reason:
+    except Obstacle as reason:
         obstacle = str(reason)
     except NotEnclosed as reason:
         obstacle = f"no enclosure is known: {reason}"
@@ -170,9 +161,9 @@ class _Work:
         return names_of(self.quantity.problem)
 
     def run(self, guesses: Mapping[str, float]) -> Certificate:
-        """The certificate; raises _Obstacle or NotEnclosed where something cannot be shown."""
+        """The certificate; raises Obstacle or NotEnclosed where something cannot be shown."""
         self.guesses = guesses
-        bits = int(self.digits * 3.33) + 96
+        bits = int(self.digits * 3.33) + 64
         for _ in range(4):
             found = self.attempt(self.digits, bits)
             if found.digits >= self.digits:
@@ -213,11 +204,11 @@ class _Work:
         branch = self.branch(known, bits)
         ball = enclose(branch.value, known, bits + 32)
         if isinstance(ball, acb) or not ball.is_finite():
-            raise _Obstacle("the value is not enclosed by a finite ball")
+            raise Obstacle("the value is not enclosed by a finite ball")
         proven = min(digits, _digits(ball))
         if proven < 1:
-            raise _Obstacle("not one digit of the value could be proven")
-        with _precision(bits + 32):
+            raise Obstacle("not one digit of the value could be proven")
+        with precision(bits + 32):
             log_ball = ball.log() if problem.positive and ball > 0 else None
             value, log_value = _shown(ball, proven), "nan" if log_ball is None else _shown(log_ball, proven)
             ends = (_decimal(ball.lower(), proven + 10, -1), _decimal(ball.upper(), proven + 10, 1))
@@ -266,7 +257,7 @@ class _Work:
             guess = self.guesses.get(self.names[part.unknown])
             if guess is None:
                 why = part.absent or "no root was found"
-                raise _Obstacle(f"there is no first guess for {part.unknown.name}: {why}")
+                raise Obstacle(f"there is no first guess for {part.unknown.name}: {why}")
             end = self.end_at(part, fixed, guess)
             if end is None:
                 thresholds.append((part.unknown, part.residual))
@@ -278,7 +269,7 @@ class _Work:
         if found is None:
             overlaps = [self.guesses.get(s.name) for s in stage.unknowns]
             if any(k is None for k in overlaps):
-                raise _Obstacle(f"there is no first guess for the saddle point {stage.value.name}")
+                raise Obstacle(f"there is no first guess for the saddle point {stage.value.name}")
             found = self.enclosed(stage, thresholds, fixed, [k for k in overlaps if k is not None], starts)
             self.roots[stage.value] = found
         found.refine(bits)
@@ -286,10 +277,10 @@ class _Work:
         for part, end_value, side in ends:
             at = enclose(part.residual, known, bits)
             if isinstance(at, acb) or not part.direction * side * at < 0:
-                raise _Obstacle(f"balls do not decide whether {part.unknown.name} stays at the end of its interval")
+                raise Obstacle(f"balls do not decide whether {part.unknown.name} stays at the end of its interval")
             said.append(f"{part.unknown.name} = {end_value}: the residual, monotone by the ledger, keeps its sign up "
                         "to that end")
-        with _precision(64):
+        with precision(64):
             for name, bracket in found.brackets.items():
                 brackets[name] = _decimal(bracket.lower(), 15, 1), _decimal(bracket.upper(), 15, -1)
 
@@ -297,7 +288,7 @@ class _Work:
         self, stage: SaddleStage, thresholds: Sequence[tuple[Symbol, Expr]], known: Mapping[Symbol, Any],
         overlaps: Sequence[float], starts: Sequence[float],
     ) -> SaddleRoots:
-        """The solution in a box; _Obstacle where there is none to be found."""
+        """The solution in a box; Obstacle where there is none to be found."""
         from derive.solvers.saddle_target import is_even, require_structure
 
         require_structure(stage)
@@ -305,7 +296,7 @@ class _Work:
             return SaddleRoots(stage, thresholds, known, overlaps, starts, is_even(stage))
         except NoBox as reason:
             names = ", ".join(s.name for s in (*stage.unknowns, *(x for x, _ in thresholds)))
-            raise _Obstacle(
+            raise Obstacle(
                 f"no box about {names} was found in which their equations are shown to have one solution ({reason}): a "
                 "multiple root, or one too close to another, cannot be certified") from None
 
@@ -344,16 +335,16 @@ class _Work:
         """Add the unknown of a stage to what is known."""
         name = stage.unknown.name
         if self.holds(stage.exists, known, bits) is not True:
-            raise _Obstacle(f"{name} has no value: {stage.absent or 'its condition of existence is not shown'}")
+            raise Obstacle(f"{name} has no value: {stage.absent or 'its condition of existence is not shown'}")
         if stage.clip:
             for end, side in ((stage.upper, 1), (stage.lower, -1)):
-                if end in (oo, -oo):
+                if end in (oo, -oo) or _away(end, stage.unknown, guess, known):
                     continue
                 there = {**known, stage.unknown: _ball(end, known, bits)}
                 try:
                     for inner in _roots(stage):
-                        self.settle(inner, there, self.guess(inner, there), bits, {}, [])
-                except (_Obstacle, NotEnclosed, ValueError, ZeroDivisionError):
+                        self.settle(inner, there, sign_change(inner, there), bits, {}, [])
+                except (Obstacle, NotEnclosed, ValueError, ZeroDivisionError):
                     continue  # the end is not shown to be the answer; a root has to be
                 at = enclose(stage.residual, there, bits)
                 if not isinstance(at, acb) and stage.direction * side * at < 0:
@@ -361,35 +352,16 @@ class _Work:
                     said.append(f"{name} = {end}: the residual, monotone by the ledger, keeps its sign up to that end")
                     return
         if guess is None:
-            raise _Obstacle(f"there is no first guess for {name}")
+            raise Obstacle(f"there is no first guess for {name}")
         if stage.inner:
             found = self.together(stage, known, guess, bits)
         else:
-            found = [(stage.unknown, *self.newton(stage, known, guess, bits, bool(stage.unknown.is_positive)))]
+            found = [(stage.unknown, *newton(stage.residual, stage.unknown, known, guess, bits))]
         known[stage.unknown] = found[0][1]
-        with _precision(64):
+        with precision(64):
             for unknown, _, bracket in found:
                 ends = _decimal(bracket.lower(), 15, 1), _decimal(bracket.upper(), 15, -1)  # inward: unique there too
                 brackets[f"log {unknown.name}" if unknown.is_positive else unknown.name] = ends
-
-    def guess(self, stage: Stage, known: Mapping[Symbol, Any]) -> float | None:
-        """About where the residual of a stage, monotone in its unknown, changes sign; the logarithm where positive."""
-        log = bool(stage.unknown.is_positive)
-        low, high = (None if e in (oo, -oo) else _ball(e, known, 64) for e in (stage.lower, stage.upper))
-        if log:
-            ends = [-80.0 if low is None or not low > 0 else float(low.log()), 80.0 if high is None
-                    else float(high.log())]
-        else:
-            ends = [-1e6 if low is None else float(low), 1e6 if high is None else float(high)]
-        for _ in range(70):
-            middle = (ends[0] + ends[1]) / 2
-            with _precision(64):
-                point = arb(middle).exp() if log else arb(middle)
-            value = enclose(stage.residual, {**known, stage.unknown: point}, 64)
-            if isinstance(value, acb) or not value.is_finite():
-                return None
-            ends[0 if float(value) * stage.direction < 0 else 1] = middle
-        return (ends[0] + ends[1]) / 2
 
     def together(
         self, stage: Stage, known: dict[Symbol, Any], guess: float, bits: int
@@ -399,17 +371,19 @@ class _Work:
         A stage inside that stays at an end of its interval is that end; its sign is shown on the whole bracket.
         """
         x = stage.unknown
-        with _precision(_FIRST):
+        with precision(FIRST):
             at = arb(guess).exp() if x.is_positive else arb(guess)
         there = {**known, x: at}
         unknowns, equations, starts = [x], [stage.residual], [guess]
         ends: list[tuple[Stage, Any]] = []
         for inner in _roots(stage):
             if inner.inner:
-                raise _Obstacle(f"{inner.unknown.name} rests on unknowns that rest on others")
+                raise Obstacle(f"{inner.unknown.name} rests on unknowns that rest on others")
             said: list[str] = []
-            start = self.guess(inner, there)
-            self.settle(inner, there, start, _FIRST, {}, said)
+            start = self.guesses.get(self.names[inner.unknown])
+            if start is None:
+                start = sign_change(inner, there)
+            self.settle(inner, there, start, FIRST, {}, said)
             if said:
                 ends.append((inner, there[inner.unknown]))
                 continue
@@ -420,7 +394,7 @@ class _Work:
         fixed = {**known, **{inner.unknown: end for inner, end in ends}}
 
         def stays(points: Mapping[Symbol, Any]) -> bool:
-            signs = [(enclose(i.residual, points, _FIRST), i.direction * (1 if i.upper.xreplace(exact) == end else -1))
+            signs = [(enclose(i.residual, points, FIRST), i.direction * (1 if i.upper.xreplace(exact) == end else -1))
                      for i, end in ends]
             return all(not isinstance(sign, acb) and direction * sign < 0 for sign, direction in signs)
 
@@ -428,67 +402,17 @@ class _Work:
         balls, brackets = krawczyk(equations, unknowns, fixed, starts, bits, stays)
         return list(zip(unknowns, balls, brackets, strict=True))
 
-    def newton(self, stage: Stage, known: Mapping[Symbol, Any], guess: float, bits: int, log: bool) -> tuple[Any, Any]:
-        """The ball of the unknown, and the bracket in which its root is the only one."""
-        x = stage.unknown
-        slope = stage.residual.diff(x)
-
-        def f(u: Any, e: Expr, prec: int, goal: int | None = None) -> Any:
-            with _precision(prec):
-                point = u.exp() if log else u
-            value = enclose(e, {**known, x: point}, prec, goal=goal)
-            if isinstance(value, acb) or not value.is_finite():
-                raise _Obstacle(f"the equation for {x.name} has no finite ball there")
-            with _precision(prec):
-                return value * point if log and e is slope else value
-
-        for prec, width in product(_PRECISIONS, _WIDTHS):
-            with _precision(_FIRST):
-                center = arb(guess)
-                whole = arb(guess, float(width) * max(1.0, abs(guess)))
-            try:
-                derivative = f(whole, slope, prec, 24)
-                if derivative.contains(0):
-                    continue
-                with _precision(_FIRST):
-                    image = center - f(center, stage.residual, prec, 48) / derivative
-                    if whole.contains_interior(image):
-                        break
-            except (_Obstacle, NotEnclosed, ValueError, ZeroDivisionError):
-                continue
-        else:
-            raise _Obstacle(f"no bracket about the root {x.name} in which its derivative does not vanish was found: "
-                            "a multiple root, or one too close to another, cannot be certified")
-        ball, full = image, False
-        for _ in range(_ROUNDS):
-            reached = max(int(ball.rel_accuracy_bits()), 16)  # the error is squared: no more is computed than counts
-            sharp = bits if full else min(bits, 2 * reached + 60)
-            with _precision(bits):
-                center = ball.mid()
-                steep = f(ball, slope, min(sharp, reached + 60), reached + 12)
-                image = center - f(center, stage.residual, sharp, sharp - 24) / steep
-                if not image.overlaps(ball):
-                    raise _Obstacle(f"the Newton step for {x.name} left its bracket")
-                smaller = ball.intersection(image)
-                stalled = smaller.rad() * 2 > ball.rad()
-                ball = smaller
-            if stalled and (full or sharp == bits):
-                break
-            full = full or stalled
-        with _precision(bits):
-            return (ball.exp() if log else ball), whole
-
     def branch(self, known: Mapping[Symbol, Any], bits: int) -> Any:
         """The first branch whose condition is shown, those before it being shown not to hold."""
         for case in self.quantity.problem.branches:
             holds = self.holds(case.condition, known, bits)
             if holds is None:
-                raise _Obstacle(f"balls do not decide the condition of the branch {case.name!r}")
+                raise Obstacle(f"balls do not decide the condition of the branch {case.name!r}")
             if holds:
                 if case.value is None:
-                    raise _Obstacle(case.reason or "there is no value")
+                    raise Obstacle(case.reason or "there is no value")
                 return case
-        raise _Obstacle("no branch holds")
+        raise Obstacle("no branch holds")
 
     def holds(self, condition: Basic, known: Mapping[Symbol, Any], bits: int) -> bool | None:
         """Whether a condition holds, decided by balls; None where they do not."""
@@ -516,74 +440,15 @@ class _Work:
         return None
 
 
-def krawczyk(
-    equations: Sequence[Expr], unknowns: Sequence[Symbol], known: Mapping[Symbol, Any], starts: Sequence[float],
-    bits: int, allowed: Callable[[Mapping[Symbol, Any]], bool] = lambda points: True,
-) -> tuple[list[Any], list[Any]]:
-    """Balls of several unknowns, and the box in which their equations have that one solution and no other.
-
-    With K(X) = c - Y F(c) + (1 - Y F'(X)) (X - c), Y about the inverse of F'(c): K(X) inside X proves exactly one
-    solution in X (Krawczyk 1969). Positive unknowns are enclosed by their logarithm, in which `starts` are given too.
-    `allowed` says of a box whether all of it may be looked at.
-    Raises: _Obstacle where no box was found, as at a multiple root.
-    """
-    slopes = [[e.diff(u) for u in unknowns] for e in equations]
-
-    def at(box: Sequence[Any], prec: int, derivatives: bool) -> Any:
-        with _precision(prec):
-            points = [b.exp() if u.is_positive else b for u, b in zip(unknowns, box, strict=True)]
-        scope = {**known, **dict(zip(unknowns, points, strict=True))}
-        wanted = slopes if derivatives else [[e] for e in equations]
-        values = [[enclose(e, scope, prec) for e in row] for row in wanted]
-        if any(isinstance(v, acb) or not v.is_finite() for row in values for v in row):
-            raise NotEnclosed("the equations have no finite ball there")
-        with _precision(prec):
-            if derivatives:
-                values = [[v * p if u.is_positive else v for v, u, p in zip(row, unknowns, points, strict=True)]
-                          for row in values]
-            return arb_mat(values)
-
-    def inside(box: Sequence[Any]) -> bool:
-        with _precision(_FIRST):
-            points = [b.exp() if u.is_positive else b for u, b in zip(unknowns, box, strict=True)]
-        return allowed({**known, **dict(zip(unknowns, points, strict=True))})
-
-    whole, box = _box(at, unknowns, starts, _WIDTHS, inside)
-    for _ in range(_ROUNDS):
-        with _precision(bits):
-            smaller = [b.intersection(k) for b, k in zip(box, contraction(at, box, bits), strict=True)]
-            stalled = all(k.rad() * 2 > b.rad() for b, k in zip(box, smaller, strict=True))
-            box = smaller
-            if stalled:
-                break
-    with _precision(bits):
-        return [b.exp() if u.is_positive else b for u, b in zip(unknowns, box, strict=True)], whole
-
-
-def _box(
-    at: Callable[[Sequence[Any], int, bool], Any], unknowns: Sequence[Symbol], starts: Sequence[float],
-    widths: Sequence[str], allowed: Callable[[Sequence[Any]], bool] = lambda box: True,
-) -> tuple[list[Any], list[Any]]:
-    """A box with exactly one solution, and its first image; _Obstacle where none is found."""
-    try:
-        return contraction_box(at, starts, widths, allowed)
-    except NoBox as reason:
-        names = ", ".join(u.name for u in unknowns)
-        raise _Obstacle(f"no box about {names} was found in which their equations have one solution: a multiple root, "
-                        f"or one too close to another, cannot be certified (last: {reason})") from None
-
-
-class _precision:
-    """python-flint's working precision, in bits, for a block."""
-
-    def __init__(self, bits: int) -> None:
-        self.bits = bits
-
-    def __enter__(self) -> None:
-        self.before, ctx.prec = ctx.prec, self.bits
-
-    def __exit__(self, *error: object) -> None:
-        ctx.prec = self.before
+def _away(end: Expr, unknown: Symbol, guess: float | None, known: Mapping[Symbol, Any]) -> bool:
+    """Whether an unknown was found away from an end of its interval, so that nothing is to be shown there."""
+    if guess is None or not isfinite(guess):
+        return False
+    ball = _ball(end, known, 64)
+    if unknown.is_positive and not ball > 0:
+        return True
+    with precision(64):
+        return bool(abs((ball.log() if unknown.is_positive else ball) - guess) > 1e-6 * (1 + abs(guess)))
 
 
 def _roots(stage: Stage) -> tuple[Stage, ...]:
@@ -601,7 +466,7 @@ def _made_known(stage: Stage | SaddleStage) -> tuple[Symbol, ...]:
 
 def _ball(e: Expr, known: Mapping[Symbol, Any], bits: int) -> Any:
     if e.is_Rational:
-        with _precision(bits):
+        with precision(bits):
             return arb(fmpq(int(e.p), int(e.q)))
     return enclose(e, known, bits)
 
@@ -617,5 +482,5 @@ def _shown(ball: Any, digits: int) -> str:
 
 def _decimal(x: Any, digits: int, side: int) -> str:
     """An end in decimals, moved by some units of its last digit: down where side is -1, up where it is 1."""
-    with _precision(int(digits * 3.33) + 64):
+    with precision(int(digits * 3.33) + 64):
         return str((x + side * abs(x) * arb(10) ** (2 - digits)).str(digits, radius=False))

@@ -18,6 +18,7 @@ from sympy import Basic, Expr, Rational, S, Symbol, oo
 from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import And, BooleanFalse, BooleanTrue, Not, Or
 
+from derive.ledger.periodic import mean, widest_strip
 from derive.nodes.averages import GaussianAverage, LogAverageExp, MeasureAverage, SpectralAverage, TiltedAverage
 from derive.nodes.binders import Binder
 from derive.nodes.extremum import Extremum
@@ -195,7 +196,7 @@ class _Evaluator:
         if power.is_Integer:
             n = int(power)
             if n < 0:
-                return 1 / z ** (-n)
+                return (1 / z) ** (-n)  # a power of a ball away from zero may touch it
             return z**n
         if power.is_Rational and power.q == 2:
             return self.sqrt(z) ** int(power.p) if power.p > 0 else 1 / self.sqrt(z) ** int(-power.p)
@@ -438,6 +439,10 @@ class _Evaluator:
         span = 4 / root
 
         inner = self.over(body, var)
+        if not self.analytic and not any(isinstance(v, acb) for v in self.scope.values()):
+            found = self._as_a_mean(inner, body.xreplace({var: S.Zero}), ratio, low, span)
+            if found is not None:
+                return found
 
         def weighted(z: acb, analytic: bool) -> acb:
             half = z / 2
@@ -456,6 +461,40 @@ class _Evaluator:
         if not ratio < 1:
             raise NotEnclosed("whether the Marchenko-Pastur law has an atom")
         return bulk + (1 - ratio) * self(body.xreplace({var: S.Zero}))
+
+    def _as_a_mean(
+        self, inner: Callable[[Ball, bool], Ball], at_zero: Expr, ratio: Ball, low: Ball, span: Ball
+    ) -> Ball | None:
+        """The same by the trapezoidal rule: f(0) + the average of f - f(0), whose quotient by c has no pole at zero.
+
+        All of the mass, bulk and atom, is in f(0), so that it is not asked whether there is an atom.  None where no
+        strip of analyticity was found, as where f is singular at an edge or at zero.
+        """
+        try:
+            zero = self(at_zero)
+        except (NotEnclosed, ValueError, ZeroDivisionError):
+            return None
+        if isinstance(zero, acb) or not zero.is_finite():
+            return None
+        scale = ratio * (span / 2) ** 2 / 2
+
+        def place(z: acb) -> acb:
+            return _complex(low + span * (1 - z.cos()) / 2)
+
+        def analytic(z: acb) -> Ball:
+            return inner(place(z), True)
+
+        def wave(z: acb) -> Ball:
+            c = place(z)
+            return scale * z.sin() ** 2 * (inner(c, True) - zero) / c
+
+        try:
+            with precision(64):
+                strip = widest_strip(analytic, wave)
+            found = None if strip is None else mean(wave, strip, self.goal)
+        except (NotEnclosed, ValueError, ZeroDivisionError):
+            return None
+        return None if found is None or not found.is_finite() else zero + found
 
 
 @lru_cache(maxsize=4096)

@@ -387,6 +387,10 @@ def _attempt(
         if case["value"] is None:
             out["reason"] = case["reason"] or "no value there"
             break
+        absent = [env[n] for n in case["needs"] if isinstance(env[n], Missing)]
+        if absent:
+            out["reason"] = str(absent[0])
+            break
         with mp.workdps(working + 20):
             try:
                 value = evaluate(case["value"], env)

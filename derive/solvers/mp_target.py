@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +15,7 @@ from derive.core import DeriveError, Problem, SaddleStage, Solution, SpectralPro
 from derive.solvers import mp_functions, mp_runtime
 from derive.solvers.bundle import bundle
 from derive.solvers.mp_printer import MpText
-from derive.solvers.numpy_target import all_stages, compile_numpy, content_hash, in_logarithm, names_of
+from derive.solvers.numpy_target import all_stages, always_needed, compile_numpy, content_hash, in_logarithm, names_of
 
 __all__ = ["MpSolver", "compile_mp_solver", "mp_source"]
 
@@ -88,8 +89,8 @@ class Table:
         """The whole table, parameters apart."""
         unknowns = [s.unknown for s in all_stages(self.problem.stages)]
 
-        def needed(e: Any) -> list[str]:
-            return [] if e is None else [self.names[u] for u in unknowns if u in e.free_symbols]
+        def needed(e: Any, more: AbstractSet[sp.Symbol] = frozenset()) -> list[str]:
+            return [] if e is None else [self.names[u] for u in unknowns if u in e.free_symbols | more]
 
         return {
             "name": self.problem.name,
@@ -102,7 +103,7 @@ class Table:
                     "value": None if b.value is None else self.entry(b.value),
                     "reason": b.reason,
                     "condition_needs": needed(b.condition),
-                    "needs": needed(b.value),
+                    "needs": needed(b.value, always_needed(self.problem)),
                 }
                 for b in self.problem.branches
             ],

@@ -6,6 +6,7 @@ import hashlib
 import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
@@ -43,6 +44,19 @@ def known_by(stage: Stage | SaddleStage) -> tuple[Symbol, ...]:
 def known_symbols(stages: Iterable[Stage | SaddleStage]) -> list[Symbol]:
     """All symbols that stages make known, those of the inner ones included."""
     return [symbol for stage in all_stages(stages) for symbol in known_by(stage)]
+
+
+def always_needed(problem: Problem) -> set[Symbol]:
+    """Unknowns that no branch and no later stage mentions: without a root of theirs there is no value at all."""
+    asked: set[Symbol] = set()
+    for branch in problem.branches:
+        asked |= branch.condition.free_symbols | (branch.value.free_symbols if branch.value is not None else set())
+    found: set[Symbol] = set()
+    for stage in reversed(problem.stages):
+        if isinstance(stage, Stage) and stage.unknown not in asked and not asked & set(known_symbols(stage.inner)):
+            found.add(stage.unknown)
+        asked |= _symbols(stage)
+    return found
 
 
 def names_of(problem: Problem) -> dict[Symbol, str]:
@@ -169,7 +183,9 @@ def _symbols(stage: Stage | SaddleStage) -> set[Symbol]:
     return free - set(known_symbols((stage,)))
 
 
-def _branch(code: Code, branch: Branch, positive: bool, unknowns: Sequence[Symbol]) -> str:
+def _branch(
+    code: Code, branch: Branch, positive: bool, unknowns: Sequence[Symbol], always: AbstractSet[Symbol]
+) -> str:
     condition, needs = "None", set()
     if branch.condition != sp.true:
         condition, needs = condition_entry(code, "case", branch.condition), branch.condition.free_symbols
@@ -177,7 +193,7 @@ def _branch(code: Code, branch: Branch, positive: bool, unknowns: Sequence[Symbo
     if branch.value is not None:
         value, rests = (
             function_entry(code, "value", branch.value, f"Value on branch {branch.name}.", positive),
-            branch.value.free_symbols,
+            branch.value.free_symbols | always,
         )
     rows = {
         "name": repr(branch.name),
@@ -209,7 +225,7 @@ def _body(problem: Problem) -> tuple[str, set[str]]:
     for stage in problem.stages:
         stages.append(_stage(code, stage, unknowns))
         unknowns += known_symbols((stage,))
-    branches = [_branch(code, b, problem.positive, unknowns) for b in problem.branches]
+    branches = [_branch(code, b, problem.positive, unknowns, always_needed(problem)) for b in problem.branches]
     outputs = [f"{key!r}: {function_entry(code, 'output', e)}" for key, e in problem.outputs]
     parameters = [parameter_row(p, names[p.symbol]) for p in problem.parameters]
     saddles = [s for s in all_stages(problem.stages) if isinstance(s, SaddleStage)]

@@ -280,3 +280,19 @@ def test_normalisation_is_done_here():
     numeric = integrate.quad(lambda x: np.exp(-(x**4)), -np.inf, np.inf)[0]
     second = integrate.quad(lambda x: x**2 * np.exp(-(x**4)), -np.inf, np.inf)[0]
     assert abs(float(ProductMeasure(density=exp(-(X**4)), variable=X).rho) - second / numeric) < 1e-9
+
+
+@pytest.mark.parametrize("ensemble", [Gaussian(), HiddenManifold()])
+def test_above_the_capacity_no_noise_is_tolerated(ensemble):
+    """The amplitude that is asked about is no answer where there is no noise at the boundary."""
+    extra = {"alpha_D": 0.7} if isinstance(ensemble, HiddenManifold) else {}
+    basin = atlas["retrieval-basin"].with_(ensemble=ensemble).given("a")
+    capacity = float(value("retrieval-capacity", ensemble, lam=0.3, **extra))
+    at = {"lam": 0.3, "a": 1.0, **extra}
+    below, above = (basin.solver()(alpha=capacity * factor, **at) for factor in (0.99, 1.01))
+    assert bool(below.converged)
+    assert not bool(above.converged)
+    assert np.isnan(above.value)
+    assert "no noise" in str(above.reason)
+    exact = basin.solver("mpmath")(digits=20, alpha=f"{capacity * 1.01:.6g}", **{k: str(v) for k, v in at.items()})
+    assert (bool(exact.converged), str(exact.branch)) == (False, "none")
