@@ -18,21 +18,24 @@ from flint import acb, arb, fmpq
 from sympy import Basic, Expr, Rational, Rel, Symbol, log, oo
 from sympy.logic.boolalg import And, BooleanFalse, BooleanTrue, Not, Or
 
-from derive.core import DeriveError, SaddleStage, Solution, Stage, Verdict
+from derive.core import DeriveError, Problem, SaddleStage, Solution, Stage, Verdict
 from derive.ledger.balls import NotEnclosed, enclose, precision
 from derive.ledger.krawczyk import NoBox
 from derive.ledger.saddle_roots import SaddleRoots, saddle_chain
 from derive.ledger.stage_roots import FIRST, Obstacle, krawczyk, newton, sign_change
+from derive.nodes.averages import Average
+from derive.nodes.laws import Noisy
 from derive.nodes.timebox import TimedOut, timebox
 
 if TYPE_CHECKING:
     from derive.quantity import Quantity
 
-__all__ = ["Certificate", "certify"]
+__all__ = ["Certificate", "average_depth", "certify"]
 
 _LADDER = (6, 14, 22, 30)
 """Digits that are proven one after the other where each takes long."""
 MAX_DIGITS = 2000
+_SADDLE = 3
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,32 @@ class Certificate:
                 "lower": self.lower, "upper": self.upper, "branch": self.branch, "existence": self.existence,
                 "uniqueness": self.uniqueness, "brackets": {k: list(v) for k, v in self.brackets.items()},
                 "obstacle": self.obstacle}
+
+
+def average_depth(problem: Problem) -> int:
+    """How many averages stand inside one another in what a certificate of this problem encloses.
+
+    None where all is in closed form, 1 where averages are one-dimensional; an average over two Gaussian variables
+    counts as two.  A saddle point rests on three, and more where thresholds are above it.
+
+    >>> from derive import atlas
+    >>> average_depth(atlas["collapse-time"].problem)
+    0
+    """
+    from derive.solvers.numpy_target import all_stages
+
+    depths = [0]
+    for stage in all_stages(problem.stages):
+        depths.append(_SADDLE if isinstance(stage, SaddleStage) else _depth(stage.residual))
+    for branch in problem.branches:
+        depths += [_depth(e) for e in (branch.condition, branch.value) if e is not None]
+    return max(depths)
+
+
+def _depth(e: Basic) -> int:
+    own = len(e.bound_symbols) if isinstance(e, Average) else 0
+    noise = isinstance(e, Average) and any(isinstance(a, Noisy) for a in e.args)
+    return own + noise + max(map(_depth, e.args), default=0)
 
 
 def certify(quantity: Quantity, digits: int = 30, *, seconds: float = 60.0, **parameters: Any) -> Certificate:

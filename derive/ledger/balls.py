@@ -18,31 +18,17 @@ from sympy import Basic, Expr, Rational, S, Symbol, oo
 from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import And, BooleanFalse, BooleanTrue, Not, Or
 
-from derive.ledger.periodic import mean, widest_strip
+from derive.ledger.ball_functions import FUNCTIONS, Ball, NotEnclosed, integer_power, precision, real_part
+from derive.ledger.ball_programs import program_of
+from derive.ledger.spectral_balls import over_marchenko_pastur
 from derive.nodes.averages import GaussianAverage, LogAverageExp, MeasureAverage, SpectralAverage, TiltedAverage
 from derive.nodes.binders import Binder
-from derive.nodes.extremum import Extremum
+from derive.nodes.extremum import ArgExtremum, Extremum
 from derive.nodes.laws import Atoms, Density, Law, MarchenkoPastur, Noisy, Normal
 
 __all__ = ["NotEnclosed", "continued", "enclose", "precision"]
 
-Ball = Any  # arb or acb
 _MAX_EVALS = 60_000
-
-
-class NotEnclosed(Exception):
-    """There is no proven enclosure of this expression; the message says of which part."""
-
-
-@contextmanager
-def precision(bits: int) -> Iterator[None]:
-    """Work with so many bits."""
-    old = ctx.prec
-    ctx.prec = bits
-    try:
-        yield
-    finally:
-        ctx.prec = old
 
 
 def enclose(
@@ -63,7 +49,7 @@ def enclose(
     """
     with precision(prec):
         scope = {s: _constant(v) for s, v in (values or {}).items()}
-        return _real(_Evaluator(scope, False, goal or prec, evaluations)(expr))
+        return real_part(_Evaluator(scope, False, goal or prec, evaluations)(expr))
 
 
 def continued(expr: Expr, symbol: Symbol) -> Callable[[Ball], Ball]:
@@ -97,12 +83,7 @@ def _constant(value: Any) -> Ball:
         return arb(value)
     if value.is_Rational:
         return arb(fmpq(int(value.p), int(value.q)))
-    return _real(_Evaluator({}, False, ctx.prec)(value))
-
-
-def _real(z: Ball) -> Ball:
-    """The real part where the imaginary part is exactly zero."""
-    return z.real if isinstance(z, acb) and z.imag.is_zero() else z
+    return real_part(_Evaluator({}, False, ctx.prec)(value))
 
 
 def _complex(z: Ball) -> acb:
@@ -110,13 +91,18 @@ def _complex(z: Ball) -> acb:
 
 
 class _Evaluator:
-    """Evaluates at one point; `analytic`: return what is not finite where a branch cut is touched (for integration)."""
+    """Evaluates at one point; `analytic`: return what is not finite where a branch cut is touched (for integration).
+
+    Roots and logarithms of what is negative then continue the values that they have on the real line, unless
+    `principal` asks for their principal branch, which is one analytic function wherever it is finite.
+    """
 
     def __init__(
-        self, scope: Mapping[Symbol, Ball], analytic: bool, goal: int, evaluations: int = _MAX_EVALS
+        self, scope: Mapping[Symbol, Ball], analytic: bool, goal: int, evaluations: int = _MAX_EVALS,
+        principal: bool = False,
     ) -> None:
         self.scope = dict(scope)
-        self.analytic = analytic
+        self.analytic, self.principal = analytic, principal
         self.goal, self.evaluations = goal, evaluations
         self.memo: dict[Basic, Ball] = {}
 
@@ -126,19 +112,20 @@ class _Evaluator:
             found = self.memo[e] = self._evaluate(e)
         return found
 
-    def over(self, body: Expr, symbol: Symbol) -> Callable[[Ball, bool], Ball]:
+    def over(self, body: Expr, symbol: Symbol, principal: bool = False) -> Callable[[Ball, bool], Ball]:
         """The body as a function of one more symbol; what does not contain it is evaluated once."""
         for part in _free_parts(body, symbol):
             if part not in self.memo:
                 with suppress(NotEnclosed):  # it may not be asked for
                     self(part)
         kept = {k: v for k, v in self.memo.items() if symbol not in k.free_symbols}
+        program = program_of(body, symbol)
 
         def at(value: Ball, analytic: bool) -> Ball:
-            inner = _Evaluator(
-                {**self.scope, symbol: value}, analytic or self.analytic, self.goal, self.evaluations)
+            inner = _Evaluator({**self.scope, symbol: value}, analytic or self.analytic, self.goal, self.evaluations,
+                               principal or self.principal)
             inner.memo = dict(kept)
-            return inner(body)
+            return program(inner)
 
         return at
 
@@ -164,8 +151,8 @@ class _Evaluator:
         if e.is_Pow:
             return self._power(e)
         name = type(e).__name__
-        if name in _FUNCTIONS:
-            return _FUNCTIONS[name](self, *(self(a) for a in e.args))
+        if name in FUNCTIONS:
+            return FUNCTIONS[name](self, *(self(a) for a in e.args))
         handler = getattr(self, f"_on_{name}", None)
         if handler is None:
             raise NotEnclosed(f"no enclosure of {name}")
@@ -193,14 +180,15 @@ class _Evaluator:
         if base is S.Exp1:
             return self(power).exp()
         z = self(base)
+        return self.raised(z, power) if power.is_Rational else (self(power) * self.log(z)).exp()
+
+    def raised(self, z: Ball, power: Rational) -> Ball:
+        """A ball to a rational power."""
         if power.is_Integer:
-            n = int(power)
-            if n < 0:
-                return (1 / z) ** (-n)  # a power of a ball away from zero may touch it
-            return z**n
-        if power.is_Rational and power.q == 2:
-            return self.sqrt(z) ** int(power.p) if power.p > 0 else 1 / self.sqrt(z) ** int(-power.p)
-        return (self(power) * self.log(z)).exp()
+            return integer_power(z, int(power))
+        if power.q == 2:
+            return integer_power(self.sqrt(z), int(power.p))
+        return (arb(fmpq(int(power.p), int(power.q))) * self.log(z)).exp()
 
     def sqrt(self, z: Ball) -> Ball:
         if isinstance(z, arb):
@@ -212,7 +200,7 @@ class _Evaluator:
                 touches = z.upper() >= 0 and not self.analytic and _near_zero(z)
                 return z.nonnegative_part().sqrt() if touches else arb.nan()
             return arb.nan()
-        if self.analytic and z.real < 0:  # continues the value that it has on the real line, which is integrated along
+        if self.analytic and not self.principal and z.real < 0:  # continues the value on the real line
             return acb(0, 1) * (-z).sqrt()
         return z.sqrt(analytic=self.analytic)
 
@@ -221,7 +209,7 @@ class _Evaluator:
             if z > 0:
                 return z.log()
             return acb((-z).log(), arb.pi()) if z < 0 else arb.nan()
-        if self.analytic and z.real < 0:
+        if self.analytic and not self.principal and z.real < 0:
             return (-z).log() + acb(0, arb.pi())
         return z.log(analytic=self.analytic)
 
@@ -305,20 +293,48 @@ class _Evaluator:
         return True if strict else False if opposite else None
 
     def _on_Extremum(self, e: Extremum) -> Ball:
-        """The largest or smallest value over a bounded interval, between bounds that close in on it.
+        """The largest or smallest value over a bounded interval, between bounds that close in on it; else the value at
+        its place.
 
         A cell of the interval is dropped where the body stays below a value that is taken, and shrinks to an end where
         the slope has one sign.
         """
-        if e.kind not in ("max", "min") or any(isinstance(v, acb) for v in self.scope.values()):
-            raise NotEnclosed(f"the {e.kind} of an extremum here")
+        from derive.ledger.ball_extrema import largest
+
+        if any(isinstance(v, acb) for v in self.scope.values()):
+            raise NotEnclosed("an extremum at complex values")
         (x,), (body,) = e.open()
-        low, high = (self(end) for end in (e.interval.start, e.interval.end))
-        if not (low.is_finite() and high.is_finite() and low.is_exact() and high.is_exact() and low < high):
-            raise NotEnclosed("an extremum over an interval whose ends are not exact numbers")
+        low, high = (None if end in (oo, -oo) else self(end) for end in (e.interval.start, e.interval.end))
+        if e.kind == "extr" or low is None or high is None or not (low.is_exact() and high.is_exact()):
+            return self.over(body, x)(self(e.argument), False)
+        if not low < high:
+            raise NotEnclosed("an extremum over an interval whose ends are not in order")
         sign = 1 if e.kind == "max" else -1
         f, slope = self.over(sign * body, x), self.over(sign * body.diff(x), x)
-        return sign * _largest(lambda z: f(z, False), lambda z: slope(z, False), low, high, self.goal)
+        return sign * largest(lambda z: f(z, False), lambda z: slope(z, False), low, high, self.goal)
+
+    def _on_ArgExtremum(self, e: ArgExtremum) -> Ball:
+        from derive.ledger.ball_extrema import place_of
+
+        if any(isinstance(v, acb) for v in self.scope.values()):
+            raise NotEnclosed("the place of an extremum at complex values")
+        return place_of(e, self.scope, ctx.prec)
+
+    def _on_Determinant(self, e: Basic) -> Ball:
+        return self._done(e)
+
+    def _on_Trace(self, e: Basic) -> Ball:
+        return self._done(e)
+
+    def _on_Derivative(self, e: Basic) -> Ball:
+        return self._done(e)
+
+    def _done(self, e: Basic) -> Ball:
+        """What stands for something that is carried out first."""
+        found = e.doit(deep=False)
+        if isinstance(found, type(e)):
+            raise NotEnclosed(f"{type(e).__name__} of {e.args[0]}, which has no closed form")
+        return self(found)
 
     def _on_Integral(self, e: Basic) -> Ball:
         raise NotEnclosed("an integral that is not a node")
@@ -383,14 +399,14 @@ class _Evaluator:
             integrand = law.density(variable) * body.xreplace({var: variable})
             return self.integral(integrand, variable, law.lower, law.upper)
         if isinstance(law, MarchenkoPastur):
-            return self._over_marchenko_pastur(body, var, law)
+            return over_marchenko_pastur(self, body, var, law)
         raise NotEnclosed(f"no enclosure over {type(law).__name__}")
 
     def integral(self, integrand: Expr, x: Symbol, lower: Expr, upper: Expr) -> Ball:
         """A proven enclosure of an integral over a possibly infinite interval."""
         low, tail_low = self._end(integrand, x, lower, -1)
         high, tail_high = self._end(integrand, x, upper, 1)
-        value = self._finite_integral(self.over(integrand, x), low, high)
+        value = self.finite_integral(self.over(integrand, x), low, high)
         tail = tail_low + tail_high
         return value + arb(0, tail) if isinstance(value, arb) else value + acb(arb(0, tail), arb(0, tail))
 
@@ -410,7 +426,8 @@ class _Evaluator:
             cut = cut + max(cut // 4, 1)
         raise NotEnclosed("the tail of an integral has no bound here")
 
-    def _finite_integral(self, f: Callable[[acb, bool], Ball], low: Ball, high: Ball) -> Ball:
+    def finite_integral(self, f: Callable[[acb, bool], Ball], low: Ball, high: Ball) -> Ball:
+        """A proven enclosure of an integral along the real line between two balls."""
         refusals: list[BaseException] = []  # nothing may be raised through the compiled integrator
 
         def checked(z: acb, analytic: bool) -> acb:
@@ -429,72 +446,6 @@ class _Evaluator:
         if refusals:
             raise refusals[0]
         return value.real if value.imag.contains(0) else value
-
-    def _over_marchenko_pastur(self, body: Expr, var: Symbol, law: MarchenkoPastur) -> Ball:
-        """c = l + (u - l) sin(phi/2)^2 takes the square roots at both edges away; the rest is the atom at zero."""
-        ratio = self(law.ratio)
-        root = ratio.sqrt()
-        low = (1 - root) ** 2 / ratio
-        touching = ratio == 1
-        span = 4 / root
-
-        inner = self.over(body, var)
-        if not self.analytic and not any(isinstance(v, acb) for v in self.scope.values()):
-            found = self._as_a_mean(inner, body.xreplace({var: S.Zero}), ratio, low, span)
-            if found is not None:
-                return found
-
-        def weighted(z: acb, analytic: bool) -> acb:
-            half = z / 2
-            if touching:
-                c = 4 * half.sin() ** 2
-                weight = 2 * half.cos() ** 2 / acb.pi()
-            else:
-                c = low + span * half.sin() ** 2
-                weight = ratio * (span / 2) ** 2 * z.sin() ** 2 / (2 * acb.pi() * c)
-            value: acb = weight * inner(c, analytic)
-            return value
-
-        bulk = self._finite_integral(weighted, arb(0), arb.pi())
-        if touching or ratio > 1:
-            return bulk
-        if not ratio < 1:
-            raise NotEnclosed("whether the Marchenko-Pastur law has an atom")
-        return bulk + (1 - ratio) * self(body.xreplace({var: S.Zero}))
-
-    def _as_a_mean(
-        self, inner: Callable[[Ball, bool], Ball], at_zero: Expr, ratio: Ball, low: Ball, span: Ball
-    ) -> Ball | None:
-        """The same by the trapezoidal rule: f(0) + the average of f - f(0), whose quotient by c has no pole at zero.
-
-        All of the mass, bulk and atom, is in f(0), so that it is not asked whether there is an atom.  None where no
-        strip of analyticity was found, as where f is singular at an edge or at zero.
-        """
-        try:
-            zero = self(at_zero)
-        except (NotEnclosed, ValueError, ZeroDivisionError):
-            return None
-        if isinstance(zero, acb) or not zero.is_finite():
-            return None
-        scale = ratio * (span / 2) ** 2 / 2
-
-        def place(z: acb) -> acb:
-            return _complex(low + span * (1 - z.cos()) / 2)
-
-        def analytic(z: acb) -> Ball:
-            return inner(place(z), True)
-
-        def wave(z: acb) -> Ball:
-            c = place(z)
-            return scale * z.sin() ** 2 * (inner(c, True) - zero) / c
-
-        try:
-            with precision(64):
-                strip = widest_strip(analytic, wave)
-            found = None if strip is None else mean(wave, strip, self.goal)
-        except (NotEnclosed, ValueError, ZeroDivisionError):
-            return None
-        return None if found is None or not found.is_finite() else zero + found
 
 
 @lru_cache(maxsize=4096)
@@ -517,128 +468,6 @@ def _free_parts(e: Basic, symbol: Symbol) -> Iterator[Basic]:
         yield from _free_parts(a, symbol)
 
 
-_CELLS = 600
-
-
-def _largest(f: Callable[[arb], Ball], slope: Callable[[arb], Ball], low: arb, high: arb, goal: int) -> arb:
-    """An enclosure of the largest value of a differentiable function on an interval."""
-    best = f(low).max(f(high)) if all(_is_real(f(z)) for z in (low, high)) else arb("-inf")
-    cells, closed = [(low, high)], [z for z in (f(low), f(high)) if _is_real(z)]
-    for _ in range(_CELLS):
-        if not cells:
-            break
-        uppers = [(_upper(f, slope, a, b), a, b) for a, b in cells]
-        top = max((u for u, _, _ in uppers), default=best)
-        if top.is_finite() and best.is_finite() and top - best < arb(2) ** -goal * (1 + abs(best)):
-            return best.union(arb(best.max(top).upper()))
-        kept = []
-        for upper, a, b in uppers:
-            if upper.is_finite() and upper <= best.lower():
-                continue
-            middle = ((a + b) / 2).mid()
-            value = f(middle)
-            if _is_real(value):
-                closed.append(value)
-                best = arb(best.lower()).max(value) if best.is_finite() else value
-            turn = slope(a.union(b))
-            if _is_real(turn) and (turn > 0 or turn < 0):
-                value = f(b if turn > 0 else a)
-                if _is_real(value):  # the largest value of the cell is at its end
-                    best = best.max(value) if best.is_finite() else value
-                    continue
-            kept += [(a, middle), (middle, b)]
-        if len(kept) > _CELLS:
-            break
-        cells = kept
-    if cells or not best.is_finite():
-        raise NotEnclosed("the bounds of an extremum did not close in")
-    return best
-
-
-def _upper(f: Callable[[arb], Ball], slope: Callable[[arb], Ball], a: arb, b: arb) -> arb:
-    """An upper bound of a function on a cell, by its ball there and by its slope."""
-    cell, middle = a.union(b), ((a + b) / 2).mid()
-    direct, turn, there = f(cell), slope(cell), f(middle)
-    bounds = [arb(direct.upper())] if _is_real(direct) else []
-    if _is_real(turn) and _is_real(there):
-        bounds.append(arb((there + abs(turn) * (b - a) / 2).upper()))
-    return min(bounds, key=float) if bounds else arb("+inf")
-
-
-def _is_real(z: Ball) -> bool:
-    return isinstance(z, arb) and bool(z.is_finite())
-
-
 def _near_zero(z: arb) -> bool:
     """A ball around zero that is no wider than rounding."""
     return bool(abs(z).upper() < arb(2) ** (-(ctx.prec // 2)))
-
-
-# ---- functions of derive.nodes and of SymPy, by name
-
-
-def _log_cosh(ev: _Evaluator, x: Ball) -> Ball:
-    if isinstance(x, acb):
-        if x.real > 0 or x.real < 0:  # stays on the branch that is real on the real axis
-            y = x if x.real > 0 else -x
-            return y + ev.log(1 + (-2 * y).exp()) - arb(2).log()
-        return ev.log(x.cosh())
-    y = abs(x)
-    return y + (-2 * y).exp().log1p() - arb(2).log()
-
-
-def _softplus(ev: _Evaluator, x: Ball) -> Ball:
-    if isinstance(x, acb):
-        return ev.log(1 + x.exp())
-    return x + (-x).exp().log1p() if x > 0 else x.exp().log1p()
-
-
-def _log_sum_exp(ev: _Evaluator, *xs: Ball) -> Ball:
-    top = max(_complex(x).real.mid() for x in xs)
-    total = arb(0)
-    for x in xs:
-        total = total + (x - top).exp()
-    return top + ev.log(total)
-
-
-def _response(ev: _Evaluator, b: Ball, ratio: Ball) -> Ball:
-    linear = b * (1 - ratio) + ratio
-    root = ev.sqrt(linear**2 + 4 * ratio**2 * b)
-    if isinstance(linear, arb) and linear < 0:
-        return (root - linear) / (2 * ratio * b)
-    return 2 * ratio / (linear + root)
-
-
-def _erfcx(ev: _Evaluator, x: Ball) -> Ball:
-    return (x * x).exp() * x.erfc()
-
-
-def _method(name: str) -> Callable[..., Ball]:
-    return lambda ev, x: getattr(x, name)()
-
-
-def _polylog(ev: _Evaluator, s: Ball, z: Ball) -> Ball:
-    if isinstance(z, arb) and z <= 1:
-        return z.polylog(s)
-    return _complex(z).polylog(s)
-
-
-def _lambertw(ev: _Evaluator, x: Ball, branch: Ball | None = None) -> Ball:
-    return x.lambertw(0 if branch is None else int(branch.unique_fmpz()))
-
-
-_FUNCTIONS: dict[str, Callable[..., Ball]] = {
-    "exp": _method("exp"), "sin": _method("sin"), "cos": _method("cos"), "tan": _method("tan"), "cot": _method("cot"),
-    "sinh": _method("sinh"), "cosh": _method("cosh"), "tanh": _method("tanh"), "coth": _method("coth"),
-    "sech": _method("sech"), "csch": _method("csch"), "asin": _method("asin"), "acos": _method("acos"),
-    "atan": _method("atan"), "asinh": _method("asinh"), "acosh": _method("acosh"), "atanh": _method("atanh"),
-    "erf": _method("erf"), "erfc": _method("erfc"), "erfi": _method("erfi"), "gamma": _method("gamma"),
-    "loggamma": _method("lgamma"),
-    "polygamma": lambda ev, n, x: _real(_complex(x).polygamma(_complex(n))),
-    "polylog": _polylog, "LambertW": _lambertw,
-    "log_cosh": _log_cosh, "softplus": _softplus, "log_sum_exp": _log_sum_exp, "MPResponse": _response,
-    "erfcx": _erfcx,
-    "log_erfc": lambda ev, x: ev.log(x.erfc()),
-    "log_erfc_drop": lambda ev, x, y: ev.log(x.erfc() - y.erfc()),
-    "log1mexp": lambda ev, x: ev.log(-(-x).expm1()) if isinstance(x, arb) else ev.log(1 - (-x).exp()),
-}

@@ -13,25 +13,27 @@ from typing import Any
 
 from flint import acb, arb
 
-__all__ = ["Strip", "mean", "widest_strip"]
+__all__ = ["Strip", "mean", "wide_strip"]
 
 #: a function of phi, in balls; not finite where it may not be analytic
 Wave = Callable[[acb], Any]
 
-_FIRST, _FACTOR, _WIDEST, _NARROWEST = 0.6, 1.5, 4.0, 0.02
+_FIRST, _FACTOR, _WIDEST, _NARROWEST = 0.4, 1.5, 4.0, 0.02
 _DEPTH = 4
-_PLACES = 4096
+_FEW, _PLACES = 160, 4096
+"""Places for which no wider strip is looked for, as that costs about as much, and the most that are taken."""
 
 Strip = tuple[float, arb]
 """Half the width of a strip about the real line, and a bound of the function in it."""
 
 
-def widest_strip(analytic: Wave, wave: Wave) -> Strip | None:
-    """A wide strip in which a function is shown to be analytic, and its bound there; None where none was found.
+def wide_strip(analytic: Wave, wave: Wave, bits: int) -> Strip | None:
+    """A strip in which a function is shown to be analytic, and its bound there; None where none was found.
 
     Args:
         analytic: finite on a ball only where the function is analytic on all of it.
         wave: the function; even, of period 2 pi and real on the real line.
+        bits: of the mean that is asked for; it is not worth looking for the widest strip.
     """
     found: Strip | None = None
     below, height = 0.0, _FIRST
@@ -43,14 +45,21 @@ def widest_strip(analytic: Wave, wave: Wave) -> Strip | None:
         if bound is None:
             break
         found, below, height = (height, bound), height, height * _FACTOR
+        if _half(found, bits) <= _FEW:
+            break
     return found
 
 
-def mean(wave: Wave, strip: Strip, bits: int) -> arb | None:
-    """The mean over a period, its error below 2^-bits times 1 or the bound; None where that takes too many places."""
+def _half(strip: Strip, bits: int) -> int:
+    """The places in (0, pi), half of all, that make the error less than 2^-bits."""
     height, bound = strip
-    enough = float(((bound.max(1) * 2) * arb(2) ** bits + 1).log().upper()) / height
-    half = max(2, int(enough / 2) + 1)  # the places in (0, pi), which are half of all
+    return max(2, int(float(((bound.max(1) * 2) * arb(2) ** bits + 1).log().upper()) / (2 * height)) + 1)
+
+
+def mean(wave: Wave, strip: Strip, bits: int) -> arb | None:
+    """The mean over a period, its error below 2^-bits and what the balls add; None where that takes too many places."""
+    height, bound = strip
+    half = _half(strip, bits)
     if half > _PLACES:
         return None
     step = arb.pi() / (2 * half)

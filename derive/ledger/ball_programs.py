@@ -1,0 +1,87 @@
+"""Expressions as short programs: what an integrand asks for at each of its places, without walking its tree again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from sympy import Add, Basic, Expr, Mul, Pow, S, Symbol
+
+from derive.ledger.ball_functions import FUNCTIONS, Ball
+
+__all__ = ["program_of"]
+
+#: an evaluation at one point: gives the ball of a part, and knows its branches
+Evaluation = Any
+#: fills the next slot from those before it
+Operation = Callable[[Evaluation, list[Ball]], Ball]
+
+
+@lru_cache(maxsize=512)
+def program_of(body: Expr, symbol: Symbol) -> Callable[[Evaluation], Ball]:
+    """The value of an expression in one symbol, as a function of an evaluation at a point.
+
+    Sums, products, rational powers and functions of what contains the symbol are carried out in a fixed order, each
+    once; anything else, and all that does not contain the symbol, is asked of the evaluation.
+    """
+    operations: list[Operation] = []
+    slots: dict[Basic, int] = {}
+
+    def slot(e: Basic) -> int:
+        if e not in slots:
+            operation = _operation(e, symbol, slot)
+            slots[e] = len(operations)
+            operations.append(operation)
+        return slots[e]
+
+    slot(body)
+    fixed = tuple(operations)
+
+    def run(evaluation: Evaluation) -> Ball:
+        values: list[Ball] = []
+        for operation in fixed:
+            values.append(operation(evaluation, values))
+        return values[-1]
+
+    return run
+
+
+def _operation(e: Basic, symbol: Symbol, slot: Callable[[Basic], int]) -> Operation:
+    if symbol in e.free_symbols and isinstance(e, Add | Mul):
+        return (_sum if isinstance(e, Add) else _product)(tuple(slot(a) for a in e.args))
+    if symbol in e.free_symbols and isinstance(e, Pow) and e.exp.is_Rational and e.base is not S.Exp1:
+        at, power = slot(e.base), e.exp
+        return lambda evaluation, values: evaluation.raised(values[at], power)
+    name = type(e).__name__
+    if symbol in e.free_symbols and name in FUNCTIONS:
+        function, places = FUNCTIONS[name], tuple(slot(a) for a in e.args)
+        return lambda evaluation, values: function(evaluation, *(values[k] for k in places))
+    if symbol in e.free_symbols and name == "log" and len(e.args) == 1:
+        inside = slot(e.args[0])
+        return lambda evaluation, values: evaluation.log(values[inside])
+    return lambda evaluation, values: evaluation(e)
+
+
+def _sum(places: tuple[int, ...]) -> Operation:
+    first, *rest = places
+
+    def operation(evaluation: Evaluation, values: list[Ball]) -> Ball:
+        total = values[first]
+        for k in rest:
+            total = total + values[k]
+        return total
+
+    return operation
+
+
+def _product(places: tuple[int, ...]) -> Operation:
+    first, *rest = places
+
+    def operation(evaluation: Evaluation, values: list[Ball]) -> Ball:
+        total = values[first]
+        for k in rest:
+            total = total * values[k]
+        return total
+
+    return operation
