@@ -45,7 +45,8 @@ def scalars() -> Iterator[tuple[Any, float]]:
                     k.solver()
             except DeriveError:
                 continue  # not derived for this ensemble, or read off a spectrum
-            yield from ((k, (time.process_time() - start) / len(found)) for k in found)
+            seconds = (time.process_time() - start) / max(len(found), 1)
+            yield from ((k, seconds) for k in found)
 
 
 def points(quantity: Any, seed: int, count: int) -> Iterator[dict[str, str]]:

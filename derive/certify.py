@@ -24,7 +24,7 @@ from derive.ledger.krawczyk import NoBox
 from derive.ledger.saddle_roots import SaddleRoots, saddle_chain
 from derive.ledger.stage_roots import FIRST, Obstacle, krawczyk, newton, sign_change
 from derive.nodes.averages import Average
-from derive.nodes.laws import Noisy
+from derive.nodes.laws import Atoms, Law, Noisy
 from derive.nodes.timebox import TimedOut, timebox
 
 if TYPE_CHECKING:
@@ -72,10 +72,10 @@ class Certificate:
 
 
 def average_depth(problem: Problem) -> int:
-    """How many averages stand inside one another in what a certificate of this problem encloses.
+    """How many integrals stand inside one another in what a certificate of this problem encloses.
 
-    None where all is in closed form, 1 where averages are one-dimensional; an average over two Gaussian variables
-    counts as two.  A saddle point rests on three, and more where thresholds are above it.
+    None where all is in closed form or a finite sum, 1 where averages are one-dimensional; an average over two Gaussian
+    variables counts as two.  A saddle point rests on three.
 
     >>> from derive import atlas
     >>> average_depth(atlas["collapse-time"].problem)
@@ -93,8 +93,11 @@ def average_depth(problem: Problem) -> int:
 
 def _depth(e: Basic) -> int:
     own = len(e.bound_symbols) if isinstance(e, Average) else 0
-    noise = isinstance(e, Average) and any(isinstance(a, Noisy) for a in e.args)
-    return own + noise + max(map(_depth, e.args), default=0)
+    for law in (a for a in e.args if isinstance(a, Law)):
+        own -= isinstance(law, Atoms)
+        if isinstance(law, Noisy):
+            own += not isinstance(law.base, Atoms)
+    return own + max((_depth(a) for a in e.args if not isinstance(a, Law)), default=0)
 
 
 def certify(quantity: Quantity, digits: int = 30, *, seconds: float = 60.0, **parameters: Any) -> Certificate:

@@ -6,16 +6,40 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from sympy import Add, Basic, Expr, Mul, Pow, S, Symbol
+from sympy import Add, Basic, Expr, Mul, Pow, S, Symbol, exp, log
 
 from derive.ledger.ball_functions import FUNCTIONS, Ball
+from derive.nodes.averages import LogAverageExp, MeasureAverage, SpectralAverage, TiltedAverage
+from derive.nodes.laws import Atoms
 
-__all__ = ["program_of"]
+__all__ = ["finite_sum", "program_of"]
 
 #: an evaluation at one point: gives the ball of a part, and knows its branches
 Evaluation = Any
 #: fills the next slot from those before it
 Operation = Callable[[Evaluation, list[Ball]], Ball]
+
+
+@lru_cache(maxsize=1024)
+def finite_sum(e: Basic) -> Expr | None:
+    """An average over finitely many points in elementary functions, None for anything else.
+
+    Exponentials are taken relative to one of them throughout, and the differences expanded so that what is common
+    cancels: the logarithm is then one analytic function wherever its argument avoids the negative axis.
+    """
+    law = getattr(e, "law", None)
+    if not isinstance(law, Atoms):
+        return None
+    points, weights = law.points, law.weights
+    if isinstance(e, MeasureAverage | SpectralAverage):
+        return Add(*(w * e.body.xreplace({e.var: p}) for p, w in zip(points, weights, strict=True)))
+    if not isinstance(e, LogAverageExp | TiltedAverage):
+        return None
+    one = e.g.xreplace({e.var: points[len(points) // 2]})
+    tilts = [w * exp((e.g.xreplace({e.var: p}) - one).expand()) for p, w in zip(points, weights, strict=True)]
+    if isinstance(e, LogAverageExp):
+        return one + log(Add(*tilts))
+    return Add(*(k * e.f.xreplace({e.var: p}) for p, k in zip(points, tilts, strict=True))) / Add(*tilts)
 
 
 @lru_cache(maxsize=512)
@@ -48,6 +72,10 @@ def program_of(body: Expr, symbol: Symbol) -> Callable[[Evaluation], Ball]:
 
 
 def _operation(e: Basic, symbol: Symbol, slot: Callable[[Basic], int]) -> Operation:
+    opened = finite_sum(e) if symbol in e.free_symbols else None
+    if opened is not None:
+        same = slot(opened)
+        return lambda evaluation, values: values[same]
     if symbol in e.free_symbols and isinstance(e, Add | Mul):
         return (_sum if isinstance(e, Add) else _product)(tuple(slot(a) for a in e.args))
     if symbol in e.free_symbols and isinstance(e, Pow) and e.exp.is_Rational and e.base is not S.Exp1:

@@ -14,13 +14,14 @@ from functools import lru_cache
 from typing import Any
 
 from flint import acb, arb, ctx, fmpq
-from sympy import Basic, Expr, Rational, S, Symbol, oo
+from sympy import Abs, Basic, Expr, Heaviside, Max, Min, Piecewise, Rational, S, Symbol, oo, sign
 from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import And, BooleanFalse, BooleanTrue, Not, Or
 
 from derive.ledger.ball_functions import FUNCTIONS, Ball, NotEnclosed, integer_power, precision, real_part
-from derive.ledger.ball_programs import program_of
+from derive.ledger.ball_programs import finite_sum, program_of
 from derive.ledger.spectral_balls import over_marchenko_pastur
+from derive.ledger.trapezoidal import line_integral
 from derive.nodes.averages import GaussianAverage, LogAverageExp, MeasureAverage, SpectralAverage, TiltedAverage
 from derive.nodes.binders import Binder
 from derive.nodes.extremum import ArgExtremum, Extremum
@@ -29,6 +30,7 @@ from derive.nodes.laws import Atoms, Density, Law, MarchenkoPastur, Noisy, Norma
 __all__ = ["NotEnclosed", "continued", "enclose", "precision"]
 
 _MAX_EVALS = 60_000
+_JUMPS = (Abs, Heaviside, Max, Min, Piecewise, sign)
 
 
 def enclose(
@@ -301,7 +303,7 @@ class _Evaluator:
         """
         from derive.ledger.ball_extrema import largest
 
-        if any(isinstance(v, acb) for v in self.scope.values()):
+        if self.complex_values():
             raise NotEnclosed("an extremum at complex values")
         (x,), (body,) = e.open()
         low, high = (None if end in (oo, -oo) else self(end) for end in (e.interval.start, e.interval.end))
@@ -316,7 +318,7 @@ class _Evaluator:
     def _on_ArgExtremum(self, e: ArgExtremum) -> Ball:
         from derive.ledger.ball_extrema import place_of
 
-        if any(isinstance(v, acb) for v in self.scope.values()):
+        if self.complex_values():
             raise NotEnclosed("the place of an extremum at complex values")
         return place_of(e, self.scope, ctx.prec)
 
@@ -358,13 +360,15 @@ class _Evaluator:
         from sympy import exp
 
         if isinstance(e.law, Atoms):
-            return self._log_atoms(e.g, e.var, e.law)
+            return self(finite_sum(e)) if self.complex_values() else self._log_atoms(e.g, e.var, e.law)
         return self.log(self.average(exp(e.g), e.var, e.law))
 
     def _on_TiltedAverage(self, e: TiltedAverage) -> Ball:
         from sympy import exp
 
         if isinstance(e.law, Atoms):
+            if self.complex_values():
+                return self(finite_sum(e))
             total = self._log_atoms(e.g, e.var, e.law)
             result = arb(0)
             for point, weight in zip(e.law.points, e.law.weights, strict=True):
@@ -373,7 +377,12 @@ class _Evaluator:
             return result
         return self.average(e.f * exp(e.g), e.var, e.law) / self.average(exp(e.g), e.var, e.law)
 
+    def complex_values(self) -> bool:
+        """Whether a symbol has a complex value."""
+        return any(isinstance(v, acb) for v in self.scope.values())
+
     def _log_atoms(self, g: Expr, var: Symbol, law: Atoms) -> Ball:
+        """log of a finite sum of exponentials, at real values."""
         terms = [self(_at(g, var, p)) for p in law.points]
         top = max((_complex(t).real.mid() for t in terms), default=arb(0))
         total = arb(0)
@@ -406,9 +415,21 @@ class _Evaluator:
         """A proven enclosure of an integral over a possibly infinite interval."""
         low, tail_low = self._end(integrand, x, lower, -1)
         high, tail_high = self._end(integrand, x, upper, 1)
-        value = self.finite_integral(self.over(integrand, x), low, high)
+        value = self._along_the_line(integrand, x, low, high) if lower == -oo and upper == oo else None
+        if value is None:
+            value = self.finite_integral(self.over(integrand, x), low, high)
         tail = tail_low + tail_high
         return value + arb(0, tail) if isinstance(value, arb) else value + acb(arb(0, tail), arb(0, tail))
+
+    def _along_the_line(self, integrand: Expr, x: Symbol, low: Ball, high: Ball) -> arb | None:
+        """The integral by the trapezoidal rule between ends a little further out; None where it does not apply."""
+        if self.analytic or self.complex_values() or any(x in part.free_symbols for part in integrand.atoms(*_JUMPS)):
+            return None
+        g = self.over(integrand, x, principal=True)
+        try:
+            return line_integral(lambda z: g(z, True), int(float((-low).max(high))) + 1, self.goal)
+        except (NotEnclosed, ValueError, ZeroDivisionError):
+            return None
 
     def _end(self, integrand: Expr, x: Symbol, end: Expr, side: int) -> tuple[arb, arb]:
         """Where to cut an end of the range, and a bound of what is cut off."""

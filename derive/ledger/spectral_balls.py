@@ -8,8 +8,8 @@ from typing import Any
 from flint import acb, arb
 from sympy import Expr, S, Symbol
 
-from derive.ledger.ball_functions import Ball, NotEnclosed, precision
-from derive.ledger.periodic import mean, wide_strip
+from derive.ledger.ball_functions import Ball, NotEnclosed
+from derive.ledger.trapezoidal import mean, wide_strip
 from derive.nodes.laws import MarchenkoPastur
 
 __all__ = ["over_marchenko_pastur"]
@@ -23,7 +23,7 @@ def over_marchenko_pastur(ev: Any, body: Expr, var: Symbol, law: MarchenkoPastur
     touching = ratio == 1
     span = 4 / root
 
-    if not ev.analytic and not any(isinstance(v, acb) for v in ev.scope.values()):
+    if not ev.analytic and not ev.complex_values():
         found = _as_a_mean(
             ev, ev.over(body, var, principal=True), body.xreplace({var: S.Zero}), ratio, low, span)
         if found is not None:
@@ -76,8 +76,7 @@ def _as_a_mean(
         return scale * z.sin() ** 2 * (inner(c, True) - zero) / c
 
     try:
-        with precision(64):
-            strip = wide_strip(analytic, wave, ev.goal)
+        strip = wide_strip(analytic, wave, ev.goal)
         found = None if strip is None else mean(wave, strip, ev.goal)
     except (NotEnclosed, ValueError, ZeroDivisionError):
         return None

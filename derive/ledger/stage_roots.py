@@ -26,7 +26,7 @@ _PRECISIONS = (80, FIRST)
 _ROUNDS = 40
 _STEEP = 64
 """So many bits of a derivative: each step adds as many to those of the root."""
-_SPARE = 24
+_SPARE = 40
 """A root is sharp enough where it misses so many of the bits."""
 _FAR, _FARTHEST = 80.0, 1e6
 _PLACES = 60
