@@ -523,6 +523,10 @@ def solve_stage(stage: Mapping[str, Any], env: dict[str, Array], n: int, words: 
                     )
                     inner[key] = full
                     final[key] = full[index]
+    else:
+        for key in stage_logs(stage):
+            if key != name:
+                inner[key] = inner["log_" + key] = np.full(n, np.nan)
     return {
         "value": value,
         "log_value": log_value,

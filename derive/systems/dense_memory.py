@@ -776,7 +776,10 @@ def _basin(ensemble: Ensemble, given: Parameter) -> Result:
             SATURATED,
         ),
     )
-    stage = Stage(unknown, margin - ALPHA, +1 if unknown == A else -1, S.Zero, absent=words, inner=(inner,))
+    # the margin is at most the largest rate of the noise, whatever the amplitude and the noise are
+    limit = existence(overlap_entropy(ensemble), words + " ({})")
+    stage = Stage(unknown, margin - ALPHA, +1 if unknown == A else -1, S.Zero, inner=(inner,),
+                  **{"absent": words} | limit)
     outputs = (("a", A), ("v", VARIANCE), ("cosine", A * sqrt(rho) / sqrt(A**2 * rho + VARIANCE)))
     parameters = (_LOAD, _TEMPERATURE, given, *ensemble.parameters)
     problem = Problem("retrieval-basin", OVERLAP, parameters, (Branch("boundary", A * rho),), (stage,), outputs)

@@ -296,3 +296,13 @@ def test_above_the_capacity_no_noise_is_tolerated(ensemble):
     assert "no noise" in str(above.reason)
     exact = basin.solver("mpmath")(digits=20, alpha=f"{capacity * 1.01:.6g}", **{k: str(v) for k, v in at.items()})
     assert (bool(exact.converged), str(exact.branch)) == (False, "none")
+
+
+def test_above_the_largest_rate_of_atoms_no_amplitude_is_enough():
+    """The rate of the noise is at most -E log p(largest overlap), log(8)/4 here: whatever the amplitude, no root."""
+    sparse = ProductMeasure(atoms={-1: Rational(1, 8), 0: Rational(3, 4), 1: Rational(1, 8)})
+    solve = atlas["retrieval-basin"].with_(ensemble=sparse).solver()
+    for alpha in (np.array([1.233]), np.array([0.3, 0.6, 1.233])):  # none has a root; some have
+        found = solve(alpha=alpha, lam=0.1826, v=0.2173)
+        np.testing.assert_array_equal(found.converged, alpha < np.log(8) / 4)
+        assert all("no amplitude" in str(r) for r in found.reason[~found.converged])
