@@ -73,7 +73,7 @@ def prove(label: str, quantity: Any, count: int, exact: int) -> None:
             low, value, high = (mpmath.mpf(str(x)) for x in (found.lower, other.value[()], found.upper))
             slack = abs(value) * mpmath.mpf(10) ** -(digits - 2)
             assert low - slack <= value <= high + slack, (label, point)
-            assert abs(mpmath.mpf(found.value) - value) < slack + abs(value) * mpmath.mpf(10) ** -(DIGITS - 1), point
+            assert abs(mpmath.mpf(found.value) - value) <= slack + abs(value) * mpmath.mpf(10) ** -(DIGITS - 1), point
 
 
 def test_the_registry_is_covered() -> None:
