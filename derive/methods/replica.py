@@ -300,12 +300,16 @@ def _saddle(step: Script) -> tuple[Step, ...]:
     named = ("slope-name", "curvature-name", "variance-name", "energy", "growth")
     values = ("slope-value", "curvature-value", "variance-value")
     hints = (("growth", "growth"), ("variable", Integer(1)))
+    anywhere = Script(Domain(DOMAIN.intervals), SOURCE)
     steps = [
-        step("slope-name", Eq(SLOPE(*at), Derivative(L(*at), OMEGA)), "definition", (), "the derivatives of L: "
-             "in the field,"),
-        step("curvature-name", Eq(CURVATURE(*at), Derivative(L(*at), (OMEGA, 2))), "definition", (),
-             "twice in the field,"),
-        step("variance-name", Eq(IN_VARIANCE(*at), Derivative(L(*at), V)), "definition", (), "and in the variance"),
+        anywhere("slope-name", Eq(SLOPE(*at), Derivative(L(*at), OMEGA)), "definition", (), "the derivatives of L: "
+                 "in the field,"),
+        anywhere("curvature-name", Eq(CURVATURE(*at), Derivative(L(*at), (OMEGA, 2))), "definition", (),
+                 "twice in the field,"),
+        anywhere("variance-name", Eq(IN_VARIANCE(*at), Derivative(L(*at), V)), "definition", (),
+                 "and in the variance"),
+        anywhere("variance-heat", Eq(IN_VARIANCE(*at), (CURVATURE(*at) + SLOPE(*at) ** 2) / 2), "identity",
+                 ("variance-name", "heat-equation", "slope-name", "curvature-name"), "by the heat equation"),
         step("slope-value", Eq(SLOPE(*at), FIRST(*at) / sqrt(V)), "identity", ("slope-name", "weight-slope"),
              "in moments of w"),
         step("curvature-value", Eq(CURVATURE(*at), (SPREAD(*at) - 1) / V), "identity",

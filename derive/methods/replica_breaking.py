@@ -42,6 +42,7 @@ from derive.methods.replica import (
     site_hints,
     symmetric_derivation,
 )
+from derive.methods.replica_block import BLOCK_ENERGY, SHARED, block_steps, energy_gradient, tag
 from derive.methods.replica_manifold import (
     BLOCK,
     BREAKPOINT,
@@ -64,7 +65,7 @@ from derive.symbols import q as Q
 from derive.symbols import r as R
 from derive.symbols import x as X
 
-__all__ = ["ONE_STEP", "breaking_derivation", "breaking_steps", "site_breaking"]
+__all__ = ["ONE_STEP", "breaking_derivation", "breaking_saddle", "breaking_steps", "site_breaking"]
 
 #: entropic, energetic part for n replicas and free entropy with one step of breaking
 ENTROPIC, ENERGETIC, ONE_STEP = (Function(k, real=True) for k in ("S_1", "E_b", "Phi_1"))
@@ -80,9 +81,12 @@ _IN_BLOCK = _FIELD + sqrt(Q1 - Q0) * BLOCK
 
 
 def breaking_derivation() -> Derivation:
-    """The one-step free entropy; "broken-explicit" states it, "equal-returns" and "single-*" its limits."""
+    """The one-step free entropy; "broken-explicit" states it, "equal-returns" and "single-*" its limits.
+
+    "broken-saddle-m", "-q0", "-q1", "-r" and "-x" are its saddle-point equations.
+    """
     return symmetric_derivation().extend(
-        breaking_steps(), name="replica-breaking", title="One step of replica symmetry breaking on a hidden manifold")
+        (*breaking_steps(), *breaking_saddle()), name="replica-breaking", title="One step of replica symmetry breaking on a hidden manifold")
 
 
 def _log_block(block: Expr, inside: Expr) -> Expr:
@@ -167,6 +171,53 @@ def breaking_steps() -> tuple[Step, ...]:
         step("single-energetic", Eq(LogAverageExp(weight(own_field), BLOCK, Normal()),
                                     weight(OMEGA + sqrt(R - Q0) * OWN)), "gaussian-rotation", (),
              "and the energy: two Gaussian fields are one, of variance r - q_0", hints=(("rotation", turn),)),
+    )
+
+
+def breaking_saddle() -> tuple[Step, ...]:
+    """The saddle-point equations of the one-step free entropy; they stand on `breaking_steps`."""
+    step = Script(BLOCKS | Domain(constraints=(Q1 - Q0 > 0,)), "Parisi (1980); " + SOURCE)
+    proper = Script(step.domain | Domain(constraints=(1 - BREAKPOINT > 0,)), step.source)
+    phi = ONE_STEP(*_ARGUMENTS)
+    own = R - Q1
+    shared = own + BREAKPOINT * (Q1 - Q0)
+    s, entropy = SHARED, entropic_one_step()
+    slopes = {k: Derivative(phi, k) for k in _ARGUMENTS}
+    gradient = [
+        step(f"broken-gradient-{tag(k)}", Eq(slopes[k], ALPHA_D * entropy.diff(k) + value), "differentiate",
+             ("broken-parts", f"block-energy-{tag(k)}"), f"the derivative of the free entropy in {k}")
+        for k, value in energy_gradient().items()
+    ]
+    stationary = [step(f"broken-stationary-{tag(k)}", Eq(slope, 0), "definition", ("laplace",), f"extremum over {k}")
+                  for k, slope in slopes.items()]
+    every = tuple(f"broken-{kind}-{k}" for kind in ("stationary", "gradient") for k in ("q0", "q1", "r"))
+    return (
+        *block_steps("variance-heat", "growth", "Parisi (1980)"),
+        step("broken-parts", Eq(phi, ALPHA_D * entropy + BLOCK_ENERGY(*_ARGUMENTS)), "identity",
+             ("broken-value", "block-energy", "block-weight"), "entropy and energy"),
+        *gradient, *stationary,
+        step("broken-saddle-q0", Eq(Q0, M**2 + shared**2 * s["between"] / ALPHA_D, evaluate=False), "rearrange",
+             ("broken-stationary-q0", "broken-gradient-q0"), "the saddle-point equation of q_0"),
+        step("broken-between", Eq(s["between"], ALPHA_D * (Q0 - M**2) / shared**2), "rearrange", ("broken-saddle-q0",),
+             "solved for the average"),
+        proper("broken-inside", Eq(s["inside"], ALPHA_D * ((Q0 - M**2) / shared**2 + (Q1 - Q0) / (own * shared))),
+               "rearrange", ("broken-stationary-q1", "broken-gradient-q1"), "stationarity in q_1, for blocks of more "
+               "than one replica"),
+        proper("broken-saddle-q1", Eq(Q1 - Q0, own * shared * (s["inside"] - s["between"]) / ALPHA_D, evaluate=False),
+               "identity", ("broken-inside", "broken-between"), "the saddle-point equation of q_1"),
+        step("broken-all", Eq(slopes[Q0] + slopes[Q1] + slopes[R], 0), "identity",
+             tuple(f"broken-stationary-{k}" for k in ("q0", "q1", "r")), "all overlaps moved together"),
+        step("broken-saddle-r", Eq(1 / shared, 1 - (s["response"] + BREAKPOINT * (s["inside"] - s["between"]))
+                                   / ALPHA_D, evaluate=False), "rearrange", ("broken-all", *every[3:]),
+             "the response of a block"),
+        step("broken-curved", Eq(s["curved"], s["response"] + BREAKPOINT * (s["inside"] - s["between"])), "identity",
+             ("block-curvature-value",), "the curvature of a block, in averages over it"),
+        step("broken-saddle-m", Eq(M, s["planted"] / ALPHA_D, evaluate=False), "rearrange",
+             ("broken-stationary-m", "broken-gradient-m", "broken-saddle-r", "broken-curved"),
+             "the saddle-point equation of m"),
+        step("broken-saddle-x", Eq(s["energy"] - s["level"], ALPHA_D * BREAKPOINT * entropy.diff(BREAKPOINT),
+                                   evaluate=False), "rearrange", ("broken-stationary-x", "broken-gradient-x"),
+             "the one of the breakpoint"),
     )
 
 

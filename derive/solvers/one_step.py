@@ -1,0 +1,523 @@
+"""Stationary points of free entropies with one step of replica symmetry breaking: Newton's method from several starts.
+
+A problem is explicit part and energy of a site; the energy depends on the order parameters through five coordinates
+(`one_step_averages`).  Explicit part, coordinates and all their first and second derivatives are generated from the
+expressions; the energy brings its own.  Gradient and Hessian of the whole follow by the chain rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from sympy import Expr, Symbol
+
+from derive.core import DeriveError
+from derive.solvers import runtime
+from derive.solvers.lowering import Code, Lowering, identifier
+from derive.solvers.one_step_averages import Array
+from derive.solvers.one_step_weights import FINEST, Fineness, Weight
+from derive.solvers.saddle_averages import Unbounded, Undefined, Unresolved
+
+__all__ = ["Landscape", "OneStepPoint", "OneStepProblem", "broken_points", "compiled", "symmetric_points"]
+
+RESIDUAL = 1e-12
+"""What the discretised equations have to be satisfied to."""
+ACCURACY = 1e-10
+"""Quadrature error of the gradient aimed at, relative to its terms."""
+MERGED = 1e-5
+"""Overlaps inside and between blocks that are closer than this, relative to the room there is, are one."""
+ROUGH = 1e-5
+"""The same while points are looked for."""
+ENOUGH = 400
+"""Passes after which no further points are looked for, where there is one."""
+
+
+@dataclass(frozen=True)
+class OneStepProblem:
+    """A free entropy explicit + scale * E(m, p, d, V, x), stationary in all its order parameters.
+
+    Attributes
+    ----------
+    pairs: (q_0, q_1), the overlaps between and inside blocks; several pairs where there are conjugates.
+    others: further order parameters.
+    breakpoint: x, the last one.
+    explicit: everything that is no average, in order parameters and parameters.
+    coordinates: factor m of the planted field, variance p of the common field, d of the field of a block, V of the
+        field of a replica; expressions in order parameters and parameters.
+    scale: factor of the energy, an expression in parameters.
+    parameters: all other symbols.
+    upper: expressions that have to be positive inside the domain, besides p, d and V.
+    stiffness: s in the stability 1 - s E <phi''^2> of the blocks; None where there is no energy.
+    """
+
+    pairs: tuple[tuple[Symbol, Symbol], ...]
+    others: tuple[Symbol, ...]
+    breakpoint: Symbol
+    explicit: Expr
+    coordinates: tuple[Expr, Expr, Expr, Expr] | None
+    parameters: tuple[Symbol, ...]
+    scale: Expr = sp.S.One
+    room: tuple[Expr, ...] = ()
+    stiffness: Expr | None = None
+
+    @property
+    def unknowns(self) -> tuple[Symbol, ...]:
+        """All order parameters: pairs, others, breakpoint."""
+        return (*(q for pair in self.pairs for q in pair), *self.others, self.breakpoint)
+
+
+@dataclass(frozen=True)
+class OneStepPoint:
+    """A stationary point, or where the search for one ended.
+
+    Attributes: values of the order parameters in the order of the problem's unknowns; free_entropy; residual of the
+    discretised equations, relative to their terms; quadrature_error of the free entropy, overlap_error (what it makes
+    of the order parameters); replicon, the curvature that decides whether replica symmetry (for a symmetric point) or
+    the equality of the replicas in a block holds, positive where stable; iterations; fineness of the grid; words, why
+    it is none, empty where it is one.
+    """
+
+    values: tuple[float, ...]
+    free_entropy: float = np.nan
+    residual: float = np.inf
+    quadrature_error: float = np.nan
+    overlap_error: float = np.nan
+    replicon: float = np.nan
+    iterations: int = 0
+    fineness: Fineness = (0, 0, 0)
+    words: str = ""
+
+
+def compiled(expressions: Sequence[Expr], arguments: Sequence[Symbol]) -> Callable[..., tuple[Any, ...]]:
+    """A function of arrays that gives the values of expressions, from generated code.
+
+    Raises: DeriveError for an expression that no code is generated for.
+
+    >>> a = Symbol("a", positive=True)
+    >>> compiled([a**2, sp.log(a)], [a])(2.0)[0]
+    4.0
+    """
+    names: dict[Symbol, str] = {}
+    for symbol in arguments:
+        names[symbol] = identifier(symbol.name, names.values())
+    code = Code(names)
+    low = Lowering(code)
+    low.prepare(*expressions)
+    outputs = [low.value(sp.sympify(e)) for e in expressions]
+    name = low.write("values", outputs, list(names.values()))
+    namespace = {**vars(runtime), "np": np}
+    exec(compile(code.source(), "<derive one step>", "exec"), namespace)
+    function: Callable[..., Any] = namespace[name]
+    single = len(outputs) == 1
+
+    def call(*values: Any) -> tuple[Any, ...]:
+        found = function(*values)
+        return (found,) if single else tuple(found)
+
+    return call
+
+
+def _second(expressions: Sequence[Expr], unknowns: Sequence[Symbol]) -> list[Expr]:
+    """Values, gradients and upper triangles of the Hessians, one after the other."""
+    out: list[Expr] = []
+    for e in expressions:
+        slopes = [e.diff(s) for s in unknowns]
+        out += [e, *slopes]
+        out += [slopes[i].diff(unknowns[j]) for i in range(len(unknowns)) for j in range(i, len(unknowns))]
+    return out
+
+
+def _unpacked(values: Array, count: int) -> list[tuple[float, Array, Array]]:
+    size = 1 + count + count * (count + 1) // 2
+    upper = np.triu_indices(count)
+    found = []
+    for row in values.reshape(-1, size):
+        hessian = np.zeros((count, count))
+        hessian[upper] = row[1 + count :]
+        hessian = hessian + np.triu(hessian, 1).T
+        found.append((float(row[0]), row[1 : 1 + count], hessian))
+    return found
+
+
+@dataclass
+class Whole:
+    """Free entropy, gradient, Hessian, and the absolute size of the terms of the gradient."""
+
+    value: float
+    gradient: Array
+    hessian: Array
+    size: Array
+    curvature_square: float
+
+
+@dataclass
+class Landscape:
+    """The free entropy of a problem at one point of its parameters, as a function of its order parameters."""
+
+    problem: OneStepProblem
+    weight: Weight | None
+    parameters: Mapping[Symbol, float]
+    passes: int = 0
+    _functions: dict[str, Callable[..., tuple[Any, ...]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        missing = [s.name for s in self.problem.parameters if s not in self.parameters]
+        if missing:
+            raise DeriveError(f"no value for {', '.join(missing)}", given=", ".join(map(str, self.parameters)),
+                              allowed=", ".join(s.name for s in self.problem.parameters))
+        self._functions = generated(self.problem)
+
+    def _call(self, name: str, theta: Array) -> Array:
+        given = [float(self.parameters[s]) for s in self.problem.parameters]
+        with np.errstate(all="ignore"):
+            return np.array([float(v) for v in self._functions[name](*map(float, theta), *given)])
+
+    def inside(self, theta: Array) -> bool:
+        """Whether the order parameters lie in the domain: 0 < x <= 1, no negative variance, room above q_1."""
+        if not 0.0 < theta[-1] <= 1.0 + 1e-9 or not np.isfinite(theta).all():
+            return False
+        rooms = self._call("room", theta)
+        return bool(np.isfinite(rooms).all() and (rooms[:4] >= -1e-14).all() and (rooms[4:] > 0.0).all())
+
+    def at(self, theta: Array, fineness: Fineness) -> Whole:
+        """Raises: Unresolved, Unbounded, Undefined."""
+        count = len(theta)
+        self.passes += 1
+        (value, gradient, hessian), = _unpacked(self._call("explicit", theta), count)
+        size = self._call("sizes", theta)
+        square = 0.0
+        if self.weight is not None:
+            rows = _unpacked(self._call("coordinates", theta), count)
+            scale = float(self._call("scale", theta)[0])
+            at = [max(rows[0][0], -np.inf), *(max(r[0], 0.0) for r in rows[1:4]), float(theta[-1])]
+            found = self.weight.averages(at, fineness)
+            turn = np.array([r[1] for r in rows])
+            pulled = turn.T * found.gradient
+            value += scale * found.value
+            gradient = gradient + scale * pulled.sum(1)
+            size = size + scale * np.abs(pulled).sum(1)
+            bend = sum(g * r[2] for g, r in zip(found.gradient, rows, strict=True))
+            hessian = hessian + scale * (turn.T @ found.hessian @ turn + bend)
+            square = found.curvature_square
+        return Whole(value, gradient, hessian, np.maximum(size, 1e-6), square)
+
+    def stability(self, theta: Array, fineness: Fineness) -> float:
+        """1 - s E <phi''^2>, or what stands for it where there is no energy: positive while blocks do not break."""
+        if self.problem.stiffness is None:
+            return float("nan")
+        stiff = float(self._call("stiffness", theta)[0])
+        return 1.0 - stiff if self.weight is None else 1.0 - stiff * self.at(theta, fineness).curvature_square
+
+
+_GENERATED: dict[OneStepProblem, dict[str, Callable[..., tuple[Any, ...]]]] = {}
+
+
+def generated(problem: OneStepProblem) -> dict[str, Callable[..., tuple[Any, ...]]]:
+    """The generated functions of a problem, made once."""
+    if problem in _GENERATED:
+        return _GENERATED[problem]
+    unknowns = problem.unknowns
+    arguments = [*unknowns, *problem.parameters]
+    left = set().union(*(e.free_symbols for e in (problem.explicit, *(problem.coordinates or ())))) - set(arguments)
+    if left:
+        raise DeriveError(f"symbols left over in the free entropy: {', '.join(sorted(map(str, left)))}",
+                          given=", ".join(sorted(map(str, left))), allowed=", ".join(map(str, arguments)))
+    variances = (problem.coordinates or (sp.S.Zero,) * 4)[1:]
+    apart = tuple(inner - outer for outer, inner in problem.pairs[:1])
+    terms = sp.Add.make_args(sp.expand_mul(problem.explicit))
+    made = {
+        "sizes": compiled([sp.Add(*(sp.Abs(t.diff(s)) for t in terms)) for s in unknowns], arguments),
+        "explicit": compiled(_second([problem.explicit], unknowns), arguments),
+        "room": compiled([*variances, *apart, *problem.room], arguments),
+        "scale": compiled([problem.scale], arguments),
+    }
+    if problem.coordinates is not None:
+        made["coordinates"] = compiled(_second([*problem.coordinates, problem.breakpoint], unknowns), arguments)
+    if problem.stiffness is not None:
+        made["stiffness"] = compiled([problem.stiffness], arguments)
+    _GENERATED[problem] = made
+    return made
+
+
+# ---- Newton's method in some directions
+
+
+def newton(
+    land: Landscape, theta: Array, directions: Array, fineness: Fineness, goal: float, steps: int = 40
+) -> tuple[Array, float]:
+    """Newton's method with backtracking, moving along the columns of `directions` only.
+
+    Returns: the order parameters and the size of the residual, relative to the terms of the equations.
+    """
+    here = land.at(theta, fineness)
+    size = _relative(here, directions)
+    for _ in range(steps):
+        if size <= goal:
+            break
+        step = _step(here, directions)
+        if step is None:
+            break
+        length = 1.0
+        for _ in range(14):
+            trial = theta + length * step
+            if land.inside(trial):
+                after = land.at(trial, fineness)
+                new = _relative(after, directions)
+                if np.isfinite(new) and (new < (1.0 - 0.1 * length) * size or (size < 1e-9 and new < size)):
+                    theta, here, size = trial, after, new
+                    break
+            length *= 0.5
+        else:
+            break
+    return theta, size
+
+
+def _relative(whole: Whole, directions: Array) -> float:
+    gradient = directions.T @ whole.gradient
+    return float(np.abs(gradient / (np.abs(directions).T @ whole.size)).max())
+
+
+def _step(whole: Whole, directions: Array) -> Array | None:
+    """The Newton step, by least squares: a direction in which nothing changes is left alone."""
+    reduced = directions.T @ whole.hessian @ directions
+    gradient = directions.T @ whole.gradient
+    if not (np.isfinite(reduced).all() and np.isfinite(gradient).all()):
+        return None
+    scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(reduced)), 1e-12))
+    step = np.linalg.lstsq(reduced * np.outer(scale, scale), -gradient * scale, rcond=1e-13)[0] * scale
+    return np.asarray(directions @ step)
+
+
+def resolved(land: Landscape, theta: Array, fineness: Fineness, accuracy: float) -> tuple[Fineness, Whole, Array]:
+    """A grid that is fine enough at a point; the free entropy there, and the errors of its gradient, estimated.
+
+    Every axis of the grid is made finer by itself, and is too coarse where that changes the gradient.
+    """
+    here = land.at(theta, fineness)
+    for _ in range(3 * FINEST):
+        wrong = np.zeros(len(theta))
+        coarse = None
+        for axis in () if land.weight is None else land.weight.axes:
+            finer = finer_in(fineness, axis)
+            change = np.abs(land.at(theta, finer).gradient - here.gradient)
+            if (change > accuracy * here.size).any():
+                coarse = finer
+                break
+            wrong = wrong + change
+        if coarse is None:
+            return fineness, here, wrong
+        fineness, here = coarse, land.at(theta, coarse)
+    raise Unresolved("the averages need a grid beyond what is allowed")
+
+
+def finer_in(fineness: Fineness, axis: int) -> Fineness:
+    """The next finer grid in one axis."""
+    made = tuple(f + (k == axis) for k, f in enumerate(fineness))
+    return made[0], made[1], made[2]
+
+
+def polished(land: Landscape, theta: Array, directions: Array, fineness: Fineness, count: int) -> OneStepPoint:
+    """A stationary point on a grid that is fine enough for it.
+
+    Raises: Unresolved, Unbounded, Undefined.
+    """
+    size, wrong = np.inf, np.zeros(len(theta))
+    here = land.at(theta, fineness)
+    for _ in range(12):
+        before = fineness
+        theta, size = newton(land, theta, directions, fineness, 0.1 * RESIDUAL)
+        fineness, here, wrong = resolved(land, theta, fineness, ACCURACY)
+        if fineness == before:
+            break
+    words = f"the residual stays at {size:.1e}" if size > RESIDUAL else ""
+    if fineness != before:
+        words = "the averages are not resolved to the accuracy asked for"
+    reduced, errors = directions.T @ here.hessian @ directions, np.abs(directions).T @ wrong
+    spread = float((np.abs(directions) @ (np.abs(np.linalg.pinv(reduced, rcond=1e-14)) @ errors)).max())
+    axes = () if land.weight is None else land.weight.axes
+    error = sum(abs(land.at(theta, finer_in(fineness, k)).value - here.value) for k in axes)
+    return OneStepPoint(
+        tuple(float(v) for v in theta), here.value, size, error, spread, land.stability(theta, fineness),
+        land.passes - count, fineness, words,
+    )
+
+
+def _tied(problem: OneStepProblem) -> Array:
+    """Directions in which the two overlaps of a pair move together and the breakpoint stays."""
+    pairs, others = len(problem.pairs), len(problem.others)
+    out = np.zeros((2 * pairs + others + 1, pairs + others))
+    for k in range(pairs):
+        out[2 * k, k] = out[2 * k + 1, k] = 1.0
+    for k in range(others):
+        out[2 * pairs + k, pairs + k] = 1.0
+    return out
+
+
+def _without_breakpoint(problem: OneStepProblem) -> Array:
+    return np.eye(len(problem.unknowns))[:, :-1]
+
+
+def symmetric_points(
+    land: Landscape, starts: Sequence[Sequence[float]], fineness: Fineness = (0, 0, 0)
+) -> list[OneStepPoint]:
+    """Replica-symmetric stationary points: q_0 = q_1 in every pair.
+
+    Args: starts, values of (q of every pair, others); fineness to begin with.
+    """
+    directions = _tied(land.problem)
+    found: list[OneStepPoint] = []
+    for start in starts:
+        theta = directions @ np.asarray(start, dtype=float)
+        theta[-1] = 0.5
+        count = land.passes
+        try:
+            if not land.inside(theta):
+                continue
+            fine = resolved(land, theta, fineness, ROUGH)[0]
+            place, size = newton(land, theta, directions, fine, 1e-7)
+            if size > 1e-5 or any(np.allclose(place, k.values, atol=1e-6) for k in found):
+                continue
+            point = polished(land, place, directions, fine, count)
+        except (Unresolved, Unbounded, Undefined):
+            continue
+        if not point.words and not any(np.allclose(point.values, k.values, atol=1e-6) for k in found):
+            found.append(point)
+    return found
+
+
+# ---- broken points
+
+
+def broken_points(
+    land: Landscape, around: Sequence[Sequence[float]], fineness: Fineness = (0, 0, 0)
+) -> tuple[list[OneStepPoint], str]:
+    """Points with q_0 < q_1 that are stationary in every order parameter, the breakpoint included.
+
+    Blocks are first looked for at a fixed breakpoint, beginning near the symmetric points `around` (values of all order
+    parameters) and away from them; along the branch that is found, the breakpoint is moved to where the free entropy
+    does not change with it.
+
+    Returns: the points, of smallest free entropy first, and in words why there is none.
+    """
+    found: list[OneStepPoint] = []
+    told: list[str] = []
+    begun = land.passes
+    for theta in _starts(land, around):
+        if found and land.passes - begun > ENOUGH:
+            break
+        count = land.passes
+        try:
+            fine = resolved(land, theta, fineness, ROUGH)[0]
+            branch = _settled(land, theta, fine)
+            if branch is None:
+                continue
+            words, place = _along(land, branch, resolved(land, branch, fine, ROUGH)[0])
+            if place is None:
+                told.append(words)
+                continue
+            if any(np.allclose(place, k.values, rtol=1e-3, atol=1e-4) for k in found):
+                continue
+            point = polished(land, place, np.eye(len(place)), fine, count)
+        except (Unresolved, Unbounded, Undefined) as error:
+            told.append(str(error))
+            continue
+        known = any(np.allclose(point.values, k.values, rtol=1e-5, atol=1e-6) for k in found)
+        if point.words:
+            told.append(point.words)
+        elif _apart(land, np.array(point.values)) and not known:
+            found.append(point)
+    words = "" if found else (told[0] if told else "from every start the overlaps of a block become those of all")
+    return sorted(found, key=lambda k: k.free_entropy), words
+
+
+def _starts(land: Landscape, around: Sequence[Sequence[float]]) -> list[Array]:
+    """Points with q_1 above q_0: near every symmetric point and far above it, for several breakpoints."""
+    found = []
+    for x in (0.5, 0.8, 0.97, 0.2):
+        for share in (0.1, 0.4, 0.7, 0.95):
+            for values in around:
+                theta = np.array(values, dtype=float)
+                theta[-1] = x
+                theta[1] += share * _headroom(land, theta)
+                if land.inside(theta):
+                    found.append(theta)
+    return found
+
+
+def _headroom(land: Landscape, theta: Array) -> float:
+    """How far q_1 can be raised."""
+    low, high = 0.0, 1.0
+    probe = theta.copy()
+    for _ in range(60):
+        probe[1] = theta[1] + high
+        if not land.inside(probe):
+            break
+        low, high = high, 2.0 * high
+    for _ in range(30):
+        middle = 0.5 * (low + high)
+        probe[1] = theta[1] + middle
+        low, high = (middle, high) if land.inside(probe) else (low, middle)
+    return low
+
+
+def _apart(land: Landscape, theta: Array) -> bool:
+    """Whether the overlaps inside blocks are different from those between them."""
+    return bool(theta[1] - theta[0] > MERGED * max(abs(float(theta[1])), _headroom(land, theta)))
+
+
+def _settled(land: Landscape, theta: Array, fineness: Fineness) -> Array | None:
+    """The point at the same breakpoint that is stationary in all other order parameters, if blocks remain there."""
+    place, size = newton(land, theta, _without_breakpoint(land.problem), fineness, 1e-9, 60)
+    return place if size < 1e-6 and _apart(land, place) else None
+
+
+def _along(land: Landscape, branch: Array, fineness: Fineness) -> tuple[str, Array | None]:
+    """The branch followed in the breakpoint to where the free entropy does not change with it; or why there is none."""
+    slope = land.at(branch, fineness).gradient[-1]
+    ends = []
+    for sign in (1.0, -1.0):
+        place, last, step = branch, slope, 0.08
+        while step > 1e-3:
+            x = place[-1] + sign * step * min(1.0, 4.0 * place[-1])
+            if x > 1.0:
+                if place[-1] >= 1.0:
+                    break
+                x = 1.0
+            trial = place.copy()
+            trial[-1] = x
+            moved = _settled(land, trial, fineness) if x > 0.0 and land.inside(trial) else None
+            if moved is None:
+                step *= 0.5
+                continue
+            new = land.at(moved, fineness).gradient[-1]
+            if new * last <= 0.0:
+                return "", _crossing(land, (place, last), (moved, new), fineness)
+            if moved[-1] < 1e-3:
+                break
+            place, last = moved, new
+        ends.append(float(place[-1]))
+    high, low = ends
+    side = "falls" if slope < 0.0 else "rises"
+    return (f"no breakpoint on ({low:.3g}, {high:.3g}], where blocks exist, is stationary: the free entropy {side} with "
+            "it throughout"), None
+
+
+def _crossing(land: Landscape, first: tuple[Array, float], second: tuple[Array, float], fineness: Fineness) -> Array:
+    """Between two points of a branch, where the slope in the breakpoint vanishes, approximately."""
+    (a, f), (b, g) = first, second
+    for _ in range(4):
+        share = f / (f - g) if f != g else 0.5
+        place = _settled(land, a + min(max(share, 0.05), 0.95) * (b - a), fineness)
+        if place is None:
+            break
+        new = land.at(place, fineness).gradient[-1]
+        if new * f <= 0.0:
+            b, g = place, new
+        else:
+            a, f = place, new
+    return a if abs(f) < abs(g) else b
+

@@ -1,0 +1,184 @@
+"""What one replica adds to the energy of a site, on grids over the fields that replicas share.
+
+Every weight gives the sum over sites of `one_step_averages` at given coordinates, on a grid of a chosen fineness:
+trapezoidal rules in the Gaussian fields v (common) and y (of a block), in which everything is analytic, and for a site
+with an activation the rules of `saddle_averages` in the planted field, in the noise and in a replica's own field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from derive.solvers.one_step_averages import Array, BlockAverages, block_averages
+from derive.solvers.saddle_averages import (
+    Mesh,
+    SiteFunctions,
+    Unresolved,
+    outer_rule,
+    site_cumulants,
+    trapezoid,
+)
+
+__all__ = ["FieldWeight", "SiteWeight", "SpinWeight", "Weight"]
+
+CHUNK = 2**17
+"""Numbers in one array, at most."""
+LIMIT = 40_000_000
+"""Points of a grid, at most."""
+COARSEST, SHRINK, FINEST = 0.8, 0.7, 16
+"""The steps of the trapezoidal rules are COARSEST * SHRINK**k, k up to FINEST."""
+Fineness = tuple[int, int, int]
+"""How fine the grid is in the common field, in the field of a block, and in what a site has besides."""
+
+
+class Weight(Protocol):
+    """The energy of a site at coordinates (m, p, d, V, x), on a grid.
+
+    axes: the entries of a fineness that the grid has.
+    """
+
+    axes: tuple[int, ...]
+
+    def averages(self, at: Sequence[float], fineness: Fineness) -> BlockAverages:
+        """Raises: Unresolved where the grid would be larger than is allowed."""
+        ...
+
+
+def _rule(step: float, variance: float) -> tuple[Array, Array]:
+    """Nodes of unit width and weights; a single node where the field has no variance."""
+    if variance <= 0.0:
+        return np.zeros(1), np.ones(1)
+    nodes, weights, _ = trapezoid(step)
+    return nodes, weights
+
+
+def _step(fineness: int) -> float:
+    if fineness > FINEST:
+        raise Unresolved("the averages need a grid beyond what is allowed")
+    return float(COARSEST * SHRINK**fineness)
+
+
+def _added(parts: Sequence[BlockAverages]) -> BlockAverages:
+    return BlockAverages(
+        sum(k.value for k in parts),
+        np.sum([k.gradient for k in parts], 0),
+        np.sum([k.hessian for k in parts], 0),
+        sum(k.curvature_square for k in parts),
+        sum(k.inside for k in parts),
+        sum(k.between for k in parts),
+    )
+
+
+class _Fields:
+    """Weights of replicas without a planted pattern: phi depends on the field and its own variance alone."""
+
+    axes = (0, 1)
+
+    def levels(self, omega: Array, variance: float) -> list[Array]:
+        raise NotImplementedError
+
+    def averages(self, at: Sequence[float], fineness: Fineness) -> BlockAverages:
+        _, p, d, variance, x = (float(c) for c in at)
+        v, weight = _rule(_step(fineness[0]), p)
+        y, block = _rule(_step(fineness[1]), d)
+        if v.size * y.size > LIMIT:
+            raise Unresolved("the averages need a grid beyond what is allowed")
+        rows = max(1, CHUNK // y.size)
+        parts = []
+        for k in range(0, v.size, rows):
+            omega = np.sqrt(max(p, 0.0)) * v[k : k + rows, None] + np.sqrt(max(d, 0.0)) * y
+            levels = self.levels(omega, variance)
+            parts.append(block_averages(levels, np.zeros(omega.shape[0]), weight[k : k + rows], block, x))
+        return _added(parts)
+
+
+@dataclass(frozen=True)
+class FieldWeight(_Fields):
+    """phi by a function that gives it and its first four derivatives in the field."""
+
+    function: Callable[[Array, float], Sequence[Array]]
+
+    def levels(self, omega: Array, variance: float) -> list[Array]:
+        return [np.broadcast_to(np.asarray(a, dtype=float), omega.shape) for a in self.function(omega, variance)]
+
+
+@dataclass(frozen=True)
+class SpinWeight(_Fields):
+    """A spin with finitely many values in its field: phi = log sum_s w_s exp(s (omega + h) + V s^2/2)."""
+
+    points: tuple[float, ...]
+    weights: tuple[float, ...]
+    field: float = 0.0
+
+    def levels(self, omega: Array, variance: float) -> list[Array]:
+        s = np.asarray(self.points)
+        exponent = s * (omega[..., None] + self.field) + 0.5 * variance * s * s + np.log(np.asarray(self.weights))
+        top = exponent.max(-1, keepdims=True)
+        share = np.exp(exponent - top)
+        norm = share.sum(-1)
+        share /= norm[..., None]
+        mean = share @ s
+        off = s - mean[..., None]
+        second, third, fourth = (np.einsum("...s,...s->...", share, off**k) for k in (2, 3, 4))
+        return [top[..., 0] + np.log(norm), mean, second, third, fourth - 3.0 * second * second]
+
+
+@dataclass(frozen=True)
+class SiteWeight:
+    """A site with an activation: phi = log E_w exp g(x, sigma(omega + sqrt(V) w)), x the query.
+
+    mesh: of the replica-symmetric saddle nearby, which says how the planted field, the noise and the own field are to
+    be resolved.
+    """
+
+    site: SiteFunctions
+    mesh: Mesh
+    axes = (0, 1, 2)
+
+    def _mesh(self, fineness: int) -> Mesh:
+        """The mesh, its steps shortened and its panels of higher order with the fineness."""
+        shrink, more = 0.8**fineness, 2 * fineness
+        mesh = self.mesh
+        return replace(
+            mesh, step_u=mesh.step_u * shrink, step_noise=mesh.step_noise * shrink, step_w=mesh.step_w * shrink,
+            order_u=mesh.order_u + more, order_w=mesh.order_w + more,
+        )
+
+    def averages(self, at: Sequence[float], fineness: Fineness) -> BlockAverages:
+        m, p, d, variance, x = (float(c) for c in at)
+        site, mesh = self.site, self._mesh(fineness[2])
+        u, weight_u, _ = outer_rule(site, mesh)
+        v, weight_v = _rule(_step(fineness[0]), p)
+        y, block = _rule(_step(fineness[1]), d)
+        noise, weight_n = _rule(mesh.step_noise, 1.0 if site.noisy else 0.0)
+        per_u = v.size * y.size * noise.size
+        if per_u * u.size > LIMIT:
+            raise Unresolved("the averages need a grid beyond what is allowed")
+        root_v, root_p, root_d = (float(np.sqrt(max(c, 0.0))) for c in (variance, p, d))
+        shared = (root_p * v[:, None] + root_d * y).ravel()
+        both = np.outer(weight_v, weight_n)
+        rows = max(1, CHUNK // per_u)
+        parts = []
+        for k in range(0, u.size, rows):
+            here = u[k : k + rows]
+            omega = (m * here[:, None] + shared)[:, :, None]
+            x_query = np.broadcast_to(site.query(here[:, None], noise[None, :]), (here.size, noise.size))[:, None, :]
+            matter = None
+            if mesh.adaptive:
+                fields = (v[:, None] ** 2 + y**2).ravel()
+                matter = np.exp(-0.5 * (here[:, None, None] ** 2 + fields[:, None] + noise**2))
+            (level, *cumulants), _, _ = site_cumulants(site, mesh, x_query, omega, root_v, matter, False)
+            cumulants[1] = cumulants[1] - 1.0
+            # (u, v, y, noise) -> (u, v, noise) by y
+            grid = (here.size, v.size, y.size, noise.size)
+            shaped = [np.moveaxis(np.broadcast_to(a, (here.size, v.size * y.size, noise.size)).reshape(grid), 2, 3)
+                      .reshape(-1, y.size) for a in (level, *cumulants)]
+            levels = [a / root_v**power for power, a in enumerate(shaped)]
+            weight = (weight_u[k : k + rows, None, None] * both).ravel()
+            at_u = np.repeat(here, v.size * noise.size)
+            parts.append(block_averages(levels, at_u, weight, block, x))
+        return _added(parts)
