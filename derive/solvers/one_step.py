@@ -50,7 +50,7 @@ class OneStepProblem:
         field of a replica; expressions in order parameters and parameters.
     scale: factor of the energy, an expression in parameters.
     parameters: all other symbols.
-    upper: expressions that have to be positive inside the domain, besides p, d and V.
+    room: expressions that are positive inside the domain, besides p, d and V.
     stiffness: s in the stability 1 - s E <phi''^2> of the blocks; None where there is no energy.
     """
 
