@@ -31,6 +31,7 @@ FLOORS: dict[str, set[str]] = {
     "references": set(),
     "witnesses": GROUND | {"ledger", "solvers", "quantity", "catalogue", "references"},
     "mutation": GROUND | {"ledger", "quantity", "witnesses"},
+    "breaking": GROUND | {"ledger", "methods", "solvers", "quantity"},
     "certify": GROUND | {"ledger", "solvers", "quantity"},
     "simulate": set(),
 }

@@ -355,6 +355,12 @@ class NumpySolver(GeneratedSolver):
     def __init__(self, problem: Problem, source: str) -> None:
         super().__init__(problem, source, [names_of(problem)[p.symbol] for p in problem.parameters])
 
+    @property
+    def table(self) -> dict[str, Any]:
+        """The table of the generated module: parameters, stages, branches, outputs."""
+        table: dict[str, Any] = self._namespace["PROBLEM"]
+        return table
+
     def unknowns(self, **parameters: Any) -> dict[str, Any]:
         """The unknowns of all stages, in their logarithms where they are positive.
 

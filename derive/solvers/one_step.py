@@ -22,7 +22,9 @@ from derive.solvers.one_step_averages import Array
 from derive.solvers.one_step_weights import FINEST, Fineness, Weight
 from derive.solvers.saddle_averages import Unbounded, Undefined, Unresolved
 
-__all__ = ["Landscape", "OneStepPoint", "OneStepProblem", "broken_points", "compiled", "symmetric_points"]
+__all__ = [
+    "Landscape", "OneStepPoint", "OneStepProblem", "broken_points", "compiled", "continued_point", "symmetric_points",
+]
 
 RESIDUAL = 1e-12
 """What the discretised equations have to be satisfied to."""
@@ -34,6 +36,8 @@ ROUGH = 1e-5
 """The same while points are looked for."""
 ENOUGH = 400
 """Passes after which no further points are looked for, where there is one."""
+GIVE_UP = 2500
+"""The same where there is none."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,8 @@ class OneStepPoint:
     Attributes: values of the order parameters in the order of the problem's unknowns; free_entropy; residual of the
     discretised equations, relative to their terms; quadrature_error of the free entropy, overlap_error (what it makes
     of the order parameters); replicon, the curvature that decides whether replica symmetry (for a symmetric point) or
-    the equality of the replicas in a block holds, positive where stable; iterations; fineness of the grid; words, why
-    it is none, empty where it is one.
+    the equality of the replicas in a block holds, positive where stable; iterations; fineness of the grid; extras,
+    averages of other functions; words, why it is none, empty where it is one.
     """
 
     values: tuple[float, ...]
@@ -89,6 +93,7 @@ class OneStepPoint:
     replicon: float = np.nan
     iterations: int = 0
     fineness: Fineness = (0, 0, 0)
+    extras: tuple[float, ...] = ()
     words: str = ""
 
 
@@ -152,6 +157,7 @@ class Whole:
     hessian: Array
     size: Array
     curvature_square: float
+    extras: tuple[float, ...] = ()
 
 
 @dataclass
@@ -189,7 +195,8 @@ class Landscape:
         self.passes += 1
         (value, gradient, hessian), = _unpacked(self._call("explicit", theta), count)
         size = self._call("sizes", theta)
-        square = 0.0
+        square: float = 0.0
+        extras: tuple[float, ...] = ()
         if self.weight is not None:
             rows = _unpacked(self._call("coordinates", theta), count)
             scale = float(self._call("scale", theta)[0])
@@ -202,8 +209,8 @@ class Landscape:
             size = size + scale * np.abs(pulled).sum(1)
             bend = sum(g * r[2] for g, r in zip(found.gradient, rows, strict=True))
             hessian = hessian + scale * (turn.T @ found.hessian @ turn + bend)
-            square = found.curvature_square
-        return Whole(value, gradient, hessian, np.maximum(size, 1e-6), square)
+            square, extras = found.curvature_square, found.extras
+        return Whole(value, gradient, hessian, np.maximum(size, 1e-6), square, extras)
 
     def stability(self, theta: Array, fineness: Fineness) -> float:
         """1 - s E <phi''^2>, or what stands for it where there is no energy: positive while blocks do not break."""
@@ -342,7 +349,7 @@ def polished(land: Landscape, theta: Array, directions: Array, fineness: Finenes
     error = sum(abs(land.at(theta, finer_in(fineness, k)).value - here.value) for k in axes)
     return OneStepPoint(
         tuple(float(v) for v in theta), here.value, size, error, spread, land.stability(theta, fineness),
-        land.passes - count, fineness, words,
+        land.passes - count, fineness, here.extras, words,
     )
 
 
@@ -393,21 +400,25 @@ def symmetric_points(
 
 
 def broken_points(
-    land: Landscape, around: Sequence[Sequence[float]], fineness: Fineness = (0, 0, 0)
+    land: Landscape, around: Sequence[Sequence[float]], fineness: Fineness = (0, 0, 0), near: Sequence[OneStepPoint] = (),
 ) -> tuple[list[OneStepPoint], str]:
     """Points with q_0 < q_1 that are stationary in every order parameter, the breakpoint included.
 
     Blocks are first looked for at a fixed breakpoint, beginning near the symmetric points `around` (values of all order
     parameters) and away from them; along the branch that is found, the breakpoint is moved to where the free entropy
-    does not change with it.
+    does not change with it.  Points at parameters nearby, `near`, are continued first, and are enough where one is found.
 
     Returns: the points, of smallest free entropy first, and in words why there is none.
     """
     found: list[OneStepPoint] = []
     told: list[str] = []
     begun = land.passes
+    for old in near:
+        point = continued_point(land, old)
+        if point is not None:
+            return [point], ""
     for theta in _starts(land, around):
-        if found and land.passes - begun > ENOUGH:
+        if land.passes - begun > (ENOUGH if found else GIVE_UP):
             break
         count = land.passes
         try:
@@ -432,6 +443,21 @@ def broken_points(
             found.append(point)
     words = "" if found else (told[0] if told else "from every start the overlaps of a block become those of all")
     return sorted(found, key=lambda k: k.free_entropy), words
+
+
+def continued_point(land: Landscape, old: OneStepPoint) -> OneStepPoint | None:
+    """A broken point at parameters nearby, followed here."""
+    theta, count = np.array(old.values), land.passes
+    try:
+        if not land.inside(theta):
+            return None
+        place, size = newton(land, theta, np.eye(len(theta)), old.fineness, 1e-7, 12)
+        if size > 1e-6 or not _apart(land, place):
+            return None
+        point = polished(land, place, np.eye(len(theta)), old.fineness, count)
+    except (Unresolved, Unbounded, Undefined):
+        return None
+    return None if point.words or not _apart(land, np.array(point.values)) else point
 
 
 def _starts(land: Landscape, around: Sequence[Sequence[float]]) -> list[Array]:

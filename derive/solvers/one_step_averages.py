@@ -35,7 +35,7 @@ class BlockAverages:
     """The energy of a site, its gradient and Hessian in COORDINATES, and the averages beside them.
 
     curvature_square: E <phi''^2>, the average over a block and over sites, which decides whether blocks are stable;
-    inside, E <phi'^2>, and between, E <phi'>^2.
+    inside, E <phi'^2>, and between, E <phi'>^2; extras, averages of other functions over blocks and sites.
     """
 
     value: float
@@ -44,15 +44,16 @@ class BlockAverages:
     curvature_square: float
     inside: float
     between: float
+    extras: tuple[float, ...] = ()
 
 
 def block_averages(
-    levels: Sequence[Array], u: Array, weight: Array, block: Array, x: float
+    levels: Sequence[Array], u: Array, weight: Array, block: Array, x: float, extras: Sequence[Array] = ()
 ) -> BlockAverages:
     """The averages from phi and its first four derivatives on a grid.
 
     Args: levels, five arrays (O, B) over sites and the field of a block; u, of the sites (O,); weight (O,) of the
-    sites and block (B,) of the field of a block, each with the sum 1; x, the breakpoint, positive.
+    sites and block (B,) of the field of a block, each with the sum 1; x, the breakpoint, positive; extras, further functions on the grid.
     """
     f, f1, f2, f3, f4 = levels
     top = f.max(1, keepdims=True)
@@ -111,4 +112,5 @@ def block_averages(
         for j, entry in enumerate(row, i):
             hessian[i, j] = hessian[j, i] = mean(entry)
     inside, square = mean(over(f1 * f1)), mean(over(f2 * f2))
-    return BlockAverages(mean(e0), gradient, hessian, square, inside, mean(e1 * e1))
+    others = tuple(mean(over(a)) for a in extras)
+    return BlockAverages(mean(e0), gradient, hessian, square, inside, mean(e1 * e1), others)

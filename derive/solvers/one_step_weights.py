@@ -27,10 +27,12 @@ __all__ = ["FieldWeight", "SiteWeight", "SpinWeight", "Weight"]
 
 CHUNK = 2**17
 """Numbers in one array, at most."""
-LIMIT = 40_000_000
+LIMIT = 4_000_000
 """Points of a grid, at most."""
 COARSEST, SHRINK, FINEST = 0.8, 0.7, 16
 """The steps of the trapezoidal rules are COARSEST * SHRINK**k, k up to FINEST."""
+UNPLANTED = 1e-9
+"""Overlaps with a planted pattern that the query does not know of, below which they vanish."""
 Fineness = tuple[int, int, int]
 """How fine the grid is in the common field, in the field of a block, and in what a site has besides."""
 
@@ -70,6 +72,7 @@ def _added(parts: Sequence[BlockAverages]) -> BlockAverages:
         sum(k.curvature_square for k in parts),
         sum(k.inside for k in parts),
         sum(k.between for k in parts),
+        tuple(sum(column) for column in zip(*(k.extras for k in parts), strict=True)),
     )
 
 
@@ -151,10 +154,13 @@ class SiteWeight:
     def averages(self, at: Sequence[float], fineness: Fineness) -> BlockAverages:
         m, p, d, variance, x = (float(c) for c in at)
         site, mesh = self.site, self._mesh(fineness[2])
+        noise, weight_n = _rule(mesh.step_noise, 1.0 if site.noisy else 0.0)
         u, weight_u, _ = outer_rule(site, mesh)
+        if abs(m) < UNPLANTED and np.ptp(site.query(u[:, None], noise[None, :]) + 0.0 * u[:, None], axis=0).max() == 0.0:
+            # nothing knows of the planted field: two points have its first moments, which is all that is asked for
+            m, u, weight_u = 0.0, np.array([-1.0, 1.0]), np.array([0.5, 0.5])
         v, weight_v = _rule(_step(fineness[0]), p)
         y, block = _rule(_step(fineness[1]), d)
-        noise, weight_n = _rule(mesh.step_noise, 1.0 if site.noisy else 0.0)
         per_u = v.size * y.size * noise.size
         if per_u * u.size > LIMIT:
             raise Unresolved("the averages need a grid beyond what is allowed")
@@ -171,14 +177,17 @@ class SiteWeight:
             if mesh.adaptive:
                 fields = (v[:, None] ** 2 + y**2).ravel()
                 matter = np.exp(-0.5 * (here[:, None, None] ** 2 + fields[:, None] + noise**2))
-            (level, *cumulants), _, _ = site_cumulants(site, mesh, x_query, omega, root_v, matter, False)
+            (level, *cumulants), extras, _ = site_cumulants(site, mesh, x_query, omega, root_v, matter, True)
             cumulants[1] = cumulants[1] - 1.0
-            # (u, v, y, noise) -> (u, v, noise) by y
-            grid = (here.size, v.size, y.size, noise.size)
-            shaped = [np.moveaxis(np.broadcast_to(a, (here.size, v.size * y.size, noise.size)).reshape(grid), 2, 3)
-                      .reshape(-1, y.size) for a in (level, *cumulants)]
-            levels = [a / root_v**power for power, a in enumerate(shaped)]
+            shape = (here.size, v.size, y.size, noise.size)
+
+            def by_block(a: Array, shape: tuple[int, ...] = shape) -> Array:
+                """From axes (u, v and y, noise) to (u and v and noise, y)."""
+                flat = np.broadcast_to(a, (shape[0], shape[1] * shape[2], shape[3]))
+                return np.moveaxis(flat.reshape(shape), 2, 3).reshape(-1, shape[2])
+
+            levels = [by_block(a) / root_v**power for power, a in enumerate((level, *cumulants))]
             weight = (weight_u[k : k + rows, None, None] * both).ravel()
             at_u = np.repeat(here, v.size * noise.size)
-            parts.append(block_averages(levels, at_u, weight, block, x))
+            parts.append(block_averages(levels, at_u, weight, block, x, [by_block(a) for a in extras]))
         return _added(parts)

@@ -193,6 +193,8 @@ def solve_saddle(
             found = solve_site(site_at(stage, env, i), start_points(stage, env, i), near)
             if found[0].words.startswith("no saddle point") and not (within and near) and "limit" not in stage:
                 found = walked(stage, env, i, found)
+            if "refine" in stage and not found[0].words:
+                found = stage["refine"](env, i, found)
             memory.keep(keys[i], found)
         best = found[0]
         count[i], residual[i] = sum(e.iterations for e in found), best.residual
