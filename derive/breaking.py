@@ -38,7 +38,6 @@ from derive.solvers.one_step import (
 from derive.solvers.one_step_form import Reading, read_one_step
 from derive.solvers.one_step_weights import SiteWeight
 from derive.solvers.saddle_runtime import site_at
-from derive.symbols import alpha_D as ALPHA_D
 from derive.symbols import beta as BETA
 from derive.symbols import m as M
 from derive.symbols import q as Q
@@ -132,7 +131,7 @@ class OneStepSolver:
         """One point: what is reported, and what the next one may be continued from."""
         land = self._land(values)
         pairs = 2 * len(land.problem.pairs)
-        moved = None if near is None else self._walked(near, values)
+        moved = None if near is None else continued_point(land, near.point)
         known = [] if moved is None else [moved.values[1:pairs:2] + moved.values[pairs:-1]]
         flat = symmetric_points(land, [*self.starts, *known])
         if moved is not None:
@@ -140,6 +139,9 @@ class OneStepSolver:
         else:
             around = [k.values for k in flat] or [(s[0], s[0], *s[1:], 0.5) for s in self.starts]
             broken_here, words = broken_points(land, around)
+            if not broken_here and near is not None:
+                walked = self._walked(near, values)
+                broken_here = [] if walked is None else [walked]
         every = sorted([*flat, *broken_here], key=lambda k: k.free_entropy)
         base = min(flat, key=lambda k: k.free_entropy) if flat else None
         row: dict[str, Any] = {"iterations": land.passes, "symmetric": base}
@@ -176,8 +178,10 @@ def _solution(rows: Sequence[Mapping[str, Any]], shape: tuple[int, ...], names: 
         return column(lambda row: getattr(row[key], name) if row.get(key) is not None else np.nan)
 
     outputs = {}
-    for k, name in enumerate(names):
-        outputs[name] = column(lambda row, k=k: row["point"].values[k] if "point" in row else np.nan)
+    none = (np.nan,) * len(names)
+    for name, cells in zip(names, zip(*(r["point"].values if "point" in r else none for r in rows), strict=True),
+                           strict=True):
+        outputs[name] = np.array(cells, dtype=float).reshape(shape)
     split = column(lambda row: row.get("branch") == "one step", bool)
     outputs[names[-1]] = np.where(split, outputs[names[-1]], np.nan)
     outputs |= {"quadrature_error": of("point", "quadrature_error"), "overlap_error": of("point", "overlap_error"),
@@ -219,9 +223,8 @@ def solver_of(model: SpinGlass) -> OneStepSolver:
     bend = BETA**2 * model.covariance.diff(Q, 2).subs(Q, Q1)
     stiffness = bend * (1 - Q1) ** 2 if model.law is None else bend
     problem = replace(reading.problem, stiffness=stiffness)
-    if model.fixed_norm:
-        starts = tuple((q,) for q in _STARTS)
-    else:
+    starts: tuple[tuple[float, ...], ...] = tuple((q,) for q in _STARTS)
+    if not model.fixed_norm:
         assert model.law is not None
         square = float(sum(w * p**2 for p, w in zip(model.law.points, model.law.weights, strict=True)))
         largest = float(max(abs(p) for p in model.law.points)) ** 2

@@ -26,7 +26,8 @@ V, Y = sp.symbols("v y", real=True)
 @pytest.mark.parametrize("temperature", [1.01, 1.2, 3.0])
 def test_above_the_transition_replica_symmetry_is_the_answer(temperature: float) -> None:
     found = SK(beta=1 / temperature)
-    assert found.converged and str(found.branch) == "replica symmetric"
+    assert found.converged
+    assert str(found.branch) == "replica symmetric"
     assert abs(float(found.value) - (np.log(2) + 1 / (4 * temperature**2))) < 1e-13
     assert abs(float(found.stability) - (1 - 1 / temperature**2)) < 1e-12
     assert np.isnan(found.outputs["m_b"])
@@ -36,13 +37,17 @@ def test_below_it_the_symmetric_point_is_unstable_and_blocks_raise_the_free_ener
     beta = np.array([1.1, 1.5, 2.5, 5.0])
     found = SK(beta=beta)
     out = found.outputs
-    assert found.converged.all() and (found.branch == "one step").all()
-    assert (found.residual <= RESIDUAL).all() and (out["quadrature_error"] < 1e-11).all()
+    assert found.converged.all()
+    assert (found.branch == "one step").all()
+    assert (found.residual <= RESIDUAL).all()
+    assert (out["quadrature_error"] < 1e-11).all()
     assert (out["symmetric_stability"] < 0).all()
     assert (found.value < out["symmetric_value"]).all()
-    assert (out["q_0"] < out["symmetric_q"]).all() and (out["symmetric_q"] < out["q_1"]).all()
+    assert (out["q_0"] < out["symmetric_q"]).all()
+    assert (out["symmetric_q"] < out["q_1"]).all()
     # one step does not suffice (Parisi 1980): what is left of the instability is smaller, and not gone
-    assert (found.stability < 0).all() and (found.stability > out["symmetric_stability"]).all()
+    assert (found.stability < 0).all()
+    assert (found.stability > out["symmetric_stability"]).all()
 
 
 @pytest.mark.slow
@@ -60,22 +65,19 @@ def test_the_ground_state_energy() -> None:
 def test_the_line_of_de_almeida_and_thouless() -> None:
     """Where the symmetric point loses its stability in a field: beta^2 E sech^4 = 1, and blocks appear below."""
     solve = spin_glass(q**2 / 2, field=H)
-    beta = 2.0
+    beta, z = 2.0, np.linspace(-9, 9, 2001)
+    w = np.exp(-z * z / 2)
+    w /= w.sum()
 
     def stability(h: float) -> float:
-        return float(solve(beta=beta, h=h).outputs["symmetric_stability"])
+        overlap = brentq(lambda s: w @ np.tanh(beta * (np.sqrt(s) * z + h)) ** 2 - s, 1e-6, 1.0)
+        return float(1 - beta**2 * (w @ np.cosh(beta * (np.sqrt(overlap) * z + h)) ** -4.0))
 
-    line = brentq(stability, 0.3, 0.8, xtol=1e-5)
-    z, w = np.polynomial.hermite_e.hermegauss(80)
-    w = w / w.sum()
-
-    def symmetric(h: float) -> float:
-        q_h = brentq(lambda s: w @ np.tanh(beta * (np.sqrt(s) * z + h)) ** 2 - s, 1e-6, 1.0)
-        return float(1 - beta**2 * (w @ np.cosh(beta * (np.sqrt(q_h) * z + h)) ** -4.0))
-
-    assert abs(line - brentq(symmetric, 0.3, 0.8)) < 2e-5
-    below, above = solve(beta=beta, h=np.array([line - 0.05, line + 0.05])).branch
-    assert (below, above) == ("one step", "replica symmetric")
+    line = brentq(stability, 0.3, 0.8)
+    found = solve(beta=beta, h=np.array([line - 0.05, line, line + 0.05]))
+    assert abs(found.outputs["symmetric_stability"][1]) < 1e-10
+    assert found.branch[0] == "one step"
+    assert found.branch[2] == "replica symmetric"
 
 
 # ---- the p-spin model
@@ -84,18 +86,19 @@ def test_the_line_of_de_almeida_and_thouless() -> None:
 def sphere(beta: float) -> tuple[float, float]:
     """q_1 and x of the spherical 3-spin model in closed form (Crisanti and Sommers 1992), by its own two equations."""
     def ratio(y: float) -> float:
-        return float(2 / y * ((1 - y + np.log(y)) * y / -((1 - y) ** 2)) - 2 / 3)
+        return float(-2 * y * (1 - y + np.log(y)) / (1 - y) ** 2 - 2 / 3)
 
     y = brentq(ratio, 1e-6, 1 - 1e-6)
-    root = brentq(lambda p: 3 * beta**2 / 2 * p * (1 - p) ** 2 - y, 2 / 3, 1 - 1e-12)
+    root = brentq(lambda p: 3 * beta**2 / 2 * p * (1 - p) ** 2 - y, 1 / 3, 1 - 1e-12)
     return root, (1 - root) * (1 / y - 1) / root
 
 
-@pytest.mark.parametrize("beta", [1.75, 2.0, 4.0, 8.0])
+@pytest.mark.parametrize("beta", [1.72, 2.0, 4.0, 8.0])
 def test_the_spherical_model_has_its_closed_solution(beta: float) -> None:
     found = SPHERICAL(beta=beta)
     overlap, breakpoint = sphere(beta)
-    assert str(found.branch) == "one step" and float(found.residual) <= RESIDUAL
+    assert str(found.branch) == "one step"
+    assert float(found.residual) <= RESIDUAL
     assert abs(float(found.outputs["q_1"]) - overlap) < 1e-10
     assert abs(float(found.outputs["m_b"]) - breakpoint) < 1e-10
     assert abs(float(found.outputs["q_0"])) < 1e-12
@@ -103,11 +106,13 @@ def test_the_spherical_model_has_its_closed_solution(beta: float) -> None:
 
 
 def test_its_static_transition() -> None:
-    """T_s = 0.5863 (Crisanti and Sommers 1992, Z. Phys. B 87, 341); there the breakpoint is one."""
-    line = brentq(lambda t: float(SPHERICAL(beta=1 / t).outputs["m_b"]) - 0.999, 0.55, 0.5861)
-    assert abs(line - 0.5863) < 4e-4
-    hot, cold = SPHERICAL(beta=np.array([1 / 0.5873, 1 / 0.5853])).branch
-    assert (hot, cold) == ("replica symmetric", "one step")
+    """T_s = 0.586 (Crisanti and Sommers 1992, Z. Phys. B 87, 341): the breakpoint reaches one, at y = 1 - q_1."""
+    y = brentq(lambda y: -2 * y * (1 - y + np.log(y)) / (1 - y) ** 2 - 2 / 3, 0.1, 0.9)
+    static = float(np.sqrt(1.5 * y * (1 - y)))
+    assert abs(static - 0.5861) < 1e-4
+    line = brentq(lambda t: float(SPHERICAL(beta=1 / t).outputs["m_b"]) - 0.999, 0.55, 0.5859)
+    assert 0 < static - line < 4e-4
+    assert str(SPHERICAL(beta=1 / (static + 1e-3)).branch) == "replica symmetric"
 
 
 def test_spins_with_three_spin_interactions_freeze_at_their_temperature() -> None:
@@ -130,7 +135,7 @@ def test_the_random_energy_model_is_the_limit_of_many_spins() -> None:
 # ---- other spins, and calculations of a reader's own
 
 
-@settings(deadline=None, max_examples=6, derandomize=True)
+@settings(deadline=None, max_examples=3, derandomize=True)
 @given(st.floats(1.2, 2.5), st.floats(0.05, 0.3))
 def test_a_reader_gets_the_same_from_the_free_entropy_as_it_is_printed(beta: float, h: float) -> None:
     field = BETA * (sp.sqrt(Q0) * V + sp.sqrt(Q1 - Q0) * Y + H)
@@ -163,7 +168,7 @@ def test_what_is_no_free_entropy_of_this_shape_is_refused() -> None:
         calculation(twice, (Q0, Q1), BLOCK)
     with pytest.raises(DeriveError, match="does not depend on the overlap"):
         spin_glass(BETA)
-    with pytest.raises(DeriveError, match="random field"):
+    with pytest.raises(DeriveError, match="spherical model is given a field"):
         SpinGlass(q**2, None, H)
 
 

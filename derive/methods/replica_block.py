@@ -31,7 +31,7 @@ BLOCK_DOMAIN = Domain(
     (*((s, _POSITIVE) for s in (V, SPREAD, Q0, Q1, R)), (M, Interval(-oo, oo)), (BREAKPOINT, Interval.Lopen(0, 1))),
     (Q0 - M**2 > 0, Q1 - Q0 > 0, R - Q1 > 0),
 )
-_WEIGHTS = Domain(tuple((s, _POSITIVE) for s in (V, SPREAD)) + ((BREAKPOINT, Interval.Lopen(0, 1)),))
+_WEIGHTS = Domain((*((s, _POSITIVE) for s in (V, SPREAD)), (BREAKPOINT, Interval.Lopen(0, 1))))
 #: log-weight of a block, per replica, and its derivatives in the field, in both variances and in the breakpoint
 B, B_SLOPE, B_CURVATURE, B_SPREAD, B_VARIANCE, B_BREAKPOINT = (
     Function(k, real=True) for k in ("B", "B_omega", "B_omega_omega", "B_Delta", "B_V", "B_x"))

@@ -86,7 +86,8 @@ def breaking_derivation() -> Derivation:
     "broken-saddle-m", "-q0", "-q1", "-r" and "-x" are its saddle-point equations.
     """
     return symmetric_derivation().extend(
-        (*breaking_steps(), *breaking_saddle()), name="replica-breaking", title="One step of replica symmetry breaking on a hidden manifold")
+        (*breaking_steps(), *breaking_saddle()), name="replica-breaking",
+        title="One step of replica symmetry breaking on a hidden manifold")
 
 
 def _log_block(block: Expr, inside: Expr) -> Expr:

@@ -205,8 +205,8 @@ def _replicated(model: SpinGlass, step: Script) -> tuple[Step, ...]:
                                                  COUNT), COUNT, 0),
                                  GaussianAverage(Function("Y", real=True)(g1), g1)), "differentiate", (),
              "the slope at n = 0 of log E Z^n is E log Z, for any positive Z = exp Y"),
-        step("replica-trick", "E log Z is the slope at n = 0 of log E Z^n, continued from integer n; the limits N -> oo "
-             "and n -> 0 are exchanged.", "assumption", ("energies", "replica-slope"), "the replica method"),
+        step("replica-trick", "E log Z is the slope at n = 0 of log E Z^n, continued from integer n; the limits "
+             "N -> oo and n -> 0 are exchanged.", "assumption", ("energies", "replica-slope"), "the replica method"),
         step("disorder", Eq(GaussianAverage(two, g1, g2), exp(BETA**2 / 2 * (a1**2 + a2**2 + b1**2 + b2**2
                                                                             + 2 * (a1 * b1 + a2 * b2)))), "evaluate",
              (), "Gaussian energies of two replicas: every pair (a, b) brings beta^2/2 times its covariance"),
@@ -281,8 +281,8 @@ def _site_steps(model: SpinGlass, step: Script) -> tuple[Step, ...]:
              "field,"),
         free("curvature-name", Eq(CURVATURE(*at), Derivative(L(*at), (OMEGA, 2))), "definition", (), "twice,"),
         free("variance-name", Eq(IN_VARIANCE(*at), Derivative(L(*at), V)), "definition", (), "and in the variance"),
-        free("heat-equation", Eq(Derivative(L(*at), V), (Derivative(L(*at), (OMEGA, 2)) + Derivative(L(*at), OMEGA) ** 2)
-                                 / 2), "differentiate", ("log-weight",), "exp L obeys the heat equation"),
+        free("heat-equation", Eq(Derivative(L(*at), V), (Derivative(L(*at), (OMEGA, 2))
+                                                         + Derivative(L(*at), OMEGA) ** 2) / 2), "differentiate", ("log-weight",), "exp L obeys the heat equation"),
         free("heat", Eq(IN_VARIANCE(*at), (CURVATURE(*at) + SLOPE(*at) ** 2) / 2), "identity",
              ("variance-name", "heat-equation", "slope-name", "curvature-name"), "in these names"),
         free("growth", "L grows linearly in the field and its derivatives are bounded.", "theorem", ("log-weight",),
@@ -344,7 +344,7 @@ def _saddle_steps(model: SpinGlass, step: Script) -> tuple[Step, ...]:
                  (f"stationary-{tag(q)}", f"gradient-{tag(q)}"), f"the field of the overlap {q}")
           for q, k in overlaps_of.items()),
         *(proper(f"saddle-{tag(q)}", Eq(q, means[q].subs(into, simultaneous=True)), "rearrange",
-                 (f"stationary-{tag(k)}", f"gradient-{tag(k)}"), "an overlap is an average over a block, and over sites")
+                 (f"stationary-{tag(k)}", f"gradient-{tag(k)}"), "an overlap is an average over blocks and sites")
           for q, k in overlaps_of.items()),
         site("saddle-x", Eq(parts.diff(BREAKPOINT) + gradient[BREAKPOINT], 0), "rearrange",
              ("stationary-x", "gradient-x"), "the equation of the breakpoint"),

@@ -32,6 +32,8 @@ ACCURACY = 1e-10
 """Quadrature error of the gradient aimed at, relative to its terms."""
 MERGED = 1e-5
 """Overlaps inside and between blocks that are closer than this, relative to the room there is, are one."""
+SINGLE = 1.0 - 1e-4
+"""The largest breakpoint that is tried: for blocks of one replica q_1 is not determined."""
 ROUGH = 1e-5
 """The same while points are looked for."""
 ENOUGH = 400
@@ -210,7 +212,9 @@ class Landscape:
             bend = sum(g * r[2] for g, r in zip(found.gradient, rows, strict=True))
             hessian = hessian + scale * (turn.T @ found.hessian @ turn + bend)
             square, extras = found.curvature_square, found.extras
-        return Whole(value, gradient, hessian, np.maximum(size, 1e-6), square, extras)
+        # where all terms vanish, what a thousandth of a unit of the order parameter would make of them
+        size = size + 1e-3 * np.abs(np.diag(hessian)) + 1e-300
+        return Whole(value, gradient, hessian, size, square, extras)
 
     def stability(self, theta: Array, fineness: Fineness) -> float:
         """1 - s E <phi''^2>, or what stands for it where there is no energy: positive while blocks do not break."""
@@ -400,13 +404,15 @@ def symmetric_points(
 
 
 def broken_points(
-    land: Landscape, around: Sequence[Sequence[float]], fineness: Fineness = (0, 0, 0), near: Sequence[OneStepPoint] = (),
+    land: Landscape, around: Sequence[Sequence[float]], fineness: Fineness = (0, 0, 0),
+    near: Sequence[OneStepPoint] = (),
 ) -> tuple[list[OneStepPoint], str]:
     """Points with q_0 < q_1 that are stationary in every order parameter, the breakpoint included.
 
     Blocks are first looked for at a fixed breakpoint, beginning near the symmetric points `around` (values of all order
     parameters) and away from them; along the branch that is found, the breakpoint is moved to where the free entropy
-    does not change with it.  Points at parameters nearby, `near`, are continued first, and are enough where one is found.
+    does not change with it.  Points at parameters nearby, `near`, are continued first, and one that is found so is
+    enough.
 
     Returns: the points, of smallest free entropy first, and in words why there is none.
     """
@@ -464,7 +470,7 @@ def _starts(land: Landscape, around: Sequence[Sequence[float]]) -> list[Array]:
     """Points with q_1 above q_0: near every symmetric point and far above it, for several breakpoints."""
     found = []
     for x in (0.5, 0.8, 0.97, 0.2):
-        for share in (0.1, 0.4, 0.7, 0.95):
+        for share in (0.1, 0.4, 0.7, 0.95, 0.997):
             for values in around:
                 theta = np.array(values, dtype=float)
                 theta[-1] = x
@@ -509,10 +515,10 @@ def _along(land: Landscape, branch: Array, fineness: Fineness) -> tuple[str, Arr
         place, last, step = branch, slope, 0.08
         while step > 1e-3:
             x = place[-1] + sign * step * min(1.0, 4.0 * place[-1])
-            if x > 1.0:
-                if place[-1] >= 1.0:
+            if x > SINGLE:
+                if place[-1] >= SINGLE:
                     break
-                x = 1.0
+                x = SINGLE
             trial = place.copy()
             trial[-1] = x
             moved = _settled(land, trial, fineness) if x > 0.0 and land.inside(trial) else None
@@ -528,8 +534,8 @@ def _along(land: Landscape, branch: Array, fineness: Fineness) -> tuple[str, Arr
         ends.append(float(place[-1]))
     high, low = ends
     side = "falls" if slope < 0.0 else "rises"
-    return (f"no breakpoint on ({low:.3g}, {high:.3g}], where blocks exist, is stationary: the free entropy {side} with "
-            "it throughout"), None
+    return (f"no breakpoint on ({low:.3g}, {high:.3g}], where blocks exist, is stationary: the free entropy {side} "
+            "with it throughout"), None
 
 
 def _crossing(land: Landscape, first: tuple[Array, float], second: tuple[Array, float], fineness: Fineness) -> Array:

@@ -21,13 +21,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["COORDINATES", "BlockAverages", "block_averages"]
+from derive.solvers.saddle_averages import Unresolved
+
+__all__ = ["COORDINATES", "BlockAverages", "OutOfWindow", "block_averages"]
 
 Array = npt.NDArray[Any]
 
 #: what the energy of a site depends on: factor of the planted field, variances of the common field, of the field of a
 #: block and of the field of a replica, breakpoint
 COORDINATES = ("m", "p", "d", "V", "x")
+
+
+class OutOfWindow(Unresolved):
+    """The field of a block has its weight beyond the ends of its grid."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +59,21 @@ def block_averages(
     """The averages from phi and its first four derivatives on a grid.
 
     Args: levels, five arrays (O, B) over sites and the field of a block; u, of the sites (O,); weight (O,) of the
-    sites and block (B,) of the field of a block, each with the sum 1; x, the breakpoint, positive; extras, further functions on the grid.
+    sites and block (B,) of the field of a block, each with the sum 1; x, the breakpoint, positive; extras, further
+    functions on the grid.
+    Raises: OutOfWindow where the tilted field of a block leaves the grid.
     """
     f, f1, f2, f3, f4 = levels
     top = f.max(1, keepdims=True)
     tilt = np.exp(x * (f - top)) * block
     norm = tilt.sum(1)
     tilt /= norm[:, None]
+    if block.size > 1 and weight @ (tilt[:, 0] + tilt[:, -1]) > 1e-15:
+        raise OutOfWindow("the field of a block is tilted beyond the window it is followed in")
 
     def over(a: Array) -> Array:
-        return np.einsum("ob,ob->o", tilt, a)
+        found: Array = np.einsum("ob,ob->o", tilt, a)
+        return found
 
     # y = x phi: logarithmic derivatives of exp(y), their averages, and the derivatives of phi_0
     y1, y2 = x * f1, x * f2

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from derive.solvers.one_step_averages import Array, BlockAverages, block_averages
+from derive.solvers.one_step_averages import Array, BlockAverages, OutOfWindow, block_averages
 from derive.solvers.saddle_averages import (
     Mesh,
     SiteFunctions,
@@ -33,6 +33,8 @@ COARSEST, SHRINK, FINEST = 0.8, 0.7, 16
 """The steps of the trapezoidal rules are COARSEST * SHRINK**k, k up to FINEST."""
 UNPLANTED = 1e-9
 """Overlaps with a planted pattern that the query does not know of, below which they vanish."""
+REACHES = (10.0, 20.0, 40.0)
+"""How far the field of a block is followed: its tilt moves its weight from the middle.  The first that does."""
 Fineness = tuple[int, int, int]
 """How fine the grid is in the common field, in the field of a block, and in what a site has besides."""
 
@@ -40,21 +42,22 @@ Fineness = tuple[int, int, int]
 class Weight(Protocol):
     """The energy of a site at coordinates (m, p, d, V, x), on a grid.
 
-    axes: the entries of a fineness that the grid has.
+    axes: which entries of a fineness the grid has.
     """
 
-    axes: tuple[int, ...]
+    @property
+    def axes(self) -> tuple[int, ...]: ...
 
     def averages(self, at: Sequence[float], fineness: Fineness) -> BlockAverages:
         """Raises: Unresolved where the grid would be larger than is allowed."""
         ...
 
 
-def _rule(step: float, variance: float) -> tuple[Array, Array]:
+def _rule(step: float, variance: float, reach: float = 8.4) -> tuple[Array, Array]:
     """Nodes of unit width and weights; a single node where the field has no variance."""
     if variance <= 0.0:
         return np.zeros(1), np.ones(1)
-    nodes, weights, _ = trapezoid(step)
+    nodes, weights, _ = trapezoid(step, reach)
     return nodes, weights
 
 
@@ -62,6 +65,16 @@ def _step(fineness: int) -> float:
     if fineness > FINEST:
         raise Unresolved("the averages need a grid beyond what is allowed")
     return float(COARSEST * SHRINK**fineness)
+
+
+def _in_window(averages: Callable[[float], BlockAverages]) -> BlockAverages:
+    """The averages with the field of a block followed as far as it takes."""
+    for reach in REACHES[:-1]:
+        try:
+            return averages(reach)
+        except OutOfWindow:
+            continue
+    return averages(REACHES[-1])
 
 
 def _added(parts: Sequence[BlockAverages]) -> BlockAverages:
@@ -85,9 +98,12 @@ class _Fields:
         raise NotImplementedError
 
     def averages(self, at: Sequence[float], fineness: Fineness) -> BlockAverages:
+        return _in_window(lambda reach: self._averages(at, fineness, reach))
+
+    def _averages(self, at: Sequence[float], fineness: Fineness, reach: float) -> BlockAverages:
         _, p, d, variance, x = (float(c) for c in at)
         v, weight = _rule(_step(fineness[0]), p)
-        y, block = _rule(_step(fineness[1]), d)
+        y, block = _rule(_step(fineness[1]), d, reach)
         if v.size * y.size > LIMIT:
             raise Unresolved("the averages need a grid beyond what is allowed")
         rows = max(1, CHUNK // y.size)
@@ -152,15 +168,19 @@ class SiteWeight:
         )
 
     def averages(self, at: Sequence[float], fineness: Fineness) -> BlockAverages:
+        return _in_window(lambda reach: self._averages(at, fineness, reach))
+
+    def _averages(self, at: Sequence[float], fineness: Fineness, reach: float) -> BlockAverages:
         m, p, d, variance, x = (float(c) for c in at)
         site, mesh = self.site, self._mesh(fineness[2])
         noise, weight_n = _rule(mesh.step_noise, 1.0 if site.noisy else 0.0)
         u, weight_u, _ = outer_rule(site, mesh)
-        if abs(m) < UNPLANTED and np.ptp(site.query(u[:, None], noise[None, :]) + 0.0 * u[:, None], axis=0).max() == 0.0:
+        queries = site.query(u[:, None], noise[None, :]) + 0.0 * u[:, None]
+        if abs(m) < UNPLANTED and np.ptp(queries, axis=0).max() == 0.0:
             # nothing knows of the planted field: two points have its first moments, which is all that is asked for
             m, u, weight_u = 0.0, np.array([-1.0, 1.0]), np.array([0.5, 0.5])
         v, weight_v = _rule(_step(fineness[0]), p)
-        y, block = _rule(_step(fineness[1]), d)
+        y, block = _rule(_step(fineness[1]), d, reach)
         per_u = v.size * y.size * noise.size
         if per_u * u.size > LIMIT:
             raise Unresolved("the averages need a grid beyond what is allowed")
