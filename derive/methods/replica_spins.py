@@ -282,7 +282,8 @@ def _site_steps(model: SpinGlass, step: Script) -> tuple[Step, ...]:
         free("curvature-name", Eq(CURVATURE(*at), Derivative(L(*at), (OMEGA, 2))), "definition", (), "twice,"),
         free("variance-name", Eq(IN_VARIANCE(*at), Derivative(L(*at), V)), "definition", (), "and in the variance"),
         free("heat-equation", Eq(Derivative(L(*at), V), (Derivative(L(*at), (OMEGA, 2))
-                                                         + Derivative(L(*at), OMEGA) ** 2) / 2), "differentiate", ("log-weight",), "exp L obeys the heat equation"),
+                                                         + Derivative(L(*at), OMEGA) ** 2) / 2), "differentiate",
+             ("log-weight",), "exp L obeys the heat equation"),
         free("heat", Eq(IN_VARIANCE(*at), (CURVATURE(*at) + SLOPE(*at) ** 2) / 2), "identity",
              ("variance-name", "heat-equation", "slope-name", "curvature-name"), "in these names"),
         free("growth", "L grows linearly in the field and its derivatives are bounded.", "theorem", ("log-weight",),

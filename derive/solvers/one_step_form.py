@@ -1,8 +1,8 @@
 """A free entropy with one step of symmetry breaking, taken apart into what a solver needs.
 
 The energy of a site is recognised by its shape, E_v [log E_y exp(x phi)/x]: the average over the field of a block of
-the exponential of the breakpoint times something, the log of it averaged over everything else.  Fields are linear in the
-bound variables, and the squares of their coefficients are the variances.
+the exponential of the breakpoint times something, the log of it averaged over everything else.  Fields are linear in
+the bound variables, and the squares of their coefficients are the variances.
 """
 
 from __future__ import annotations
