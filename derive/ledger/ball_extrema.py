@@ -98,7 +98,7 @@ def _root(slope: Expr, x: Symbol, known: Mapping[Symbol, Any], bits: int, stage:
             raise Obstacle("its slope has no value")
         ball: arb = newton(slope, x, known, guess, bits)[0]
     except Obstacle as reason:
-        raise NotEnclosed(f"where an extremum is taken: {reason}") from None
+        raise NotEnclosed(f"where an extremum is taken inside its interval: {reason}") from None
     low, high = (None if end in (oo, -oo) else enclose(end, known, bits) for end in (stage.lower, stage.upper))
     if (low is not None and not ball > low) or (high is not None and not ball < high):
         raise NotEnclosed("where an extremum is taken: whether it is at an end of its interval")

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from sympy import Add, Basic, Expr, Mul, Pow, S, Symbol, exp, log
+from sympy import Add, Basic, Expr, Mul, Pow, S, Symbol, exp, factor, log, sqrt
 
 from derive.ledger.ball_functions import FUNCTIONS, Ball
 from derive.nodes.averages import LogAverageExp, MeasureAverage, SpectralAverage, TiltedAverage
-from derive.nodes.laws import Atoms
+from derive.nodes.laws import Atoms, Density
 
-__all__ = ["finite_sum", "program_of"]
+__all__ = ["finite_sum", "program_of", "smoothed"]
 
 #: an evaluation at one point: gives the ball of a part, and knows its branches
 Evaluation = Any
@@ -40,6 +40,23 @@ def finite_sum(e: Basic) -> Expr | None:
     if isinstance(e, LogAverageExp):
         return one + log(Add(*tilts))
     return Add(*(k * e.f.xreplace({e.var: p}) for p, k in zip(points, tilts, strict=True))) / Add(*tilts)
+
+
+@lru_cache(maxsize=256)
+def smoothed(integrand: Expr, x: Symbol, law: Density) -> tuple[tuple[Expr, Symbol, Expr], ...]:
+    """An integral over a bounded support as two from zero: integrand, variable, upper end.
+
+    The square of the variable is the distance to an end of the support, so that roots and inverse roots of it go.
+    """
+    u, middle = Symbol(f"root of {x.name}", positive=True), (law.lower + law.upper) / 2
+    ends = ((law.lower + u**2, sqrt(middle - law.lower)), (law.upper - u**2, sqrt(law.upper - middle)))
+    return tuple((2 * u * _factored(integrand.xreplace({x: place})), u, end) for place, end in ends)
+
+
+def _factored(e: Expr) -> Expr:
+    """Every base of a broken power in factors, so that powers of a positive variable come out of it."""
+    return e.replace(lambda p: isinstance(p, Pow) and p.exp.is_Rational and not p.exp.is_Integer,
+                     lambda p: factor(p.base) ** p.exp)
 
 
 @lru_cache(maxsize=512)

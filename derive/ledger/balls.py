@@ -14,12 +14,12 @@ from functools import lru_cache
 from typing import Any
 
 from flint import acb, arb, ctx, fmpq
-from sympy import Abs, Basic, Expr, Heaviside, Max, Min, Piecewise, Rational, S, Symbol, oo, sign
+from sympy import Abs, Basic, Expr, Heaviside, Max, Min, Piecewise, Rational, S, Symbol, exp, oo, sign
 from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import And, BooleanFalse, BooleanTrue, Not, Or
 
 from derive.ledger.ball_functions import FUNCTIONS, Ball, NotEnclosed, integer_power, precision, real_part
-from derive.ledger.ball_programs import finite_sum, program_of
+from derive.ledger.ball_programs import finite_sum, program_of, smoothed
 from derive.ledger.spectral_balls import over_marchenko_pastur
 from derive.ledger.trapezoidal import line_integral
 from derive.nodes.averages import GaussianAverage, LogAverageExp, MeasureAverage, SpectralAverage, TiltedAverage
@@ -295,22 +295,25 @@ class _Evaluator:
         return True if strict else False if opposite else None
 
     def _on_Extremum(self, e: Extremum) -> Ball:
-        """The largest or smallest value over a bounded interval, between bounds that close in on it; else the value at
-        its place.
+        """The value at the place of the extremum; where that is not found and the interval is bounded, the largest or
+        smallest value between bounds that close in on it.
 
         A cell of the interval is dropped where the body stays below a value that is taken, and shrinks to an end where
         the slope has one sign.
         """
         from derive.ledger.ball_extrema import largest
 
+        (x,), (body,) = e.open()
+        try:
+            return self.over(body, x)(self(e.argument), False)
+        except NotEnclosed:
+            if e.kind == "extr" or e.interval.start.is_infinite or e.interval.end.is_infinite:
+                raise
         if self.complex_values():
             raise NotEnclosed("an extremum at complex values")
-        (x,), (body,) = e.open()
-        low, high = (None if end in (oo, -oo) else self(end) for end in (e.interval.start, e.interval.end))
-        if e.kind == "extr" or low is None or high is None or not (low.is_exact() and high.is_exact()):
-            return self.over(body, x)(self(e.argument), False)
-        if not low < high:
-            raise NotEnclosed("an extremum over an interval whose ends are not in order")
+        low, high = self(e.interval.start), self(e.interval.end)
+        if not (low.is_exact() and high.is_exact() and low < high):
+            raise NotEnclosed("an extremum over an interval whose ends are not exact numbers")
         sign = 1 if e.kind == "max" else -1
         f, slope = self.over(sign * body, x), self.over(sign * body.diff(x), x)
         return sign * largest(lambda z: f(z, False), lambda z: slope(z, False), low, high, self.goal)
@@ -333,7 +336,7 @@ class _Evaluator:
 
     def _done(self, e: Basic) -> Ball:
         """What stands for something that is carried out first."""
-        found = e.doit(deep=False)
+        found = e.doit()
         if isinstance(found, type(e)):
             raise NotEnclosed(f"{type(e).__name__} of {e.args[0]}, which has no closed form")
         return self(found)
@@ -357,15 +360,11 @@ class _Evaluator:
         return self.average(e.body, e.var, e.law)
 
     def _on_LogAverageExp(self, e: LogAverageExp) -> Ball:
-        from sympy import exp
-
         if isinstance(e.law, Atoms):
             return self(finite_sum(e)) if self.complex_values() else self._log_atoms(e.g, e.var, e.law)
         return self.log(self.average(exp(e.g), e.var, e.law))
 
     def _on_TiltedAverage(self, e: TiltedAverage) -> Ball:
-        from sympy import exp
-
         if isinstance(e.law, Atoms):
             if self.complex_values():
                 return self(finite_sum(e))
@@ -406,7 +405,10 @@ class _Evaluator:
             while variable in body.free_symbols:
                 variable = Symbol(f"_{variable.name}", real=True)
             integrand = law.density(variable) * body.xreplace({var: variable})
-            return self.integral(integrand, variable, law.lower, law.upper)
+            value = self.integral(integrand, variable, law.lower, law.upper)
+            if value.is_finite() or law.lower.is_infinite or law.upper.is_infinite:
+                return value
+            return sum((self.integral(e, x, S.Zero, end) for e, x, end in smoothed(integrand, variable, law)), arb(0))
         if isinstance(law, MarchenkoPastur):
             return over_marchenko_pastur(self, body, var, law)
         raise NotEnclosed(f"no enclosure over {type(law).__name__}")

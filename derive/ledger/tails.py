@@ -238,10 +238,10 @@ class _Majorant:
             poly = Poly(sum(smooth, S.Zero), self.x)
         except PolynomialError:
             raise NotEnclosed(f"the tail of exp({exponent}) has no bound here") from None
-        if poly.degree() > 2:
+        c = [_real_part(self.evaluate(poly.coeff_monomial(self.x**k))) for k in range(max(poly.degree(), 2) + 1)]
+        if not all(k <= 0 for k in c[3:]):
             raise NotEnclosed(f"the tail of exp({exponent}) has no bound here")
-        c = [_real_part(self.evaluate(poly.coeff_monomial(self.x**k))) for k in range(3)]
-        linear, quadratic = c[1], c[2]
+        linear, quadratic = c[1], sum(c[2:], arb(0))  # a power beyond the second is at least x^2, and its sign negative
         constant = c[0] + bounded
         for term in log_part:
             for t in self.of(term):

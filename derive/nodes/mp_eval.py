@@ -1526,7 +1526,7 @@ def _polished(f: Callable[[mpf], mpf], a: mpf, b: mpf, fa: mpf, fb: mpf) -> mpf:
             y = x - step
             if not min(a, b) <= y <= max(a, b):
                 break
-            if step:
+            if y != x:
                 slope = (f(y) - f(x)) / (y - x)
             x = y
     with mpmath.workprec(mp.prec):
