@@ -209,7 +209,7 @@ class Quantity:
         >>> from derive import atlas
         >>> found = atlas["retrieval-capacity"].limit("lam", 0, order=1)
         >>> found.expr, found.verdict.name
-        (-lambda**2/2 + lambda, 'CORROBORATED')
+        (-lambda**2/2 + lambda, 'CERTIFIED')
         """
         from derive.methods.scaling import Question, answer
 

@@ -44,7 +44,7 @@ KNOWN = [
 @pytest.mark.parametrize(("expr", "value"), KNOWN, ids=[str(e) for e, _ in KNOWN])
 def test_limits_that_are_known(expr, value):
     found = limit_of(expr, X, oo)
-    assert found.verdict is Verdict.CORROBORATED, found
+    assert found.verdict.sound, found
     assert sp.simplify(found.limit - value) == 0
 
 
@@ -117,7 +117,7 @@ def test_random_sums_of_exponentials(terms, power):
     levels = [Rational(r.numerator, r.denominator) for _, r in terms]
     body = sum((Rational(w.numerator, w.denominator) * exp(r * X) for (w, _), r in zip(terms, levels, strict=True)), 0)
     found = limit_of(X**power * body, X, oo, order=1, of="log")
-    assert found.verdict is Verdict.CORROBORATED, found
+    assert found.verdict.sound, found
     with mpmath.workdps(50):
         parts = (mpmath.mpf(w.numerator) / w.denominator * mpmath.exp(mpmath.mpf(r.p) / r.q * 400)
                  for (w, _), r in zip(terms, levels, strict=True))
@@ -132,5 +132,5 @@ def test_erfc_against_a_gaussian(p, q, r):
     """exp(p x^2 + q x) erfc(r x): the order of p and r^2 decides, and the ratio decides on equality."""
     p, q, r = (Rational(k.numerator, k.denominator) for k in (p, q, r))
     found = limit_of(exp(p * X**2 - q * X) * erfc(r * X), X, oo)
-    assert found.verdict is Verdict.CORROBORATED
+    assert found.verdict.sound
     assert found.limit == (oo if p > r**2 else 0)

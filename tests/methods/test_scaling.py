@@ -17,7 +17,7 @@ def same(found, expected):
 
 
 def corroborated(found: Expansion) -> bool:
-    return found.verdict is Verdict.CORROBORATED and all(
+    return found.verdict in (Verdict.CORROBORATED, Verdict.CERTIFIED) and all(
         len(c.witnesses) >= 2 and all(w.verdict.sound for w in c.witnesses) for c in found.cases or (found,)
     )
 

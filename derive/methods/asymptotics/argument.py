@@ -26,6 +26,7 @@ __all__ = [
     "kept_terms",
     "large_form",
     "limit_value",
+    "needed",
     "scale_of",
     "small_form",
     "term_of",
@@ -59,11 +60,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Found:
-    """What the symbolic argument gives: the series, its ring, and what it rests on."""
+    """What the symbolic argument gives: the series, its ring, what it rests on, and the unknowns of each problem."""
 
     series: Series
     ring: Ring
     balance: tuple[str, ...]
+    roots: tuple[Mapping[Symbol, Series], ...] = ()
 
 
 def argument(
@@ -160,25 +162,29 @@ def _series(
     inner = {request.parameter: large_form(request, large)}
     put = {k: v.subs(inner) for k, v in request.held.items()} | inner
     expander = Expander(ring, {large: variable()}, deadline, starts)
-    setting = Setting(put, request, [])
-    parts = []
+    parts: list[Series] = []
+    words: list[str] = []
+    known: list[Mapping[Symbol, Series]] = []
     for problem in problems:
+        setting = Setting(put, request, words)
         parts.append(_solved(problem, setting, expander))
+        known.append(setting.roots)
     series = parts[0]
     if len(parts) == 2:
         series = ring.mul(parts[0], ring.power(parts[1], S.NegativeOne))
     if request.of == "log":
         series = ring.log(series)
-    return Found(series, ring, tuple(dict.fromkeys(setting.words)))
+    return Found(series, ring, tuple(dict.fromkeys(words)), tuple(known))
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What stands for the parameters, the request, and the words that are collected on the way."""
+    """What stands for the parameters, the request, and the words and roots that are collected on the way."""
 
     put: Mapping[Symbol, Expr]
     request: Request
     words: list[str]
+    roots: dict[Symbol, Series] = field(default_factory=dict)
 
     def __call__(self, e: Any) -> Any:
         """An expression of the problem in the large variable."""
@@ -193,7 +199,7 @@ class Setting:
 def _solved(problem: Problem, setting: Setting, expander: Expander) -> Series:
     """The value of a problem as a series."""
     for stage in problem.stages:
-        if _needed(stage.unknown, problem):
+        if needed(stage.unknown, problem):
             expander = _with_stage(stage, setting, expander)
     for branch in problem.branches:
         if holds(expander, setting(branch.condition)):
@@ -207,7 +213,7 @@ def _solved(problem: Problem, setting: Setting, expander: Expander) -> Series:
     raise NotExpandable("no branch of the quantity holds in the limit", given=problem.name, allowed="")
 
 
-def _needed(unknown: Symbol, problem: Problem) -> bool:
+def needed(unknown: Symbol, problem: Problem) -> bool:
     """Whether a value, a condition or a later stage uses an unknown."""
 
     def uses(e: Any) -> bool:
@@ -251,11 +257,12 @@ def _with_stage(stage: Stage | SaddleStage, setting: Setting, expander: Expander
                 setting.words.append(f"{stage.unknown} = {stage.upper if towards > 0 else stage.lower}, an end")
                 return at
     if stage.inner:
-        series = expander(coupled_root(placed, expander))
+        series = setting.roots[stage.unknown] = expander(coupled_root(placed, expander))
         setting.balance(stage.unknown, series, expander.ring)
         return expander.bound({stage.unknown: series})
     root = solve_root(residual, placed, expander)
     setting.balance(stage.unknown, root.balance, expander.ring)
+    setting.roots[stage.unknown] = root.series
     return expander.bound({stage.unknown: root.series})
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import sympy as sp
 from sympy import Eq, Expr, Interval, Symbol, oo
 
-from derive.core import Branch, Expansion, Problem, Term, Verdict, Witness
+from derive.core import Branch, Domain, Expansion, Problem, Term, Verdict, Witness
+from derive.ledger.positivity import prove_positive
 from derive.methods.asymptotics.argument import (
     Found,
     Request,
@@ -23,14 +24,17 @@ from derive.methods.asymptotics.argument import (
     term_of,
     tidy,
 )
+from derive.methods.asymptotics.certificate import certificate
 from derive.methods.asymptotics.constants import Constant
-from derive.methods.asymptotics.dominance import NotExpandable, Undecided
+from derive.methods.asymptotics.dominance import POINTS, NotExpandable, Signs, Undecided, natural
 from derive.methods.asymptotics.transseries import ONE, Monomial
 from derive.methods.asymptotics.witnesses import Evaluate, Study, study
 from derive.nodes.timebox import TimedOut, timebox
 
 __all__ = ["scaling_limit"]
 
+PROOF_SECONDS = 10.0
+SIGN_SECONDS = 1.5
 DEPTH = 3
 """How often an answer is split into cases."""
 
@@ -165,7 +169,7 @@ def _witnessed(
     terms = tuple(term_of(t, request) for t in shown)
     limit = limit_value(ring, shown)
     signs = ring.signs
-    notes = tuple(f"{e} keeps its sign (seen at random points)" for e in dict.fromkeys(signs.seen))
+    notes = _notes(signs, request, deadline)
     made = replace(
         blank,
         limit=limit,
@@ -182,7 +186,48 @@ def _witnessed(
     )
     verdict = numeric.verdict
     made = replace(made, witnesses=(symbolic, numeric), verdict=verdict, reason="" if verdict.sound else numeric.detail)
+    if verdict.sound and not constants and not set(request.intervals) - {request.parameter}:
+        made = _certified(made, problems, found, shown, remainder, request, deadline)
     return made if exponential is None else _summed(made, problems, request, evaluate, deadline)
+
+
+def _notes(signs: Signs, request: Request, deadline: float) -> tuple[str, ...]:
+    """What is known of the signs that assumptions left open: proven on the whole domain, or seen at random points.
+
+    Signs that hang on the open constant of a trial only guide the search for a balance, and are not told.
+    """
+    notes = []
+    for e in dict.fromkeys(signs.seen):
+        if e.atoms(sp.Dummy):
+            continue
+        word, side = (">", e) if signs.sign(e) > 0 else ("<", -e)
+        where = tuple((k, signs.intervals.get(k, natural(k))) for k in sorted(e.free_symbols, key=str))
+        conditions = tuple(c for c in request.conditions if not isinstance(c, Eq) and c.free_symbols <= e.free_symbols)
+        try:
+            left = min(SIGN_SECONDS, (deadline - time.monotonic()) / 8)
+            proof = timebox(left, prove_positive, side, Domain(where, conditions))
+        except TimedOut:
+            proof = None
+        notes.append(f"{e} {word} 0, {'proven' if proof else f'seen at {POINTS} random points'}")
+    return tuple(notes)
+
+
+def _certified(
+    made: Expansion,
+    problems: Sequence[Problem],
+    found: Found,
+    shown: Sequence[tuple[Monomial, Expr]],
+    remainder: Monomial | None,
+    request: Request,
+    deadline: float,
+) -> Expansion:
+    """The same expansion, CERTIFIED where a bound of its remainder is proven."""
+    try:
+        left = max(0.01, (deadline - time.monotonic()) / 2)
+        proof = timebox(min(left, PROOF_SECONDS), certificate, problems, found, shown, remainder, request)
+    except TimedOut:
+        return made
+    return made if proof is None else replace(made, verdict=proof.verdict, witnesses=(*made.witnesses, proof))
 
 
 def _used(terms: Sequence[Term], constants: Sequence[Constant], more: Sequence[Expr] = ()) -> list[Constant]:
