@@ -151,4 +151,9 @@ def _product(term: Any) -> str:
         return str(term.coefficient)
     if term.coefficient == 1:
         return str(term.scale)
-    return f"({term.coefficient}) * " + (f"({term.scale})" if term.scale.is_Add else str(term.scale))
+    return f"({term.coefficient}) * " + (f"({term.scale})" if _signed(term.scale) else str(term.scale))
+
+
+def _signed(scale: Any) -> bool:
+    """Whether a scale needs brackets behind a factor."""
+    return bool(scale.is_Add or scale.could_extract_minus_sign())

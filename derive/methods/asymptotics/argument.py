@@ -14,7 +14,7 @@ from derive.methods.asymptotics.constants import Constant
 from derive.methods.asymptotics.dominance import Lost, NotExpandable, Signs, Undecided
 from derive.methods.asymptotics.expand import Expander, holds, variable
 from derive.methods.asymptotics.implicit import solve_root
-from derive.methods.asymptotics.still import Renamed, coupled_root
+from derive.methods.asymptotics.still import Renamed, closed_solutions, coupled_root
 from derive.methods.asymptotics.transseries import ONE, Monomial, Ring, Series
 from derive.nodes.timebox import TimedOut, timebox
 
@@ -239,7 +239,7 @@ def _with_stage(stage: Stage | SaddleStage, setting: Setting, expander: Expander
     if exists not in (sp.true, True) and not holds(expander, exists):
         raise NotExpandable(f"no value there: {stage.absent or stage.unknown}", given=str(exists), allowed="")
     residual, lower, upper = (setting(e) for e in (stage.residual, stage.lower, stage.upper))
-    placed = replace(stage, residual=residual, lower=lower, upper=upper)
+    placed = replace(stage, residual=residual, lower=lower, upper=upper, inner=_placed(stage.inner, setting))
     if stage.clip:
         for end, towards in ((upper, 1), (lower, -1)):
             if end is oo or end == 0:
@@ -257,6 +257,9 @@ def _with_stage(stage: Stage | SaddleStage, setting: Setting, expander: Expander
                 setting.words.append(f"{stage.unknown} = {stage.upper if towards > 0 else stage.lower}, an end")
                 return at
     if stage.inner:
+        apart = _eliminated(placed, setting, expander)
+        if apart is not None:
+            return apart
         series = setting.roots[stage.unknown] = expander(coupled_root(placed, expander))
         setting.balance(stage.unknown, series, expander.ring)
         return expander.bound({stage.unknown: series})
@@ -264,6 +267,48 @@ def _with_stage(stage: Stage | SaddleStage, setting: Setting, expander: Expander
     setting.balance(stage.unknown, root.balance, expander.ring)
     setting.roots[stage.unknown] = root.series
     return expander.bound({stage.unknown: root.series})
+
+
+def _placed(stages: Sequence[Stage | SaddleStage], setting: Setting) -> tuple[Stage | SaddleStage, ...]:
+    """Inner stages with the problem's parameters put in."""
+    return tuple(
+        replace(s, residual=setting(s.residual), lower=setting(s.lower), upper=setting(s.upper))
+        if isinstance(s, Stage)
+        else s
+        for s in stages
+    )
+
+
+def _eliminated(placed: Stage, setting: Setting, expander: Expander) -> Expander | None:
+    """A stage whose one inner unknown is put in as a formula: its end, or its root where that has a closed form.
+
+    The formula is right where, at the root that it leads to, the inner residual points beyond the end, or the inner
+    root lies before it.
+    """
+    part = placed.inner[0]
+    if len(placed.inner) > 1 or not isinstance(part, Stage) or part.inner:
+        return None
+    ends = [part.upper] if part.clip and part.upper is not oo else []
+    for value in (*ends, *closed_solutions(part.residual, part.unknown)):
+        plain = replace(placed, residual=placed.residual.xreplace({part.unknown: value}), inner=())
+        try:
+            root = solve_root(plain.residual, plain, expander)
+            outer = expander.bound({placed.unknown: root.series})
+            both = outer.bound({part.unknown: outer(value)})
+            if value in ends:
+                right = both.sign(both(part.residual)) * part.direction <= 0
+            else:
+                right = both.sign(both(value)) > 0 and (
+                    part.upper is oo or both.sign(both(part.upper - part.unknown)) >= 0
+                )
+        except (Lost, Undecided):
+            raise
+        except NotExpandable:
+            continue
+        if right:
+            setting.balance(placed.unknown, root.balance, expander.ring)
+            return both
+    return None
 
 
 def _inner(stage: Stage, setting: Setting, expander: Expander) -> Expander:

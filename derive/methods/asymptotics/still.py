@@ -15,7 +15,7 @@ from derive.methods.asymptotics.expand import Expander
 from derive.nodes.averages import Average
 from derive.nodes.timebox import TimedOut, timebox
 
-__all__ = ["Renamed", "coupled_root", "name_root", "roots", "still_root"]
+__all__ = ["Renamed", "closed_solutions", "coupled_root", "name_root", "roots", "still_root"]
 
 SOLVE_SECONDS = 3.0
 VANISH_SECONDS = 2.0
@@ -50,7 +50,7 @@ def roots(equation: Expr, c: Symbol, expander: Expander) -> list[Expr]:
         if _vanishes(equation.xreplace({c: known}), signs):
             return [known]
     good = []
-    for value in _solutions(equation, c):
+    for value in closed_solutions(equation, c):
         try:
             if signs.sign(value) > 0:
                 good.append(value)
@@ -59,7 +59,7 @@ def roots(equation: Expr, c: Symbol, expander: Expander) -> list[Expr]:
     return good
 
 
-def _solutions(equation: Expr, c: Symbol) -> list[Expr]:
+def closed_solutions(equation: Expr, c: Symbol) -> list[Expr]:
     """Real solutions in closed form, those that computer algebra finds in its time."""
     if equation.has(Average):
         return []
@@ -173,10 +173,10 @@ def _apart(residual: Expr, unknown: Symbol, inner: Sequence[Symbol], signs: Sign
     solves the equation for random values of them as well.
     """
     if not residual.has(Average):
-        return [k for k in _solutions(residual, unknown) if k.free_symbols.isdisjoint(inner)]
+        return [k for k in closed_solutions(residual, unknown) if k.free_symbols.isdisjoint(inner)]
     plain = residual.xreplace(dict.fromkeys(inner, S.Zero))
     done = plain.replace(lambda e: isinstance(e, Average), lambda e: timebox(SOLVE_SECONDS, e.doit))
-    return [k for k in _solutions(done, unknown) if _vanishes(residual.xreplace({unknown: k}), signs)]
+    return [k for k in closed_solutions(done, unknown) if _vanishes(residual.xreplace({unknown: k}), signs)]
 
 
 def _below(value: Expr, upper: Expr, expander: Expander) -> bool:
