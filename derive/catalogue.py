@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
@@ -41,7 +42,7 @@ _PLACES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
 def _find(name: str) -> Quantity:
     module, function, ensemble = _PLACES[name]
     make: Callable[..., Quantity] = getattr(import_module(module), function)
-    return make(getattr(import_module("derive.ensembles"), ensemble)())
+    return replace(make(getattr(import_module("derive.ensembles"), ensemble)()), others=atlas)
 
 
 class Atlas(Mapping[str, "Quantity"]):

@@ -35,6 +35,7 @@ __all__ = [
     "UniqueRoot",
     "Verdict",
     "Witness",
+    "typed_name",
 ]
 
 
@@ -154,6 +155,16 @@ class Evidence:
     seconds: float = 0.0
 
 
+def typed_name(symbol: Symbol) -> str:
+    """The name of a symbol as a user types it.
+
+    >>> typed_name(Symbol("lambda"))
+    'lam'
+    """
+    name: str = symbol.name
+    return {"lambda": "lam", "epsilon": "eps", "G": "resolution"}.get(name, name)
+
+
 @dataclass(frozen=True)
 class Parameter:
     """An argument of a quantity: its symbol, the interval it may lie in, a default, meaning and unit."""
@@ -167,8 +178,7 @@ class Parameter:
     @property
     def name(self) -> str:
         """The name typed by a user ("lam", not "lambda", which Python keeps for itself; "resolution" for G)."""
-        name: str = self.symbol.name
-        return {"lambda": "lam", "epsilon": "eps", "G": "resolution"}.get(name, name)
+        return typed_name(self.symbol)
 
 
 @dataclass(frozen=True)
@@ -506,7 +516,7 @@ class Expansion:
 
         return {
             "subject": self.subject,
-            "variable": self.variable.name,
+            "variable": typed_name(self.variable),
             "point": str(self.point),
             "direction": self.direction,
             "limit": text(self.limit),

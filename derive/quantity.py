@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -87,6 +87,8 @@ class Quantity:
     options: tuple[tuple[str, str], ...] = ()
     #: the same quantity with another parameter in place of one of these
     variants: tuple[Quantity, ...] = field(default=(), repr=False, compare=False)
+    #: the quantities that a name may stand for, where this one was found by its name
+    others: Mapping[str, Quantity] | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def _result(self) -> Result:
@@ -158,7 +160,7 @@ class Quantity:
         wanted = set(names)
         for variant in (self, *self.variants):
             if wanted <= {k.name for k in variant.parameters} | {k.symbol.name for k in variant.parameters}:
-                return variant
+                return variant if variant is self else replace(variant, others=self.others)
         return self
 
     def with_(
@@ -177,7 +179,7 @@ class Quantity:
             ensemble = self.ensemble.manifold(activation) if ensemble is None else ensemble.activated(activation)
         if variances is not None:
             ensemble = (self.ensemble if ensemble is None else ensemble).varied(variances)
-        return self if ensemble is None else self.remake(ensemble)
+        return self if ensemble is None else replace(self.remake(ensemble), others=self.others)
 
     def limit(
         self,
@@ -188,7 +190,7 @@ class Quantity:
         order: int = 3,
         hold: Mapping[Any, Expr] | None = None,
         where: Mapping[Any, Any] | Iterable[Any] | Any = (),
-        over: Quantity | Expr | None = None,
+        over: Quantity | Expr | str | None = None,
         of: str = "value",
         seconds: float = 60.0,
     ) -> Expansion:
@@ -200,7 +202,8 @@ class Quantity:
             order: how many vanishing corrections are wanted beyond the leading behaviour.
             hold: combinations that stay fixed, {kappa: alpha/alpha_D}; each takes the place of one parameter.
             where: relations between parameters (alpha_D < 1), or values of some ({"alpha_D": 1}).
-            over: another quantity, or an expression in the parameters, whose quotient with this one is expanded.
+            over: another quantity, its name (with the ensemble of this one), or an expression in the parameters:
+                the quotient with it is expanded.
             of: "value", or "log" for the logarithm.
             seconds: the time box of the whole.
         Raises: DeriveError for a parameter that the quantity does not have, a point outside its domain's closure, a
@@ -213,6 +216,8 @@ class Quantity:
         """
         from derive.methods.scaling import Question, answer
 
+        if isinstance(over, str) and self.others is not None:
+            over = self.others[over].with_(ensemble=self.ensemble)
         other = over.problem if isinstance(over, Quantity) else over
         solvers = [self._exactly, *([over._exactly] if isinstance(over, Quantity) else [])]
         question = Question(

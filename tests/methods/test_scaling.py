@@ -198,6 +198,42 @@ def test_energies_that_tie_have_no_participation_ratio_here(ensemble):
         atlas["participation-ratio"].with_(ensemble=ensemble)
 
 
+def test_another_quantity_may_be_named():
+    found = TO.limit("alpha", 0, over="collapse-time", order=1)
+    assert corroborated(found)
+    onset, collapse = 1 / alpha - 3 * (1 + alpha_D) / (4 * alpha_D), 1 / (2 * alpha) - (1 + alpha_D) / (2 * alpha_D)
+    assert same(found.expr, sp.series(onset / collapse, alpha, 0, 2).removeO())  # of test_small_load
+    plain = atlas["retrieval-capacity"].with_(ensemble=Spherical())
+    assert plain.limit("lam", 0, over="full-capacity").limit == 1
+
+
+BASINS = [
+    (Gaussian(), ("alpha", 0), {"v": Rational(1, 2)}, sqrt(alpha) + alpha ** Rational(3, 2)),
+    (Gaussian(), ("lam", oo), {"v": Rational(1, 2), "alpha": Rational(1, 4)}, sqrt(2) / 2),
+    (Gaussian(), ("lam", 0), {"v": 0, "alpha": Rational(1, 4)}, (1 - sqrt(2) / 2) / lam),
+    (Spherical(), ("alpha", 0), {}, sqrt(2 * alpha) - sqrt(2) * alpha ** Rational(3, 2) / 2),
+]
+
+
+@pytest.mark.parametrize(("ensemble", "limit", "given", "expected"), BASINS)
+def test_basins_where_inner_unknowns_have_a_formula(ensemble, limit, given, expected):
+    found = atlas["retrieval-basin"].with_(ensemble=ensemble).limit(*limit, where=given, order=1)
+    assert corroborated(found)
+    assert same(found.expr, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", [0, 1, 2, 3])
+def test_condensation_goes_away_like_a_logarithm(order):
+    """Binary: (2 l + 1) exp(-2 l) = log 2 - alpha, and logarithms of logarithms."""
+    found = atlas["rem-condensation"].with_(ensemble=Binary()).limit("alpha", log(2), direction="-", order=order)
+    assert found.verdict is Verdict.CORROBORATED
+    large = -log(log(2) - alpha)
+    scales = [large / 2, log(large) / 2, log(large) / (2 * large), 1 / (2 * large)]
+    near = log(2) - exp(-sp.Symbol("X", positive=True))
+    assert sp.simplify((found.expr - sum(scales[: order + 1])).subs(alpha, near)) == 0
+
+
 def test_a_point_with_no_closed_form_to_it_is_refused():
     with pytest.raises(DeriveError, match="no parameter"):
         atlas["retrieval-capacity"].limit("lam", "l")
@@ -245,7 +281,7 @@ BAD = [
     (("alpha_D", 0), {"where": {"alpha": -1}}, None),
     (("alpha_D", 0), {"where": alpha_D < 1}, None),
     (("alpha_D", 0), {"where": sp.Symbol("aplha") < 1}, "alpha"),
-    (("alpha_D", 0), {"over": "collapse-time"}, None),
+    (("alpha_D", 0), {"over": "colapse-time"}, "collapse-time"),
 ]
 
 

@@ -181,9 +181,9 @@ def _witnessed(
     )
     words = "dominant balance and expansion in transseries; " + "; ".join((*found.balance, *notes))
     symbolic = Witness("symbolic", Verdict.CORROBORATED, words)
-    numeric = _studied(
-        made, None if following is None else term_of(following, request), constants, request, evaluate, deadline
-    )
+    further = sp.Add(*(c * scale_of(m, request) for m, c in beyond[1:]))
+    following_term = None if following is None else term_of(following, request)
+    numeric = _studied(made, following_term, constants, request, evaluate, deadline, further)
     verdict = numeric.verdict
     made = replace(made, witnesses=(symbolic, numeric), verdict=verdict, reason="" if verdict.sound else numeric.detail)
     if verdict.sound and not constants and not set(request.intervals) - {request.parameter}:
@@ -248,6 +248,7 @@ def _studied(
     request: Request,
     evaluate: Sequence[Evaluate],
     deadline: float,
+    further: Expr = sp.S.Zero,
 ) -> Witness:
     """The numerical witness of an expansion."""
     large = Symbol("X", positive=True)
@@ -263,6 +264,7 @@ def _studied(
         small_form(request),
         large_form(request, large),
         deadline,
+        further,
     )
     try:
         return timebox(max(0.01, (deadline - time.monotonic()) * 0.8), study, looked, evaluate)

@@ -10,7 +10,7 @@ makes the residual smaller.  F is monotone in u (a Stage claims that), so that a
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import sympy as sp
@@ -228,17 +228,87 @@ def _refined(residual: Expr, unknown: Symbol, start: Series, expander: Expander)
         tuple(start.terms.items()),
     )
     if key not in expander.solved:
-        expander.solved[key] = _refine(residual, unknown, start, expander)
+        expander.solved[key] = _best(residual, unknown, start, expander)
     return expander.solved[key]
 
 
-def _refine(residual: Expr, unknown: Symbol, start: Series, expander: Expander) -> Series:
-    """Newton's method from a leading term to all the terms that the ring keeps.
+def _best(residual: Expr, unknown: Symbol, start: Series, expander: Expander) -> Series:
+    """Newton's method for the residual, or for the logarithm of its two sides where the residual is too far from
+    linear over what is left."""
+    ring = expander.ring
+    try:
+        found = _refine(residual, unknown, start, expander, _step, ring)
+    except Undecided:
+        raise
+    except NotExpandable as error:
+        failed: NotExpandable | None = error
+    else:
+        failed = None
+        if _linear(residual, unknown, found, expander):
+            return found
+    wide = expander.on(ring.with_(4 * ring.terms + 4, ring.sectors))
+    try:
+        return _refine(residual, unknown, start, wide, _log_step, ring)
+    except (NotExpandable, ZeroDivisionError):
+        if failed is not None:
+            raise failed from None
+        raise
+
+
+def _linear(residual: Expr, unknown: Symbol, root: Series, expander: Expander) -> bool:
+    """Whether the residual is linear in log u over what the series of its root leaves open."""
+    ring = expander.ring
+    at = expander.bound({unknown: Series(root.terms)})
+    slope = unknown * residual.diff(unknown)
+    try:
+        first, second = (ring.leading(at(e)) for e in (slope, unknown * slope.diff(unknown)))
+    except NotExpandable:
+        return True
+    if first is None or second is None:
+        return True
+    leads = _leads(ring, root)
+    return all(ring.compare(e / m * second[0] / first[0], ONE) < 0 for e in root.errors for m in leads)
+
+
+def _step(residual: Expr, unknown: Symbol, at: Expander) -> Series:
+    """Newton's correction to log u, for the residual."""
+    ring = at.ring
+    found = at(residual)
+    r = Series({m: k for m, k in found.terms.items() if not ring.is_zero(k)}, found.errors)
+    if not r.terms and not r.errors:
+        return r
+    return at.negative(ring.mul(r, ring.power(at(unknown * residual.diff(unknown)), S.NegativeOne)))
+
+
+def _log_step(residual: Expr, unknown: Symbol, at: Expander) -> Series:
+    """The same for log A - log B, where the residual is A(u) - B and constants that cancel are in neither.
+
+    Where A is an exponential of u it is the logarithm that is nearly linear.
+    """
+    ring = at.ring
+    parts = sp.Add.make_args(residual)
+    moving = sp.Add(*(k for k in parts if unknown in k.free_symbols))
+    a, b = at(moving), at(sp.Add(*(k for k in parts if unknown not in k.free_symbols)))
+    shift = ring.of(a.terms[ONE]) if ONE in a.terms else Series({})
+    a, b = at.minus(a, shift), at.negative(ring.add(b, shift))
+    gap = ring.log(ring.mul(a, ring.power(b, S.NegativeOne)))
+    slope = ring.mul(at(unknown * moving.diff(unknown)), ring.power(a, S.NegativeOne))
+    return at.negative(ring.mul(gap, ring.power(slope, S.NegativeOne)))
+
+
+def _refine(
+    residual: Expr,
+    unknown: Symbol,
+    start: Series,
+    expander: Expander,
+    newton: Callable[[Expr, Symbol, Expander], Series],
+    kept: Ring,
+) -> Series:
+    """Newton's method from a leading term to all the terms that the ring `kept` keeps.
 
     Raises: NotExpandable where the residual does not become smaller.
     """
     ring = expander.ring
-    slope = unknown * residual.diff(unknown)
     u = start
     before: Monomial | None = None
     for _ in range(STEPS):
@@ -247,19 +317,22 @@ def _refine(residual: Expr, unknown: Symbol, start: Series, expander: Expander) 
         r = Series({m: k for m, k in found.terms.items() if not ring.is_zero(k)}, found.errors)
         if not r.terms and not r.errors:
             return Series(u.terms)
-        step = expander.negative(ring.mul(r, ring.power(at(slope), S.NegativeOne)))
+        step = newton(residual, unknown, at)
         try:
             head = ring.leading(step)
         except Lost:
             head = None
         if head is None:
-            return ring.cut(u.terms, (e * m for e in step.errors for m in _leads(ring, u)))
+            return kept.cut(u.terms, (e * m for e in step.errors for m in _leads(ring, u)))
         small = ring.compare(head[0], ONE) < 0
         if small:
-            moved = ring.mul(Series(u.terms), ring.exp(Series(step.terms)))
+            moved = kept.cut(ring.mul(Series(u.terms), ring.exp(Series(step.terms))).terms, ())
             if moved.terms == u.terms:  # what is left lies below the last term kept
-                return ring.cut(u.terms, (e * m for e in (head[0], *step.errors) for m in _leads(ring, u)))
-        now = ring.leading(r)
+                return kept.cut(u.terms, (e * m for e in (head[0], *step.errors) for m in _leads(ring, u)))
+        try:
+            now = ring.leading(r)
+        except Lost:  # the residual is below what the ring keeps: the step is all that is missing
+            return kept.cut(u.terms, (e * m for e in (head[0], *step.errors) for m in _leads(ring, u)))
         assert now is not None
         if before is not None and ring.compare(now[0], before) >= 0:
             break

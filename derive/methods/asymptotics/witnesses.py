@@ -31,6 +31,7 @@ Evaluate = Callable[[Mapping[str, Any], int], Any]
 
 LEAST = 30  # digits, at least
 MOST = 1500  # digits, at most
+FARTHEST = mpmath.mpf(10) ** 70  # for terms that fall like logarithms
 POINTS = 24  # at least this many in all
 DRAWS = 4  # of the other parameters
 CLOSE = mpmath.mpf("0.1")
@@ -39,7 +40,10 @@ _FALL = 8  # how much the scale of the remainder falls from point to point
 
 @dataclass(frozen=True)
 class Study:
-    """What is to be looked at: the expansion without verdict, the term said to come next, and the domain."""
+    """What is to be looked at: the expansion without verdict, the term said to come next, and the domain.
+
+    `further` are the terms known beyond that one: scales that differ by logarithms only are told apart with them.
+    """
 
     expansion: Expansion
     following: Term | None
@@ -51,15 +55,18 @@ class Study:
     large: Expr
     back: Expr
     deadline: float = field(default=float("inf"))
+    further: Expr = sp.S.Zero
 
 
 @dataclass
 class Row:
-    """One point: its parameters as text, and the quotient of remainder and next term (or the plain remainder)."""
+    """One point: its parameters as text, the quotient of remainder and next term (or the plain remainder), and whether
+    the terms fall like logarithms there."""
 
     place: str
     quotient: Any
     scale: Any
+    slow: bool = False
 
 
 def study(s: Study, evaluate: Sequence[Evaluate]) -> Witness:
@@ -117,7 +124,7 @@ def _compared(lines: Sequence[Sequence[Row]]) -> Witness:
         return Witness("numerical", Verdict.CORROBORATED, detail, _data(lines))
     for line, gap in zip(lines, gaps, strict=True):
         moved = abs(line[-1].quotient - line[-2].quotient)
-        if gap[-1] > CLOSE and moved < gap[-1] / 20:
+        if gap[-1] > CLOSE and moved < gap[-1] / 20 and not line[-1].slow:
             return Witness(
                 "numerical",
                 Verdict.REFUTED,
@@ -181,12 +188,17 @@ def _line(s: Study, evaluate: Sequence[Evaluate], draw: Mapping[Symbol, Any]) ->
     others = numbers()
     count = POINTS // DRAWS if draw else POINTS
     rows: list[Row] = []
-    for x in _sequence(lambda y: following(y, *others), lambda y: lead(y, *others), e.remainder is not None, count):
+    open_end = e.remainder is not None
+    sequence, slow = _sequence(lambda y: following(y, *others), lambda y: lead(y, *others), open_end, count)
+    further = compile_mp(s.further.subs(put) if slow else sp.S.Zero, names)
+    for x in sequence:
         if time.monotonic() > s.deadline:
             raise TimedOut(0.0)
         with mpmath.workdps(LEAST):
             relative = abs(following(x, *others) / lead(x, *others)) if e.remainder is not None else mpmath.mpf(1)
             digits = LEAST + (int(-1.1 * mpmath.log10(relative)) if 0 < relative < 1 else 0)
+            if e.point != 0 and not e.point.is_infinite:  # the gap to the point has to be resolved
+                digits += int(mpmath.log10(x))
         if digits > MOST:
             break
         with mpmath.workdps(digits + 10):
@@ -200,9 +212,9 @@ def _line(s: Study, evaluate: Sequence[Evaluate], draw: Mapping[Symbol, Any]) ->
             if s.log:
                 value = mpmath.log(value)
             scale = following(x, *exact)
-            left = value - kept(x, *exact)
+            left = value - kept(x, *exact) - further(x, *exact)
             unit = scale if e.remainder is not None else max(abs(value), mpmath.mpf(10) ** -LEAST)
-            rows.append(Row(_place(e.variable, at), left / unit, scale))
+            rows.append(Row(_place(e.variable, at), left / unit, scale, slow))
     if len(rows) < 3:
         raise NotExpandable("too few points have a value", given=str(len(rows)), allowed="3")
     return rows
@@ -219,10 +231,15 @@ def _fraction(value: Any) -> Fraction:
     return number * Fraction(2) ** int(exponent)
 
 
-def _sequence(following: Callable[[Any], Any], lead: Callable[[Any], Any], open_end: bool, count: int) -> list[Any]:
-    """Rational points along which the next term falls by a factor of about _FALL each, over the leading one."""
+def _sequence(
+    following: Callable[[Any], Any], lead: Callable[[Any], Any], open_end: bool, count: int
+) -> tuple[list[Any], bool]:
+    """Rational points along which the next term falls by a factor of about _FALL each, over the leading one.
+
+    The second value says that it falls like a logarithm, and by less.
+    """
     if not open_end:
-        return [mpmath.mpf(1000) * mpmath.mpf(1 + 24 // count) ** k for k in range(count)]
+        return [mpmath.mpf(1000) * mpmath.mpf(1 + 24 // count) ** k for k in range(count)], False
 
     def level(x: Any) -> Any:
         return mpmath.log(abs(following(x) / lead(x)))
@@ -240,8 +257,31 @@ def _sequence(following: Callable[[Any], Any], lead: Callable[[Any], Any], open_
                 break
             continue
         found.append(x)
+        if len(found) == 1 and here - _far(level) < count * mpmath.log(_FALL):
+            return [*found, *_slow(level, x, here, count)], True
         goal, factor = here - mpmath.log(_FALL), mpmath.mpf("1.02")
         while level(x * factor) > goal and factor < mpmath.mpf(10) ** 3000:
             factor = factor**1.5
         x = mpmath.mpf(int(x * factor * 64)) / 64
+    return found, False
+
+
+def _far(level: Callable[[Any], Any]) -> Any:
+    """The level far out; minus infinity where that is too small to tell."""
+    try:
+        return level(FARTHEST)
+    except (ValueError, ZeroDivisionError, OverflowError, MemoryError):
+        return -mpmath.inf
+
+
+def _slow(level: Callable[[Any], Any], x: Any, here: Any, count: int) -> list[Any]:
+    """The same for terms that fall like logarithms: as far as the digits go, in equal falls."""
+    fall = (here - level(FARTHEST)) / count
+    found = []
+    for k in range(1, count):
+        low, high = mpmath.log(x), mpmath.log(FARTHEST)
+        for _ in range(40):
+            middle = (low + high) / 2
+            low, high = (middle, high) if level(mpmath.exp(middle)) > here - k * fall else (low, middle)
+        found.append(mpmath.mpf(int(mpmath.exp(high) * 64)) / 64)
     return found
