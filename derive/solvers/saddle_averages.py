@@ -252,7 +252,7 @@ def _flags(
     """Which integrals their rule does not resolve; and whether for some of them the window is too narrow."""
     z = parts[0]
     seen = matter > 1e-13
-    ends = seen & (np.maximum(phi[..., 0], phi[..., -1]) - top > -NEGLECT)
+    ends = seen & (np.maximum(phi[..., 0], phi[..., -1]) - top + np.log(np.maximum(matter, 1e-300)) > -NEGLECT)
     if mesh.step_w:
         steep = np.abs(np.diff(phi, axis=-1))
         apart = np.maximum(np.abs(z - parts[5]), np.abs(parts[2] - parts[6])) / z

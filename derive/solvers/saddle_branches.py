@@ -164,9 +164,9 @@ def polished(site: SiteFunctions, mesh: Mesh, start: Extremum) -> Extremum:
     for _ in range(12):
         point, size, passes, step = newton(site, mesh, point, 1e-7, 25)
         count += passes
-        if size > 1e-7:
+        if not size <= 1e-7:
             # the Jacobian is that of the averages, not of sums on a mesh too coarse for them
-            better = mesh if size > NEAR else site_averages(site, mesh, point, check=True).better
+            better = mesh if not size <= NEAR else site_averages(site, mesh, point, check=True).better
             count += size <= NEAR
             if better == mesh:
                 return replace(start, point=point, residual=size, iterations=count, mesh=mesh,
@@ -242,7 +242,7 @@ def approached(site: SiteFunctions, near: Extremum) -> Extremum:
     if near.mesh is None or near.mesh.adaptive:
         return start
     place, size, count, step = newton(site, start_mesh(site), near.point, 1e-4, 12)
-    if size > 1e-4 or step is None:
+    if not size <= 1e-4 or step is None:
         return start
     return replace(start, point=moved(place, step), iterations=count)
 
@@ -265,7 +265,7 @@ def solve_site(
     for name, point in points:
         try:
             place, size, count, _ = newton(site, coarse, point, 1e-5, 30)
-            if size > 1e-4 or any(not apart(place, other.point) for other in found):
+            if not size <= 1e-4 or any(not apart(place, other.point) for other in found):
                 failures.append(Extremum(place, name, residual=size, words=f"residual {size:.1e}"))
                 continue
             whole = polished(site, start_mesh(site), Extremum(place, name, iterations=count))

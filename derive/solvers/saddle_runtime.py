@@ -23,6 +23,8 @@ ROUGH = 1e-5
 """The accuracy of averages on the way, relative to their average absolute value."""
 EASY = 400
 """The share of the work allowed that a saddle may take which is not needed if it takes more: one over this."""
+LOSSES = 4
+"""How often a search may lose its saddle and go on with shorter steps."""
 ROOT_STEPS = 60
 """Evaluations of an equation around a saddle, at most, on one side of its root."""
 
@@ -40,6 +42,11 @@ class Memory:
             if np.array_equal(old, key):
                 return found
         return None
+
+    @property
+    def solved(self) -> bool:
+        """Whether there is a saddle at some of the parameters."""
+        return any(not found[0].words for found in self.found)
 
     def _nearest(self, key: Array) -> int | None:
         solved = [(float(np.abs(k - key).sum()), i) for i, k in enumerate(self.keys) if not self.found[i][0].words]
@@ -191,7 +198,7 @@ def solve_saddle(
         if found is None:
             near = memory.near(keys[i])
             found = solve_site(site_at(stage, env, i), start_points(stage, env, i), near)
-            if found[0].words.startswith("no saddle point") and not (within and near) and "limit" not in stage:
+            if found[0].words.startswith("no saddle point") and not (within and memory.solved) and "limit" not in stage:
                 found = walked(stage, env, i, found)
             if "refine" in stage and not found[0].words:
                 found = stage["refine"](env, i, found)
@@ -456,7 +463,7 @@ def root_around(
         return x, f, "lost"
     if f == 0.0:
         return x, f, ""
-    sign = -1.0 if f > 0.0 else 1.0
+    sign, losses, longest = -1.0 if f > 0.0 else 1.0, 0, 2.0
     for _ in range(ROOT_STEPS):
         there = x + sign * step
         if clip and there >= high:
@@ -467,8 +474,8 @@ def root_around(
                 return x, f, "none"
         g = direction * one.residual(there)
         if np.isnan(g):
-            step = 0.3 * abs(there - x)
-            if step < 1e-3:
+            step, losses, longest = 0.3 * abs(there - x), losses + 1, 0.5 * abs(there - x)
+            if step < 1e-3 or losses > LOSSES:
                 return x, f, "lost"
             continue
         if clip and there == high and g <= 0.0:
@@ -477,7 +484,7 @@ def root_around(
             return closed_in(one, direction, (x, f), (there, g))
         slope = (g - f) / (there - x)
         reach = abs(g / slope) if slope > 0.0 else np.inf
-        step = float(min(max(1.3 * reach, 0.5 * step), 4.0 * step, 2.0))
+        step = float(min(max(1.3 * reach, 0.5 * step), 4.0 * step, longest))
         x, f = there, g
         if abs(x) > 60.0:
             return x, f, "none"
