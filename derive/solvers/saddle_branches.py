@@ -262,12 +262,14 @@ def solve_site(
     except (Unbounded, Undefined, Unresolved) as error:
         return [Extremum((np.nan, np.nan, np.nan), "none", words=str(error))]
     found, failures = continued(site, known)
+    seen = [e.point for e in found] + shadows(site, coarse, found)
     for name, point in points:
         try:
-            place, size, count, _ = newton(site, coarse, point, 1e-5, 30)
-            if not size <= 1e-4 or any(not apart(place, other.point) for other in found):
+            place, size, count, _ = newton(site, coarse, point, 1e-5, 10 if found else 30)
+            if not size <= 1e-4 or any(not apart(place, other) for other in seen):
                 failures.append(Extremum(place, name, residual=size, words=f"residual {size:.1e}"))
                 continue
+            seen.append(place)
             whole = polished(site, start_mesh(site), Extremum(place, name, iterations=count))
         except (Unbounded, Undefined, Unresolved) as error:
             whole = Extremum(point, name, words=str(error))
@@ -277,6 +279,18 @@ def solve_site(
         told = f"no saddle point: {best.words} (best of {len(failures)} starts, from {best.start})"
         return [replace(best, words=told)]
     return sorted(found, key=lambda e: -e.free_entropy)
+
+
+def shadows(site: SiteFunctions, coarse: Mesh, found: Sequence[Extremum]) -> list[Point]:
+    """Where the stationary points found lie on a coarse mesh, on which they may be some way off."""
+    places = []
+    for one in found:
+        try:
+            place, size, _, _ = newton(site, coarse, one.point, 1e-5, 10)
+        except (Unbounded, Undefined, Unresolved):
+            continue
+        places += [place] if size <= 1e-4 else []
+    return places
 
 
 def continued(site: SiteFunctions, known: Sequence[Extremum]) -> tuple[list[Extremum], list[Extremum]]:
