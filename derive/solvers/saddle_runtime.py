@@ -23,7 +23,7 @@ ROUGH = 1e-5
 """The accuracy of averages on the way, relative to their average absolute value."""
 EASY = 400
 """The share of the work allowed that a saddle may take which is not needed if it takes more: one over this."""
-LOSSES = 4
+LOSSES = 8
 """How often a search may lose its saddle and go on with shorter steps."""
 ROOT_STEPS = 60
 """Evaluations of an equation around a saddle, at most, on one side of its root."""
