@@ -225,6 +225,25 @@ class Site:
     planted: Symbol
     noise: Symbol
 
+    @property
+    def squared_distance(self) -> tuple[Expr, Expr] | None:
+        """b and s of g = -b (x - xi)^2/2 with a query sigma(u) + sqrt(s) w; None for another exponent or query.
+
+        >>> from sympy import Symbol, sqrt, tanh
+        >>> x, xi, h, u, w = (Symbol(k, real=True) for k in ("x", "xi", "h", "u", "w"))
+        >>> b, s = Symbol("b", positive=True), Symbol("s", positive=True)
+        >>> Site(-b * (x - xi) ** 2 / 2, tanh(h), tanh(u) + sqrt(s) * w, x, xi, h, u, w).squared_distance
+        (b, s)
+        """
+        b = -self.exponent.diff(self.xi, 2)
+        if b.has(self.x, self.xi) or (self.exponent + b * (self.x - self.xi) ** 2 / 2).expand() != 0:
+            return None
+        rest = (self.query - self.activation.subs(self.field, self.planted)).expand()
+        factor = rest.coeff(self.noise, 1)
+        if factor.has(self.planted) or (rest - factor * self.noise).expand() != 0:
+            return None
+        return b, factor**2
+
 
 @dataclass(frozen=True)
 class SaddleStage:
@@ -303,6 +322,15 @@ class Problem:
     stages: tuple[Stage | SaddleStage, ...] = ()
     outputs: tuple[tuple[str, Expr], ...] = ()
     positive: bool = True
+
+    @property
+    def has_saddle(self) -> bool:
+        """Whether an unknown is the extremum of a free entropy."""
+
+        def saddle(stage: Stage | SaddleStage) -> bool:
+            return isinstance(stage, SaddleStage) or any(map(saddle, stage.inner))
+
+        return any(map(saddle, self.stages))
 
 
 @dataclass(frozen=True)

@@ -230,8 +230,17 @@ class Quantity:
         import mpmath
 
         known = {p.symbol.name: p.name for p in self.parameters}
+        if self.problem.has_saddle:
+            return self._narrow({known[k]: v for k, v in values.items() if k in known}, digits)
         found = self.solver("mpmath")(digits=digits, **{known[k]: v for k, v in values.items() if k in known})
         return mpmath.mpf(str(found.value[()])) if bool(found.converged[()]) else None
+
+    @cached_property
+    def _narrow(self) -> Callable[[Mapping[str, Any], int], Any]:
+        """The same for a threshold over a saddle point, where its overlaps are narrow."""
+        from derive.solvers.narrow import narrow_solver
+
+        return narrow_solver(self.problem)
 
     def solver(self, target: str = "numpy") -> Callable[..., Any]:
         """A solver generated from the equation.

@@ -11,10 +11,13 @@ from sympy import Eq, Expr, Interval, S, Symbol, oo
 
 from derive.core import Problem, SaddleStage, Stage, Term
 from derive.methods.asymptotics.constants import Constant
-from derive.methods.asymptotics.dominance import Lost, NotExpandable, Signs, Undecided
+from derive.methods.asymptotics.dominance import Lost, NotExpandable, Signs, Undecided, spelled
 from derive.methods.asymptotics.expand import Expander, holds, variable
 from derive.methods.asymptotics.implicit import solve_root
+from derive.methods.asymptotics.linearised import LocalAverage
+from derive.methods.asymptotics.narrowing import closed_up, with_next
 from derive.methods.asymptotics.still import Renamed, closed_solutions, coupled_root
+from derive.methods.asymptotics.thin import Thin, thin_problem
 from derive.methods.asymptotics.transseries import ONE, Monomial, Ring, Series
 from derive.nodes.timebox import TimedOut, timebox
 
@@ -60,12 +63,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Found:
-    """What the symbolic argument gives: the series, its ring, what it rests on, and the unknowns of each problem."""
+    """What the symbolic argument gives: the series, its ring, what it rests on, and the unknowns of each problem.
+
+    Attribute `assumptions`: what is taken for granted besides the request, in words.
+    """
 
     series: Series
     ring: Ring
     balance: tuple[str, ...]
     roots: tuple[Mapping[Symbol, Series], ...] = ()
+    assumptions: tuple[str, ...] = ()
 
 
 def argument(
@@ -76,9 +83,10 @@ def argument(
     Where a parameter has a closed form through such a constant, the constant takes the parameter's place.
     """
     constants: tuple[Constant, ...] = ()
+    thin = tuple(map(thin_problem, problems))
     for _ in range(ROUNDS):
         try:
-            return _expanded(problems, request, constants, deadline), constants, request
+            return _expanded(thin, request, constants, deadline), constants, request
         except Renamed as change:
             constants = (*constants, *change.constants)
             if change.parameter is not None:
@@ -100,8 +108,8 @@ def _through(request: Request, constant: Constant, parameter: Symbol, value: Exp
     )
 
 
-def _expanded(problems: Sequence[Problem], request: Request, constants: tuple[Constant, ...], deadline: float) -> Found:
-    terms, sectors = request.order + 3, 3
+def _expanded(problems: Sequence[Thin], request: Request, constants: tuple[Constant, ...], deadline: float) -> Found:
+    terms, sectors = request.order + 3, 2 if any(k.finer for k in problems) else 3
     found: Found | None = None
     conditions = tuple(c for c in request.conditions if not isinstance(c, Eq))
     own = tuple(c for c in constants if c.symbol not in request.intervals)
@@ -156,7 +164,7 @@ def small_form(request: Request) -> Expr:
 
 
 def _series(
-    problems: Sequence[Problem], request: Request, ring: Ring, deadline: float, starts: dict[Expr, Series]
+    problems: Sequence[Thin], request: Request, ring: Ring, deadline: float, starts: dict[Expr, Series]
 ) -> Found:
     large = Symbol("X", positive=True)
     inner = {request.parameter: large_form(request, large)}
@@ -174,7 +182,8 @@ def _series(
         series = ring.mul(parts[0], ring.power(parts[1], S.NegativeOne))
     if request.of == "log":
         series = ring.log(series)
-    return Found(series, ring, tuple(dict.fromkeys(words)), tuple(known))
+    assumptions = dict.fromkeys(a for problem in problems for a in problem.assumptions)
+    return Found(series, ring, tuple(dict.fromkeys(words)), tuple(known), tuple(assumptions))
 
 
 @dataclass(frozen=True)
@@ -190,18 +199,21 @@ class Setting:
         """An expression of the problem in the large variable."""
         return e.subs(self.put, simultaneous=True) if hasattr(e, "subs") else e
 
-    def balance(self, unknown: Symbol, series: Series, ring: Ring) -> None:
+    def balance(self, unknown: Symbol | str, series: Series, ring: Ring) -> None:
         """Note the scale an unknown has."""
         for m, c in series.terms.items():
-            self.words.append(f"{unknown} ~ {tidy(ring.table.expr(c)) * scale_of(m, self.request)}")
+            self.words.append(f"{unknown} ~ {spelled(tidy(ring.table.expr(c))) * scale_of(m, self.request)}")
 
 
-def _solved(problem: Problem, setting: Setting, expander: Expander) -> Series:
+def _solved(thin: Thin, setting: Setting, expander: Expander) -> Series:
     """The value of a problem as a series."""
+    problem = thin.problem
     for stage in problem.stages:
         if needed(stage.unknown, problem):
             expander = _with_stage(stage, setting, expander)
-    for branch in problem.branches:
+    for words, head in closed_up(thin, setting, expander):
+        setting.balance(words, head, expander.ring)
+    for k, branch in enumerate(problem.branches):
         if holds(expander, setting(branch.condition)):
             if branch.value is None:
                 raise NotExpandable(
@@ -209,7 +221,7 @@ def _solved(problem: Problem, setting: Setting, expander: Expander) -> Series:
                 )
             if len(problem.branches) > 1:
                 setting.words.append(f"branch {branch.name}")
-            return expander(setting(branch.value))
+            return with_next(thin, k, setting, expander, expander(setting(branch.value)))
     raise NotExpandable("no branch of the quantity holds in the limit", given=problem.name, allowed="")
 
 
@@ -239,6 +251,8 @@ def _with_stage(stage: Stage | SaddleStage, setting: Setting, expander: Expander
     if exists not in (sp.true, True) and not holds(expander, exists):
         raise NotExpandable(f"no value there: {stage.absent or stage.unknown}", given=str(exists), allowed="")
     residual, lower, upper = (setting(e) for e in (stage.residual, stage.lower, stage.upper))
+    if residual.has(LocalAverage) and not expander.moves(residual):
+        residual = residual.doit()  # its root is a constant: averages with numbers
     placed = replace(stage, residual=residual, lower=lower, upper=upper, inner=_placed(stage.inner, setting))
     if stage.clip:
         for end, towards in ((upper, 1), (lower, -1)):
@@ -357,13 +371,13 @@ def tidy(e: Expr) -> Expr:
 
 def term_of(t: tuple[Monomial, Expr], request: Request) -> Term:
     m, c = t
-    return Term(tidy(c), scale_of(m, request))
+    return Term(spelled(tidy(c)), scale_of(m, request))
 
 
 def scale_of(m: Monomial, request: Request) -> Expr:
     """A scale as a function of the limit parameter."""
     small = small_form(request)
-    scale = m.expr(small)
+    scale = spelled(m.expr(small))
     if request.point == 0:
         scale = sp.expand_log(sp.powsimp(scale), force=False)
         scale = scale.replace(
@@ -380,5 +394,5 @@ def limit_value(ring: Ring, shown: list[tuple[Monomial, Expr]]) -> Expr:
     if order < 0:
         return S.Zero
     if order == 0:
-        return tidy(c)
+        return spelled(tidy(c))
     return oo if ring.signs.sign(c) > 0 else -oo

@@ -178,6 +178,7 @@ def _witnessed(
         exponential=exponential,
         definitions=tuple((c.symbol, Eq(c.residual, 0)) for c in _used(terms, constants, list(request.held.values()))),
         balance=found.balance,
+        assumptions=(*blank.assumptions, *found.assumptions),
     )
     words = "dominant balance and expansion in transseries; " + "; ".join((*found.balance, *notes))
     symbolic = Witness("symbolic", Verdict.CORROBORATED, words)
@@ -222,6 +223,8 @@ def _certified(
     deadline: float,
 ) -> Expansion:
     """The same expansion, CERTIFIED where a bound of its remainder is proven."""
+    if any(p.has_saddle for p in problems):  # their averages have no enclosures here
+        return made
     try:
         left = max(0.01, (deadline - time.monotonic()) / 2)
         proof = timebox(min(left, PROOF_SECONDS), certificate, problems, found, shown, remainder, request)
@@ -286,6 +289,8 @@ def _summed(
     numerical study of its own.
     """
     assert made.exponential is not None
+    if any(p.has_saddle for p in problems):  # the sum to all orders is the root of an average: no closed form
+        return made
     for other in sorted(made.exponential.scale.free_symbols - {request.parameter}, key=str):
         interval = request.intervals.get(other)
         if interval is None or interval.end is not oo or request.point in (oo, -oo):

@@ -14,7 +14,7 @@ import flint
 import sympy as sp
 from sympy import Expr, S
 
-from derive.methods.asymptotics.dominance import NotExpandable
+from derive.methods.asymptotics.dominance import Moment, NotExpandable
 
 __all__ = ["Ratio", "Table"]
 
@@ -186,7 +186,8 @@ class Table:
 
     def opaque(self, r: Ratio) -> bool:
         """Whether letters occur that may be related to others."""
-        return any(not self.letters[i].is_Symbol for i in self.used(r))
+        letters = (self.letters[i] for i in self.used(r))
+        return any(not k.is_Symbol or isinstance(k, Moment) for k in letters)
 
     def used(self, r: Ratio) -> Sequence[int]:
         """Indices of the letters that occur."""

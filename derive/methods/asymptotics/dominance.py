@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import mpmath
@@ -23,7 +24,7 @@ from derive.methods.asymptotics.constants import Constant, Values
 from derive.nodes.mp_eval import compile_mp
 from derive.nodes.timebox import TimedOut, timebox
 
-__all__ = ["Lost", "NotExpandable", "Signs", "Undecided", "natural"]
+__all__ = ["Lost", "Moment", "NotExpandable", "Signs", "Undecided", "moment", "natural", "spelled"]
 
 DIGITS = 60
 POINTS = 24  # at which a sign that is not proved must agree
@@ -48,6 +49,38 @@ class Undecided(NotExpandable):
             allowed="an assumption that settles it",
         )
         self.expr = expr
+
+
+class Moment(Dummy):  # type: ignore[misc]
+    """A letter for an average of which nothing is free: a number that is looked up once.
+
+    Attribute: node, the average.
+    """
+
+    node: Expr
+
+    def value(self) -> Any:
+        """The number, to the current precision."""
+        return +_moment_value(self.node, 60 * (1 + mpmath.mp.dps // 60))
+
+
+@lru_cache(maxsize=1000)
+def moment(node: Expr, positive: bool) -> Moment:
+    """The letter of an average."""
+    made: Moment = Dummy.__new__(Moment, "E", real=True, positive=True if positive else None)
+    made.node = node
+    return made
+
+
+@lru_cache(maxsize=1000)
+def _moment_value(node: Expr, digits: int) -> Any:
+    with mpmath.workdps(digits):
+        return compile_mp(node, ())()
+
+
+def spelled(e: Any) -> Any:
+    """An expression with the averages themselves in place of their letters."""
+    return e.xreplace({k: k.node for k in e.atoms(Moment)}) if isinstance(e, sp.Basic) else e
 
 
 @dataclass
@@ -108,7 +141,7 @@ class Signs:
             return 0
         if len(set(looked)) > 1:
             raise Undecided(expr)
-        if not expr.free_symbols:
+        if all(isinstance(k, Moment) for k in expr.free_symbols):
             return looked[0]
         for proved in (self._proved, self._by_sampling):
             found = proved(expr, looked[0])
@@ -197,7 +230,9 @@ class Signs:
     def _admit(self, symbols: Sequence[Symbol]) -> None:
         """Symbols of no stated domain range over what their own assumptions allow."""
         wanted = {*symbols, *self._values.symbols()} - {c.symbol for c in self.constants}
-        new = {k: natural(k) for k in sorted(wanted, key=str) if k not in self.intervals}
+        new = {
+            k: natural(k) for k in sorted(wanted, key=str) if k not in self.intervals and not isinstance(k, Moment)
+        }
         if new:
             self.intervals = {**self.intervals, **new}
             self._points.clear()
@@ -205,6 +240,7 @@ class Signs:
     def at(self, point: Mapping[Symbol, Any], wanted: Sequence[Symbol]) -> dict[Symbol, Any]:
         """Numbers for parameters, and for the constants among the symbols wanted."""
         at: dict[Symbol, Any] = {k: _number(v) for k, v in point.items()}
+        at |= {k: k.value() for k in {*wanted, *self._values.symbols()} if isinstance(k, Moment)}
         return self._values(at, wanted)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import sympy as sp
 from sympy import Expr, S, Symbol
 
-from derive.methods.asymptotics.averages import expand_average
+from derive.methods.asymptotics.averages import expand_average, expand_local
 from derive.methods.asymptotics.coefficients import Ratio
 from derive.methods.asymptotics.dominance import Lost, NotExpandable, Undecided
+from derive.methods.asymptotics.linearised import LocalAverage
 from derive.methods.asymptotics.spectral import expand_spectral
 from derive.methods.asymptotics.transseries import ONE, Ring, Series, level
 from derive.nodes import MPResponse, TimedOut, erfcx, log1mexp, log_cosh, log_erfc, log_sum_exp, softplus
@@ -356,6 +357,7 @@ HANDLERS: Mapping[type, Callable[[Expander, Expr], Series]] = {
     erfcx: _erfcx,
     log_erfc: _log_erfc,
     MPResponse: _mp_response,
+    LocalAverage: expand_local,
     sp.Abs: _abs,
     sp.sign: _sign,
     sp.Heaviside: _heaviside,

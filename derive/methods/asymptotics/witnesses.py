@@ -19,7 +19,8 @@ from sympy import Expr, Interval, Symbol
 
 from derive.core import Expansion, Term, Verdict, Witness
 from derive.methods.asymptotics.constants import Constant, Values
-from derive.methods.asymptotics.dominance import NotExpandable, Signs
+from derive.methods.asymptotics.dominance import NotExpandable, Signs, moment
+from derive.nodes.averages import Average
 from derive.nodes.mp_eval import compile_mp
 from derive.nodes.timebox import TimedOut
 
@@ -60,8 +61,9 @@ class Study:
 
 @dataclass
 class Row:
-    """One point: its parameters as text, the quotient of remainder and next term (or the plain remainder), and whether
-    the terms fall like logarithms there."""
+    """One point: its parameters as text, the quotient of remainder and next term (or the plain remainder), the size of
+    that term over the leading one, and whether the terms fall like logarithms there.
+    """
 
     place: str
     quotient: Any
@@ -131,6 +133,15 @@ def _compared(lines: Sequence[Sequence[Row]]) -> Witness:
                 f"remainder over the next term settles at {mpmath.nstr(line[-1].quotient, 8)}, not at 1",
                 _data(lines),
             )
+    for line in lines:
+        before, last = _order(line[:-1]), _order(line)
+        if before is not None and last is not None and abs(last - 1) > CLOSE > 4 * abs(last - before):
+            return Witness(
+                "numerical",
+                Verdict.REFUTED,
+                f"the remainder is not of the order claimed, but of that to the power {mpmath.nstr(last, 4)}",
+                _data(lines),
+            )
     return Witness(
         "numerical", Verdict.UNDECIDED, f"remainder over the next term has not reached 1: {shown}", _data(lines)
     )
@@ -138,6 +149,8 @@ def _compared(lines: Sequence[Sequence[Row]]) -> Witness:
 
 def _order(line: Sequence[Row]) -> Any:
     """Fitted order of the remainder, in units of the claimed one, from the last two points."""
+    if len(line) < 2:
+        return None
     a, b = line[-2], line[-1]
     change = mpmath.log(abs(b.scale / a.scale))
     if abs(change) < 1e-9 or not a.quotient or not b.quotient:
@@ -176,14 +189,14 @@ def _line(s: Study, evaluate: Sequence[Evaluate], draw: Mapping[Symbol, Any]) ->
         at = {k: mpmath.mpf(draw[k].p) / draw[k].q for k in symbols}
         return [*at.values(), *(constants(at, [c.symbol for c in s.constants])[c.symbol] for c in s.constants)]
 
-    kept = compile_mp(e.expr.subs(put), names)
-    lead = compile_mp(e.leading.expr.subs(put) if e.leading else sp.S.One, names)
+    kept = _compiled(e.expr.subs(put), names)
+    lead = _compiled(e.leading.expr.subs(put) if e.leading else sp.S.One, names)
     size: Expr = sp.S.One
     if s.following is not None:
         size = s.following.expr
     elif e.remainder is not None:
         size = e.remainder
-    following = compile_mp(size.subs(put), names)
+    following = _compiled(size.subs(put), names)
     parameters = {k.name: compile_mp(v.subs(put), names) for k, v in {e.variable: e.variable, **s.held}.items()}
     others = numbers()
     count = POINTS // DRAWS if draw else POINTS
@@ -199,7 +212,7 @@ def _line(s: Study, evaluate: Sequence[Evaluate], draw: Mapping[Symbol, Any]) ->
             digits = LEAST + (int(-1.1 * mpmath.log10(relative)) if 0 < relative < 1 else 0)
             if e.point != 0 and not e.point.is_infinite:  # the gap to the point has to be resolved
                 digits += int(mpmath.log10(x))
-        if digits > MOST:
+        if digits > MOST or len(rows) == count:
             break
         with mpmath.workdps(digits + 10):
             exact = numbers()
@@ -214,10 +227,18 @@ def _line(s: Study, evaluate: Sequence[Evaluate], draw: Mapping[Symbol, Any]) ->
             scale = following(x, *exact)
             left = value - kept(x, *exact) - further(x, *exact)
             unit = scale if e.remainder is not None else max(abs(value), mpmath.mpf(10) ** -LEAST)
-            rows.append(Row(_place(e.variable, at), left / unit, scale, slow))
+            over = scale / lead(x, *exact) if e.remainder is not None else scale
+            rows.append(Row(_place(e.variable, at), left / unit, over, slow))
     if len(rows) < 3:
         raise NotExpandable("too few points have a value", given=str(len(rows)), allowed="3")
     return rows
+
+
+def _compiled(expr: Expr, names: Sequence[Symbol]) -> Callable[..., Any]:
+    """A function of numbers, its constant averages looked up once for many precisions."""
+    letters = {k: moment(k, False) for k in expr.atoms(Average) if not k.free_symbols}
+    function = compile_mp(expr.xreplace(letters), [*names, *letters.values()])
+    return lambda *values: function(*values, *(k.value() for k in letters.values()))
 
 
 def _place(variable: Symbol, at: Mapping[str, Any]) -> str:
@@ -246,7 +267,7 @@ def _sequence(
 
     x = mpmath.mpf(2)
     found: list[Any] = []
-    while len(found) < count:
+    while len(found) < 3 * count:
         try:
             here = level(x)
         except (ValueError, ZeroDivisionError, OverflowError):
