@@ -19,6 +19,7 @@ from derive.methods.asymptotics.dominance import Moment, NotExpandable
 __all__ = ["Ratio", "Table"]
 
 LETTERS = 40
+LONGEST = 5000  # terms of numerator and denominator
 _CONTEXT = flint.fmpz_mpoly_ctx.get([f"g{i}" for i in range(LETTERS)], flint.Ordering.lex)
 _ZERO, _ONE = _CONTEXT.constant(0), _CONTEXT.constant(1)
 
@@ -30,6 +31,8 @@ class Ratio:
 
     def __init__(self, num: Any, den: Any = _ONE) -> None:
         if den != 1:
+            if len(num) + len(den) > LONGEST:  # one call of the greatest common divisor could outlast any time box
+                raise NotExpandable("coefficients become too long", given=str(len(num)), allowed=f"{LONGEST} terms")
             common = num.gcd(den)
             if common != 1:
                 num, den = num / common, den / common
