@@ -13,8 +13,10 @@ from derive.methods.asymptotics.certificate import certificate
 from derive.methods.asymptotics.coefficients import Ratio
 from derive.methods.asymptotics.dominance import Signs
 from derive.methods.asymptotics.enclosures import Algebra, Enclosed, NotProven
+from derive.methods.asymptotics.expand import Expander, variable
 from derive.methods.asymptotics.transseries import ONE, Monomial, Ring, level
-from derive.nodes import log_cosh
+from derive.nodes import Density, log_cosh
+from derive.nodes.averages import LogAverageExp, MeasureAverage
 from derive.symbols import alpha, alpha_D, lam
 
 X = Symbol("X", positive=True)
@@ -103,3 +105,14 @@ def test_log_cosh_of_both_kinds_of_argument():
     far, near = a(log_cosh(X)), a(log_cosh(1 / X))
     assert a.over(a.add(far, a(-X + log(2))), Monomial((), ((level(0), S(-2)),))) < 1.01
     assert a.over(near, Monomial((S(-2),))) < 0.51
+
+
+def test_averages_over_a_bounded_law_are_taken_term_by_term():
+    """Uniform entries: E log(sinh(l x)/(l x)) has the cumulants l^2 x^2/6 - l^4 x^4/180 to be averaged."""
+    x, xi = sp.symbols("x xi", real=True)
+    law = Density(S.Half, xi, -1, 1)
+    noise = MeasureAverage(LogAverageExp(x * xi / X, xi, law), x, law)
+    ring = Ring(Signs())
+    found = Expander(ring, {X: variable()})(noise)
+    terms = {m.expr(X): ring.table.expr(c) for m, c in found.terms.items()}
+    assert {k: v for k, v in terms.items() if k in (X**-2, X**-4)} == {X**-2: Rational(1, 18), X**-4: -Rational(1, 900)}

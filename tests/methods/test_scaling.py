@@ -154,10 +154,10 @@ def test_capacities_for_all_patterns(ensemble, point, expected):
 @pytest.mark.slow
 def test_capacities_for_all_patterns_on_the_manifold():
     quantity = atlas["full-capacity"].with_(ensemble=HiddenManifold())
-    found = quantity.limit("lam", 0, order=1)
+    found = quantity.limit("lam", 0, order=1, seconds=240)
     assert corroborated(found)
     assert same(found.truncated(1), lam - 2 * lam ** Rational(3, 2) * sqrt((1 + alpha_D) / alpha_D))
-    found = quantity.limit("lam", oo)
+    found = quantity.limit("lam", oo, seconds=240)
     assert corroborated(found)
     assert found.balance[1] == "l ~ alpha_D/(alpha_D + 1)"  # the norm mode saturates where the typical one does
     assert found.limit.subs(alpha_D, 10**6).evalf(8) == pytest.approx(float(log(2) / 4), rel=1e-5)

@@ -13,9 +13,9 @@ from derive.methods.asymptotics.averages import expand_average, expand_local
 from derive.methods.asymptotics.coefficients import Ratio
 from derive.methods.asymptotics.dominance import Lost, NotExpandable, Undecided
 from derive.methods.asymptotics.linearised import LocalAverage
-from derive.methods.asymptotics.spectral import expand_spectral
+from derive.methods.asymptotics.spectral import expand_bounded
 from derive.methods.asymptotics.transseries import ONE, Ring, Series, level
-from derive.nodes import MPResponse, TimedOut, erfcx, log1mexp, log_cosh, log_erfc, log_sum_exp, softplus
+from derive.nodes import Density, MPResponse, TimedOut, erfcx, log1mexp, log_cosh, log_erfc, log_sum_exp, softplus
 from derive.nodes.averages import Average, SpectralAverage
 from derive.nodes.timebox import timebox
 
@@ -121,9 +121,9 @@ class Expander:
         still = self.settled(e)
         if not self.moves(still):
             return self.ring.constant(still)
-        if isinstance(e, SpectralAverage):
+        if isinstance(e, SpectralAverage) or isinstance(e.law, Density):
             try:
-                return expand_spectral(e, self)
+                return expand_bounded(e, self)
             except (Lost, Undecided):
                 raise
             except NotExpandable:
