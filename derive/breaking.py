@@ -43,7 +43,7 @@ from derive.symbols import m as M
 from derive.symbols import q as Q
 from derive.symbols import r as R
 
-__all__ = ["OneStepSolver", "broken", "calculation", "solver_of", "spin_glass"]
+__all__ = ["OneStepSolver", "broken", "broken_saddles", "calculation", "solver_of", "spin_glass"]
 
 _STARTS = (0.0, 0.3, 0.6, 0.9, 0.99)
 
@@ -132,14 +132,15 @@ class OneStepSolver:
         land = self._land(values)
         pairs = 2 * len(land.problem.pairs)
         moved = None if near is None else continued_point(land, near.point)
-        known = [] if moved is None else [moved.values[1:pairs:2] + moved.values[pairs:-1]]
+        known = [] if near is None else [k.values[1:pairs:2] + k.values[pairs:-1]
+                                         for k in (moved, near.symmetric) if k is not None]
         flat = symmetric_points(land, [*self.starts, *known])
         if moved is not None:
             broken_here, words = [moved], ""
         else:
             around = [k.values for k in flat] or [(s[0], s[0], *s[1:], 0.5) for s in self.starts]
             broken_here, words = broken_points(land, around)
-            if not broken_here and near is not None:
+            if not broken_here and near is not None and not any(k.replicon > 0.0 for k in flat):
                 walked = self._walked(near, values)
                 broken_here = [] if walked is None else [walked]
         every = sorted([*flat, *broken_here], key=lambda k: k.free_entropy)
@@ -152,15 +153,16 @@ class OneStepSolver:
         row |= {"point": best, "branch": "one step" if apart else "replica symmetric"}
         if not apart and best.replicon < 0.0:
             row["reason"] = f"the symmetric point is unstable, and no blocks were found: {words}"
-        return row, Known(values, best) if apart else near
+        return row, Known(values, best, base) if apart else near
 
 
 @dataclass(frozen=True)
 class Known:
-    """A broken point and the parameters it belongs to."""
+    """A broken point, the parameters it belongs to, and the symmetric point there."""
 
     values: Mapping[Symbol, float]
     point: OneStepPoint
+    symmetric: OneStepPoint | None
 
 
 def _between(first: float, last: float, share: float) -> float:
@@ -304,20 +306,25 @@ def broken(quantity: Quantity) -> Callable[..., Solution]:
 
     It is called as quantity.solver() is; the cumulant, its slope and whatever is solved for around them are then those
     with one step of symmetry breaking wherever the replicon is negative.  Outputs, besides those of the quantity:
-    "q_0", "q_1" and "m_b" (nan where replica symmetry is stable), and "breaking": 1 where a one-step saddle was taken,
+    "q_0", "q_1" and "m_b" (nan where replica symmetry is stable; "m" and "r" are then those beside them, "q" stays the
+    symmetric overlap), and "breaking": 1 where a one-step saddle was taken,
     0 where the symmetric one is stable, nan where it is unstable and no blocks were found (converged is False there).
     stability is that of the saddle that was taken.
 
     Raises: DeriveError for a quantity that rests on no saddle point.
     """
     problem = quantity.problem
-    source = numpy_source(problem)
-    solver = NumpySolver(problem, source)
-    rows = list(_saddle_rows(solver.table["stages"]))
-    if not rows:
+    solver = NumpySolver(problem, numpy_source(problem))
+    if not list(_saddle_rows(solver.table["stages"])):
         raise DeriveError(f"{quantity.name} for {quantity.ensemble.title} rests on no saddle point: there are no "
                           "replicas to break the symmetry of", given=quantity.name,
                           allowed="quantities of a hidden manifold with an activation", nearest="activation tanh")
+    return broken_saddles(solver)
+
+
+def broken_saddles(solver: NumpySolver) -> Callable[..., Solution]:
+    """A generated solver, not used elsewhere, made to take one-step saddles where symmetric ones are unstable."""
+    rows = list(_saddle_rows(solver.table["stages"]))
     refined = [_Refined(row) for row in rows]
     for row, one in zip(rows, refined, strict=True):
         row["refine"] = one
@@ -345,6 +352,10 @@ def _reported(found: Solution, refined: Sequence[_Refined]) -> Solution:
     outputs = dict(found.outputs)
     for k, name in ((0, "q_0"), (1, "q_1"), (-1, "m_b")):
         outputs[name] = np.array([np.nan if p is None else p.values[k] for p in points]).reshape(values.shape)
+    for k, name in ((2, "m"), (3, "r")):
+        flat = np.asarray(outputs[name]).ravel()
+        outputs[name] = np.array([v if p is None else p.values[k] for p, v in zip(points, flat, strict=True)]).reshape(
+            values.shape)
     lost = np.array([p is None and float(v) in failed for p, v in zip(points, values.ravel(), strict=True)])
     lost = lost.reshape(values.shape)
     broke = np.array([p is not None for p in points], dtype=float).reshape(values.shape)

@@ -13,6 +13,7 @@ __all__ = [
     "SCHEMA",
     "Answer",
     "axis_labels",
+    "noted",
     "payload",
     "shown_name",
     "shown_number",
@@ -56,7 +57,12 @@ def _in_doubles(request: Request) -> Answer:
     import numpy as np
 
     quantity, arguments = request.quantity, request.arguments()
-    solver = quantity.solver()
+    if request.breaking:
+        from derive.breaking import broken
+
+        solver = broken(quantity)
+    else:
+        solver = quantity.solver()
     if request.unknown is None:
         found = solver(**arguments)
     else:
@@ -317,6 +323,7 @@ def payload(request: Request, answer: Answer) -> dict[str, Any]:
     options |= {"for": request.unknown.name} if request.unknown is not None else {}
     options |= {"digits": request.digits} if request.digits is not None else {}
     options |= {"zip": True} if request.zipped else {}
+    options |= {"breaking": request.breaking} if request.breaking else {}
     payload = {
         "schema": SCHEMA,
         "quantity": quantity.name,
@@ -343,9 +350,26 @@ def payload(request: Request, answer: Answer) -> dict[str, Any]:
     stability = plain(answer.stability)
     if answer.stability is not None and any(k is not None for k in _flat(stability)):
         payload["stability"] = stability
-    if request.note:
-        payload["note"] = request.note
+    if note := noted(request, answer):
+        payload["note"] = note
     return payload
+
+
+def noted(request: Request, answer: Answer) -> str:
+    """What the reader is to know besides: of sizes, and where replica symmetry is unstable."""
+    import numpy as np
+
+    notes = [request.note] if request.note else []
+    if answer.stability is not None and np.asarray(answer.stability).dtype.kind == "f":
+        unstable = int(np.count_nonzero(np.asarray(answer.stability) < 0.0))
+        where = "here" if not request.shape else f"at {unstable} of {math.prod(request.shape)} points"
+        if unstable and request.breaking:
+            notes.append(f"the solution is unstable {where} (stability < 0): blocks of replicas break up further, "
+                         "which one step does not describe")
+        elif unstable:
+            notes.append(f"replica symmetry is unstable {where} (stability < 0): --breaking 1 solves with one step of "
+                         "symmetry breaking")
+    return "; ".join(notes)
 
 
 def _plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -432,6 +432,10 @@ Examples:
 @click.argument("name")
 @click.argument("parameters", nargs=-1, metavar="[PARAM=VALUE]...")
 @click.option("--digits", type=click.IntRange(1, 10_000), help="So many correct digits, as decimal strings.")
+@click.option(
+    "--breaking", type=click.IntRange(0, 1), default=0, show_default=True,
+    help="Steps of replica symmetry breaking, taken where the symmetric saddle is unstable.",
+)
 @click.option("--certify", is_flag=True, help="Prove the digits at one point by ball arithmetic (30, or --digits).")
 @_point_options
 @_ensemble_options

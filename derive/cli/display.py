@@ -10,7 +10,16 @@ from typing import Any
 
 import click
 
-from derive.cli.answer import Answer, axis_labels, shown_name, shown_number, shown_parameters, shown_unit, to_float
+from derive.cli.answer import (
+    Answer,
+    axis_labels,
+    noted,
+    shown_name,
+    shown_number,
+    shown_parameters,
+    shown_unit,
+    to_float,
+)
 from derive.cli.request import Request
 
 __all__ = ["progress_bar", "show_answer", "table"]
@@ -100,8 +109,8 @@ def show_answer(request: Request, answer: Answer) -> None:
         _show_axis(request, answer)
     else:
         (_show_scalar if not request.shape else _show_rows)(request, answer)
-    if request.note:
-        click.echo(f"note: {request.note}")
+    if note := noted(request, answer):
+        click.echo(f"note: {note}")
     click.echo(
         f"source: {'; '.join(map(str, quantity.citations))}; "
         f"derive check {quantity.name} gives the verdict of each step"

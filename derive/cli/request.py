@@ -172,7 +172,8 @@ class Request:
     """A quantity and the points at which it is asked for.
 
     Attributes: axes in the order given (the target of an inversion among them), shape of the answer, unknown (the
-    parameter of an inversion), goal (the axis with the value it shall reach), time and digits as in the options.
+    parameter of an inversion), goal (the axis with the value it shall reach), time, digits and breaking as
+    in the options.
     """
 
     quantity: Quantity
@@ -183,6 +184,7 @@ class Request:
     unknown: Parameter | None = None
     goal: str = ""
     note: str = ""
+    breaking: int = 0
 
     def title(self, axis: Axis) -> str:
         """What an axis is called to the reader: a time by its clock, the goal of an inversion by its symbol."""
@@ -289,7 +291,12 @@ def read_request(quantity: Quantity, texts: Sequence[str], options: Mapping[str,
         parsed[own] = Axis(own, text, points, isinstance(value, Range), kind)
     note = _sizes(quantity, parsed, asked)
     _complete(quantity, parsed, asked)
-    request = Request(quantity, tuple(parsed.values()), bool(options.get("zipped")), time, digits, asked, "value", note)
+    breaking = int(options.get("breaking") or 0)
+    if breaking and (digits or asked):
+        other = "--digits" if digits else "--for"
+        mistake(f"--breaking with {other}", given=other, allowed="--breaking 1 in doubles, for the quantity itself")
+    request = Request(
+        quantity, tuple(parsed.values()), bool(options.get("zipped")), time, digits, asked, "value", note, breaking)
     _check_shape(request)
     _check_domains(request)
     return request

@@ -41,7 +41,8 @@ class BlockAverages:
     """The energy of a site, its gradient and Hessian in COORDINATES, and the averages beside them.
 
     curvature_square: E <phi''^2>, the average over a block and over sites, which decides whether blocks are stable;
-    inside, E <phi'^2>, and between, E <phi'>^2; extras, averages of other functions over blocks and sites.
+    inside, E <phi'^2>, and between, E <phi'>^2; extras, averages of other functions over blocks and sites;
+    size, the points of the grid.
     """
 
     value: float
@@ -51,6 +52,7 @@ class BlockAverages:
     inside: float
     between: float
     extras: tuple[float, ...] = ()
+    size: int = 0
 
 
 def block_averages(
@@ -107,7 +109,7 @@ def block_averages(
     x_x = (over(f * f) - level[0] ** 2 - 2.0 * in_x[0]) / x
 
     def mean(a: Array) -> float:
-        return float(weight @ a)
+        return float(np.einsum("o,o->", weight, a))
 
     gradient = np.array([mean(u * e1), 0.5 * mean(e2), mean(in_d), mean(in_v[0]), mean(in_x[0])])
     rows = [
@@ -124,4 +126,4 @@ def block_averages(
             hessian[i, j] = hessian[j, i] = mean(entry)
     inside, square = mean(over(f1 * f1)), mean(over(f2 * f2))
     others = tuple(mean(over(a)) for a in extras)
-    return BlockAverages(mean(e0), gradient, hessian, square, inside, mean(e1 * e1), others)
+    return BlockAverages(mean(e0), gradient, hessian, square, inside, mean(e1 * e1), others, f.size)

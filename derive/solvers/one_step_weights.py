@@ -27,7 +27,7 @@ __all__ = ["FieldWeight", "SiteWeight", "SpinWeight", "Weight"]
 
 CHUNK = 2**17
 """Numbers in one array, at most."""
-LIMIT = 4_000_000
+LIMIT = 8_000_000
 """Points of a grid, at most."""
 COARSEST, SHRINK, FINEST = 0.8, 0.7, 16
 """The steps of the trapezoidal rules are COARSEST * SHRINK**k, k up to FINEST."""
@@ -86,6 +86,7 @@ def _added(parts: Sequence[BlockAverages]) -> BlockAverages:
         sum(k.inside for k in parts),
         sum(k.between for k in parts),
         tuple(sum(column) for column in zip(*(k.extras for k in parts), strict=True)),
+        sum(k.size for k in parts),
     )
 
 
@@ -150,8 +151,8 @@ class SpinWeight(_Fields):
 class SiteWeight:
     """A site with an activation: phi = log E_w exp g(x, sigma(omega + sqrt(V) w)), x the query.
 
-    mesh: of the replica-symmetric saddle nearby, which says how the planted field, the noise and the own field are to
-    be resolved.
+    mesh: of the replica-symmetric saddle nearby, which says where the planted field and the own field are cut and
+    whether the latter needs more than a fixed rule.
     """
 
     site: SiteFunctions
@@ -160,11 +161,10 @@ class SiteWeight:
 
     def _mesh(self, fineness: int) -> Mesh:
         """The mesh, its steps shortened and its panels of higher order with the fineness."""
-        shrink, more = 0.8**fineness, 2 * fineness
-        mesh = self.mesh
+        mesh, step = self.mesh, 0.5 * 0.75**fineness
         return replace(
-            mesh, step_u=mesh.step_u * shrink, step_noise=mesh.step_noise * shrink, step_w=mesh.step_w * shrink,
-            order_u=mesh.order_u + more, order_w=mesh.order_w + more,
+            mesh, step_u=step if mesh.step_u else 0.0, step_noise=step, step_w=mesh.step_w * 0.9**fineness,
+            order_u=mesh.order_u + fineness, order_w=mesh.order_w + fineness,
         )
 
     def averages(self, at: Sequence[float], fineness: Fineness) -> BlockAverages:
@@ -179,13 +179,16 @@ class SiteWeight:
         if abs(m) < UNPLANTED and np.ptp(queries, axis=0).max() == 0.0:
             # nothing knows of the planted field: two points have its first moments, which is all that is asked for
             m, u, weight_u = 0.0, np.array([-1.0, 1.0]), np.array([0.5, 0.5])
-        v, weight_v = _rule(_step(fineness[0]), p)
-        y, block = _rule(_step(fineness[1]), d, reach)
-        per_u = v.size * y.size * noise.size
+        root_v = float(np.sqrt(max(variance, 0.0)))
+        at_v, weight_v, at_y, block, spacing = _common_grid(
+            float(np.sqrt(max(p, 0.0))), float(np.sqrt(max(d, 0.0))), _step(fineness[0]), _step(fineness[1]), reach)
+        places = at_v[:, None] + at_y
+        used, index = np.unique(places, return_inverse=True)
+        index = index.reshape(places.shape)
+        shared = spacing * used
+        per_u = places.size * noise.size
         if per_u * u.size > LIMIT:
             raise Unresolved("the averages need a grid beyond what is allowed")
-        root_v, root_p, root_d = (float(np.sqrt(max(c, 0.0))) for c in (variance, p, d))
-        shared = (root_p * v[:, None] + root_d * y).ravel()
         both = np.outer(weight_v, weight_n)
         rows = max(1, CHUNK // per_u)
         parts = []
@@ -195,19 +198,41 @@ class SiteWeight:
             x_query = np.broadcast_to(site.query(here[:, None], noise[None, :]), (here.size, noise.size))[:, None, :]
             matter = None
             if mesh.adaptive:
-                fields = (v[:, None] ** 2 + y**2).ravel()
-                matter = np.exp(-0.5 * (here[:, None, None] ** 2 + fields[:, None] + noise**2))
+                wide = shared**2 / max(p + d, 1e-300)
+                matter = np.exp(-0.5 * (here[:, None, None] ** 2 + wide[:, None] + noise**2))
             (level, *cumulants), extras, _ = site_cumulants(site, mesh, x_query, omega, root_v, matter, True)
             cumulants[1] = cumulants[1] - 1.0
-            shape = (here.size, v.size, y.size, noise.size)
+            shape = (here.size, shared.size, noise.size)
 
             def by_block(a: Array, shape: tuple[int, ...] = shape) -> Array:
-                """From axes (u, v and y, noise) to (u and v and noise, y)."""
-                flat = np.broadcast_to(a, (shape[0], shape[1] * shape[2], shape[3]))
-                return np.moveaxis(flat.reshape(shape), 2, 3).reshape(-1, shape[2])
+                """From axes (u, field, noise) to (u and v and noise, y)."""
+                whole = np.moveaxis(np.broadcast_to(a, shape), 2, 1)[:, :, index]
+                return np.moveaxis(whole, 1, 2).reshape(-1, block.size)
 
             levels = [by_block(a) / root_v**power for power, a in enumerate((level, *cumulants))]
             weight = (weight_u[k : k + rows, None, None] * both).ravel()
-            at_u = np.repeat(here, v.size * noise.size)
+            at_u = np.repeat(here, weight_v.size * noise.size)
             parts.append(block_averages(levels, at_u, weight, block, x, [by_block(a) for a in extras]))
         return _added(parts)
+
+
+def _common_grid(
+    root_p: float, root_d: float, step_v: float, step_y: float, reach: float
+) -> tuple[Array, Array, Array, Array, float]:
+    """Trapezoidal rules for a common field and that of a block whose sums are multiples of one spacing.
+
+    Returns: places of the common field and its weights, those of the field of a block, and the spacing.
+    """
+    widths = [w for w in (root_p * step_v, root_d * step_y) if w > 0.0]
+    spacing = min(widths, default=1.0)
+
+    def rule(root: float, step: float, end: float) -> tuple[Array, Array]:
+        if root <= 0.0:
+            return np.zeros(1, dtype=int), np.ones(1)
+        stride = max(1, int(root * step / spacing + 1e-9))
+        count = int(np.ceil(end * root / (stride * spacing)))
+        places = stride * np.arange(-count, count + 1)
+        density = np.exp(-0.5 * (places * spacing / root) ** 2)
+        return places, density / density.sum()
+
+    return (*rule(root_p, step_v, 8.4), *rule(root_d, step_y, reach), spacing)
