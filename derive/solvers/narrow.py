@@ -181,8 +181,8 @@ def _outer(ends: tuple[Any, ...], digits: int, finer: int) -> tuple[tuple[Any, A
             count = int(reach / step) + 1
             nodes = [(k * step, step) for k in range(-count, count + 1)]
         else:
-            marks = sorted({mpmath.mpf(k) for k in range(-int(reach) - 1, int(reach) + 2)} | {*ends})
-            rule = _legendre(6 + int(0.16 * digits * (3 + finer)), digits)
+            marks = sorted({mpmath.mpf(4 * k) for k in range(-int(reach / 4) - 1, int(reach / 4) + 2)} | {*ends})
+            rule = _legendre(6 + int(0.25 * digits * (3 + finer)), digits)
             nodes = [((a + c) / 2 + (c - a) / 2 * x, (c - a) / 2 * w)
                      for a, c in itertools.pairwise(marks) for x, w in rule]
         norm = 1 / mpmath.sqrt(2 * mpmath.pi)
@@ -246,6 +246,7 @@ def _summed(narrow: Narrow, rule: Rule, t: Any, kappa: Any, spread: Any, delta: 
     if spread == 0:
         v_nodes = [(flint.arb(0), flint.arb(1))]
     own = [(_arb(x), _arb(x * mpmath.sqrt(kappa)), _arb(w)) for x, w in _hermite(rule.own, rule.digits)]
+    flat = [(_arb(x), flint.arb(0), _arb(w)) for x, w in _hermite(2, rule.digits)]  # where sigma does not move
     ends = tuple(_mpf_of(p[0]) for p in narrow.pieces[1:])
     half, total = flint.arb("0.5"), [flint.arb(0)] * 5
     for (u, weight), slopes in zip(
@@ -258,13 +259,14 @@ def _summed(narrow: Narrow, rule: Rule, t: Any, kappa: Any, spread: Any, delta: 
         u_arb, shift = _arb(u), _arb(u * delta * root_t)
         here = [flint.arb(0)] * 5
         for v, v_weight in v_nodes:
-            moves = [_change(slopes, powers, v + y - shift) for _, y, _ in own]
+            tried = own if any(slopes) else flat
+            moves = [_change(slopes, powers, v + y - shift) for _, y, _ in tried]
             for z, z_weight in z_nodes:
                 gaps = [z - d for d in moves]
-                tilt = [w * (-(g * g) * half).exp() for g, (_, _, w) in zip(gaps, own, strict=True)]
+                tilt = [w * (-(g * g) * half).exp() for g, (_, _, w) in zip(gaps, tried, strict=True)]
                 whole = sum(tilt, flint.arb(0))
-                first = sum((a * x for a, (x, _, _) in zip(tilt, own, strict=True)), flint.arb(0)) / whole
-                second = sum((a * x * x for a, (x, _, _) in zip(tilt, own, strict=True)), flint.arb(0)) / whole
+                first = sum((a * x for a, (x, _, _) in zip(tilt, tried, strict=True)), flint.arb(0)) / whole
+                second = sum((a * x * x for a, (x, _, _) in zip(tilt, tried, strict=True)), flint.arb(0)) / whole
                 far = sum((a * g * g for a, g in zip(tilt, gaps, strict=True)), flint.arb(0)) / whole
                 share = v_weight * z_weight
                 parts = (whole.log(), 1 - second + first * first, first * first, u_arb * first, far)

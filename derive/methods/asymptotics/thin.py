@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+import mpmath
 import sympy as sp
 from sympy import Dummy, Expr, S, Symbol, oo
 
@@ -62,6 +63,10 @@ def thin_problem(problem: Problem) -> Thin:
     """
     if not problem.has_saddle:
         return Thin(problem)
+    for stage in problem.stages:
+        for part in (stage, *stage.inner) if isinstance(stage, Stage) else (stage,):
+            if isinstance(part, SaddleStage):
+                _require_slopes(problem, part)
     outer = problem.stages[0] if len(problem.stages) == 1 else None
     saddle = outer.inner[0] if isinstance(outer, Stage) and len(outer.inner) == 1 else None
     if not isinstance(outer, Stage) or not isinstance(saddle, SaddleStage):
@@ -89,6 +94,41 @@ def thin_problem(problem: Problem) -> Thin:
     finer = to_order(after=True) if reduced.smooth else None
     order = S.One if reduced.smooth else S.Half
     return Thin(to_order(after=False), finer, 1 / b, order, reduced.overlaps(), reduced.assumptions())
+
+
+def _require_slopes(problem: Problem, saddle: SaddleStage) -> None:
+    """Refuse a step function: what its patterns tell of the latent variables stays bounded as t -> 0.
+
+    Only sites within sqrt(V) of a jump, V = r - q, are not known from the common field.  They carry c sqrt(V), c the
+    weight of the jumps times the entropy of a sign, whatever small t is: V stays where entropy and this balance.
+    Raises: NotExpandable with the most that the patterns can carry on a thin manifold.
+    """
+    sigma = saddle.site.activation.subs(saddle.site.field, FIELD)
+    pieces = smooth_pieces(sigma)
+    if any(p.expr.has(FIELD) for p in pieces):
+        return
+    root, c = Symbol("root_V", positive=True), Symbol("c", positive=True)
+    carried = saddle.ratio * (-1 - 2 * sp.log(root)) / 2 + c * root
+    (at,) = sp.solve(carried.diff(root), root)
+    most = sp.factor_terms(sp.expand_log(carried.subs(root, at), force=True))
+    weight = sp.Add(*(sp.exp(-(p.lower**2) / 2) / sp.sqrt(2 * sp.pi) for p in pieces[1:]))
+    value = sp.N(weight * _sign_entropy(), 6)
+    raise NotExpandable(
+        f"no {problem.symbol} on a thin manifold: {saddle.site.activation} has jumps and no slope: as t -> 0 the "
+        f"patterns carry no more than about {most} per N with c = {value}, which goes to 0 with {saddle.ratio}: at a "
+        "load above it there are more data points than patterns that differ, at every t > 0",
+        given=str(saddle.site.activation), allowed="an activation with a slope")
+
+
+@cache
+def _sign_entropy() -> Expr:
+    """The entropy of a sign(z + w) given z, w normal, over all z."""
+    with mpmath.workdps(20):
+        def entropy(z: Any) -> Any:
+            p = mpmath.ncdf(z)
+            return -p * mpmath.log(p) - (1 - p) * mpmath.log1p(-p)
+
+        return sp.Float(2 * mpmath.quad(entropy, [-9, -6, -3, -1, 0]), 15)
 
 
 def _put(e: Any, values: Mapping[Symbol, Expr]) -> Any:
