@@ -248,7 +248,7 @@ def _summed(narrow: Narrow, rule: Rule, t: Any, kappa: Any, spread: Any, delta: 
     own = [(_arb(x), _arb(x * mpmath.sqrt(kappa)), _arb(w)) for x, w in _hermite(rule.own, rule.digits)]
     flat = [(_arb(x), flint.arb(0), _arb(w)) for x, w in _hermite(2, rule.digits)]  # where sigma does not move
     ends = tuple(_mpf_of(p[0]) for p in narrow.pieces[1:])
-    half, total = flint.arb("0.5"), [flint.arb(0)] * 5
+    total, here, before = [flint.arb(0)] * 5, [flint.arb(0)] * 5, None
     for (u, weight), slopes in zip(
         _outer(ends, rule.digits, rule.finer), _slopes(narrow.pieces, ends, rule.digits, rule.finer, terms), strict=True
     ):
@@ -256,24 +256,43 @@ def _summed(narrow: Narrow, rule: Rule, t: Any, kappa: Any, spread: Any, delta: 
             if u < 0:
                 continue
             weight = weight * 2 if u > 0 else weight
-        u_arb, shift = _arb(u), _arb(u * delta * root_t)
-        here = [flint.arb(0)] * 5
-        for v, v_weight in v_nodes:
-            tried = own if any(slopes) else flat
-            moves = [_change(slopes, powers, v + y - shift) for _, y, _ in tried]
-            for z, z_weight in z_nodes:
-                gaps = [z - d for d in moves]
-                tilt = [w * (-(g * g) * half).exp() for g, (_, _, w) in zip(gaps, tried, strict=True)]
-                whole = sum(tilt, flint.arb(0))
-                first = sum((a * x for a, (x, _, _) in zip(tilt, tried, strict=True)), flint.arb(0)) / whole
-                second = sum((a * x * x for a, (x, _, _) in zip(tilt, tried, strict=True)), flint.arb(0)) / whole
-                far = sum((a * g * g for a, g in zip(tilt, gaps, strict=True)), flint.arb(0)) / whole
-                share = v_weight * z_weight
-                parts = (whole.log(), 1 - second + first * first, first * first, u_arb * first, far)
-                here = [a + share * b for a, b in zip(here, parts, strict=True)]
-        scale = _arb(weight)
-        total = [a + scale * b for a, b in zip(total, here, strict=True)]
+        if slopes is not before or delta != 0:
+            here = _at_field(Field(slopes, powers, _arb(u * delta * root_t)), v_nodes, z_nodes, own, flat)
+            before = slopes
+        scale, odd = _arb(weight), _arb(u)
+        level, shrink, square, first, far = here
+        total = [a + scale * b for a, b in zip(total, (level, shrink, square, odd * first, far), strict=True)]
     return Averages(*map(_back, total))
+
+
+@dataclass(frozen=True)
+class Field:
+    """One value of the query's field: Taylor coefficients of sigma, powers of sqrt(t), and by how much m < 1 shifts."""
+
+    slopes: tuple[Arb, ...]
+    powers: Sequence[Arb]
+    shift: Arb
+
+
+def _at_field(
+    field: Field, v_nodes: Sequence[Any], z_nodes: Sequence[Any], own: Sequence[Any], flat: Sequence[Any]
+) -> list[Arb]:
+    """Level, 1 - var w, <w>^2, <w> and squared distance at one field, averaged over common field and noise."""
+    tried, half = (own if any(field.slopes) else flat), flint.arb("0.5")
+    found = [flint.arb(0)] * 5
+    for v, v_weight in v_nodes:
+        moves = [_change(field.slopes, field.powers, v + y - field.shift) for _, y, _ in tried]
+        for z, z_weight in z_nodes:
+            gaps = [z - d for d in moves]
+            tilt = [w * (-(g * g) * half).exp() for g, (_, _, w) in zip(gaps, tried, strict=True)]
+            whole = sum(tilt, flint.arb(0))
+            first = sum((a * x for a, (x, _, _) in zip(tilt, tried, strict=True)), flint.arb(0)) / whole
+            second = sum((a * x * x for a, (x, _, _) in zip(tilt, tried, strict=True)), flint.arb(0)) / whole
+            far = sum((a * g * g for a, g in zip(tilt, gaps, strict=True)), flint.arb(0)) / whole
+            parts = (whole.log(), 1 - second + first * first, first * first, first, far)
+            share = v_weight * z_weight
+            found = [a + share * b for a, b in zip(found, parts, strict=True)]
+    return found
 
 
 def _count_terms(digits: int, root_t: Any) -> int:
@@ -287,11 +306,15 @@ def _mpf_of(end: Expr) -> Any:
 @lru_cache(maxsize=64)
 def _slopes(pieces: Any, ends: tuple[Any, ...], digits: int, finer: int, terms: int) -> tuple[tuple[Arb, ...], ...]:
     """Taylor coefficients of sigma at every node."""
-    found = []
+    found: list[tuple[Arb, ...]] = []
+    same: dict[tuple[Any, ...], tuple[Arb, ...]] = {}  # nodes on one straight line share their coefficients
     with mpmath.workdps(digits + 10):
         for u, _ in _outer(ends, digits, finer):
             series = pieces[sum(u > e for e in ends)][2]
-            found.append(tuple(_arb(mpmath.re(f(u))) for f in series[:terms]))
+            values = tuple(mpmath.re(f(u)) for f in series[:terms])
+            if values not in same:
+                same[values] = tuple(map(_arb, values))
+            found.append(same[values])
     return tuple(found)
 
 

@@ -137,6 +137,32 @@ def test_the_narrow_solver_declines_where_overlaps_are_wide():
         narrow_solver(atlas["retrieval-capacity"].problem)
 
 
+def test_kinks_have_two_witnesses():
+    """ReLU silences half of the rows: a linear manifold of ratio 2 alpha_D, 1/(2 alpha_D) (1 - a/2 - a^2/24) there."""
+    found = atlas["collapse-time"].with_(activation=lambda h: sp.Max(0, h)).limit("alpha_D", 0, order=2, seconds=240)
+    assert found.verdict is Verdict.CORROBORATED
+    expected = (1 - alpha_D - alpha_D**2 / 6) / 2
+    assert sp.simplify(sp.expand(found.expr / SCALE - expected)) == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_steps_have_no_such_time_and_the_reason_is_a_law(name):
+    """The most that patterns of signs carry, alpha_D (log(c/alpha_D) + 1/2), against the solver of saddle points."""
+    signs = atlas[name].with_(activation=sp.sign)
+    found = signs.limit("alpha_D", 0)
+    assert found.verdict is Verdict.UNDECIDED
+    assert found.limit is None
+    assert "jumps and no slope" in found.reason
+    text = found.reason.partition("about ")[2].partition(" per N with c = ")
+    law, c = sp.sympify(text[0], locals={"alpha_D": alpha_D}), Rational(text[2].partition(",")[0])
+    if name == "collapse-time":
+        ratios = (0.04, 0.02)
+        exact = [float(signs.solver()(alpha=0.001, alpha_D=a).outputs["pattern_entropy"]) for a in ratios]
+        left = [e - float(law.subs({"c": c, alpha_D: a})) for e, a in zip(exact, ratios, strict=True)]
+        assert abs(left[1]) < 1e-3 * exact[1]
+        assert 3 < left[0] / left[1] < 16  # what is left falls faster than the square of alpha_D
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_tanh_has_two_witnesses(name):
