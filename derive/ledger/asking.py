@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sympy import Basic, Eq, Integer, Rel
+from sympy.logic.boolalg import And
 
 from derive.core import Evidence, Step, UniqueRoot, Verdict
 from derive.ledger.context import Context, context
@@ -15,6 +16,7 @@ from derive.ledger.derivation import Derivation, check_step
 from derive.ledger.domain import seed_of
 from derive.ledger.inequalities import Case, agreements
 from derive.ledger.ladder import prove_identity
+from derive.ledger.replica import explicit_agreements
 from derive.ledger.rewriting import carried_out, rewrite
 from derive.ledger.rules_algebra import same_zeros
 from derive.ledger.sampling import Tally, bound_functions, probe
@@ -96,10 +98,23 @@ def _same(derivation: Derivation, step: Step, other: Basic) -> str | None:
     return None
 
 
-def agreeing_points(derivation: Derivation, label: str, relation: Rel, *, seconds: float = 6.0) -> int:
-    """At how many random points of a step's domain that obey its premises a relation holds in balls, as it stands."""
+def agreeing_points(derivation: Derivation, label: str, relation: Basic, *, seconds: float = 6.0) -> int:
+    """At how many random points of a step's domain that obey its premises a relation holds in balls, as it stands.
+
+    Relations between overlap matrices are looked at with the matrices written out; of several, the least number.
+    """
     step = derivation[label]
-    where = context(step, {name: derivation[name] for name in step.premises})
+    premises = {name: derivation[name] for name in step.premises}
+    if step.rule == "replica-algebra":
+        try:
+            return timebox(4 * seconds, explicit_agreements, replace(step, claim=relation), premises)
+        except (TimedOut, *_FAILURES):
+            return 0
+    if isinstance(relation, And):
+        return min(agreeing_points(derivation, label, part, seconds=seconds) for part in relation.args)
+    if not isinstance(relation, Rel):
+        return 0
+    where = context(step, premises)
     if isinstance(relation, Eq):
         try:
             return timebox(seconds, _agreeing, relation, where)

@@ -24,10 +24,12 @@ from sympy import (
     Expr,
     Ge,
     Gt,
+    Identity,
     Integer,
     Interval,
     Le,
     Lt,
+    MatrixSymbol,
     Max,
     Min,
     Mul,
@@ -43,6 +45,7 @@ from sympy import (
     log,
 )
 from sympy.core.function import AppliedUndef
+from sympy.logic.boolalg import And
 
 from derive.core import DeriveError, Step, UniqueRoot, Verdict
 from derive.ledger.derivation import Derivation, content_of
@@ -245,9 +248,10 @@ OPERATORS: Mapping[str, Callable[[Basic], Iterator[Basic]] | None] = {
 
 
 def _parts(e: Basic, depth: int = _DEPTH) -> Iterator[tuple[tuple[int, ...], Basic]]:
-    """The parts of a claim that may be wrong, with their paths; ranges and names of functions are not among them."""
+    """The parts of a claim that may be wrong, with their paths; ranges, names of functions and sizes of matrices that
+    are only named are not among them."""
     yield (), e
-    if depth == 0 or isinstance(e, Symbol | Tuple | Interval):
+    if depth == 0 or isinstance(e, Symbol | Tuple | Interval | MatrixSymbol | Identity):
         return
     last = 1 if isinstance(e, UniqueRoot) else len(e.args)
     for at, a in enumerate(e.args[:last]):
@@ -266,7 +270,8 @@ def _put(e: Basic, path: Sequence[int], part: Basic) -> Basic:
 
 
 def _swaps(claim: Basic) -> Iterator[Basic]:
-    symbols = sorted((s for s in claim.free_symbols if isinstance(s, Symbol)), key=str)
+    sizes = {s for m in claim.atoms(MatrixSymbol, Identity) for size in m.shape for s in size.free_symbols}
+    symbols = sorted((s for s in claim.free_symbols - sizes if isinstance(s, Symbol)), key=str)
     for at, a in enumerate(symbols):
         for b in symbols[at + 1:]:
             if a.is_positive == b.is_positive:
@@ -406,7 +411,7 @@ def try_mutant(derivation: Derivation, mutant: Mutant) -> Trial:
     same = same_claim(derivation, mutant.label, mutant.claim)
     if same is not None:
         return Trial(mutant, Outcome.EQUIVALENT, same)
-    if found.verdict is Verdict.PROVED and isinstance(mutant.claim, Rel):
+    if found.verdict is Verdict.PROVED and isinstance(mutant.claim, Rel | And):
         agreed = agreeing_points(derivation, mutant.label, mutant.claim)
         if agreed >= _AGREEING:  # the rule's word is not enough
             said = f"true as well: {found.detail}; {agreed} random points agree"

@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import product
 from typing import Any
 
-from flint import acb
+from flint import acb, arb
 from sympy import (
     Basic,
     Derivative,
@@ -37,7 +37,7 @@ from derive.ledger.ladder import prove_identity
 from derive.ledger.rewriting import carried_out
 from derive.nodes.replica_matrix import BASIS, TABLE, Element, OverlapMatrix, as_element
 
-__all__ = ["algebra_holds", "replica_algebra"]
+__all__ = ["algebra_holds", "explicit_agreements", "replica_algebra"]
 
 Premises = Mapping[str, Step]
 
@@ -169,28 +169,54 @@ def _sizes(kind: Kind) -> Iterator[tuple[int, int]]:
 
 def _refuted(lhs: Expr, rhs: Expr, kind: Kind, domain: Domain) -> Evidence | None:
     """A witness: an integer number of replicas and values at which explicit matrices do not do what is claimed."""
+    for place, where, ball in _trials(lhs, rhs, kind, domain):
+        if ball is None or ball.contains(0):
+            continue
+        gap = str((ball.real if isinstance(ball, acb) else ball).str(10))
+        shown = [(str(s), str(v)) for s, v in sorted(place.items(), key=lambda kv: str(kv[0]))]
+        at = ", ".join(f"{k} = {v}" for k, v in shown)
+        return Evidence(Verdict.REFUTED, f"lhs - rhs = {gap}{where} with explicit matrices at {at}",
+                        (*shown, ("lhs - rhs", gap)))
+    return None
+
+
+def explicit_agreements(step: Step, premises: Premises) -> int:
+    """At how many random points explicit matrices do what a claim says, to thirty digits, in each of its equations.
+
+    0 where they do not at one of them, or where some equation cannot be written out.
+    """
+    ctx = context(step, premises)
+    matrices = {e.lhs: e.rhs for e in ctx.equations if _matrix(e.lhs)}
+    assert isinstance(step.claim, Basic)
+    counts = []
+    for part in parts_of(step.claim):
+        lhs, rhs = (side.xreplace(matrices) for side in part.args)
+        kind = _kind(Basic(lhs, rhs))
+        balls = [ball for _, _, ball in _trials(lhs, rhs, kind, ctx.domain, 6)] if kind is not None else []
+        same = all(ball is not None and ball.contains(0) and abs(ball).upper() < arb(2) ** -100 for ball in balls)
+        counts.append(len(balls) if same else 0)
+    return min(counts, default=0)
+
+
+def _trials(
+    lhs: Expr, rhs: Expr, kind: Kind, domain: Domain, count: int = 2
+) -> Iterator[tuple[Mapping[Symbol, Any], str, arb | acb | None]]:
+    """Points with an integer number of replicas, which entry, and the difference of the two sides written out there."""
     n, p, _ = kind
     varied = {v for d in Basic(lhs, rhs).atoms(Derivative) for v in d.variables}
     if n in varied or p in varied or not n.is_Symbol:
-        return None
+        return
     sizes = tuple(_sizes(kind))
     for size, block in sizes[:2] if varied else sizes:
         fixed = {n: Integer(size)} | ({p: Integer(block)} if p.is_Symbol else {})
         narrowed = Domain(tuple((s, i) for s, i in domain.intervals if s not in fixed),
                           tuple(c.subs(fixed) for c in domain.constraints))
         symbols = {s for s in (lhs.free_symbols | rhs.free_symbols) - set(fixed) if isinstance(s, Symbol)}
-        for point in points(symbols, narrowed, seed_of(lhs, rhs, size), 2, 0.3):
+        for point in points(symbols, narrowed, seed_of(lhs, rhs, size), count, 0.3):
             values = {**fixed, **{s: v for s, v in point.items() if s not in varied}}
+            place = {s: v for s, v in {**fixed, **point}.items() if s in fixed or s in symbols}
             for where, difference in _explicit(lhs, rhs, values, size, block):
-                gap = _value(difference, point)
-                if gap is None:
-                    continue
-                shown = [(str(s), str(v)) for s, v in sorted({**fixed, **point}.items(), key=lambda kv: str(kv[0]))
-                         if s in fixed or s in symbols]
-                at = ", ".join(f"{k} = {v}" for k, v in shown)
-                return Evidence(Verdict.REFUTED, f"lhs - rhs = {gap}{where} with explicit matrices at {at}",
-                                (*shown, ("lhs - rhs", gap)))
-    return None
+                yield place, where, _ball(difference, point)
 
 
 def _explicit(
@@ -229,12 +255,10 @@ def _explicit(
         yield "", carried_out(_replaced(left, known)) - carried_out(_replaced(right, known))
 
 
-def _value(difference: Expr, point: Mapping[Symbol, Rational]) -> str | None:
-    """The difference as text where it certainly does not vanish."""
+def _ball(difference: Expr, point: Mapping[Symbol, Rational]) -> arb | acb | None:
+    """The difference as a finite ball, None where there is none."""
     try:
         ball = enclose(difference, point, 192)
     except (NotEnclosed, ValueError, ZeroDivisionError):
         return None
-    if not ball.is_finite() or ball.contains(0):
-        return None
-    return str(ball.real.str(10)) if isinstance(ball, acb) else str(ball.str(10))
+    return ball if ball.is_finite() else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sympy import Basic, Derivative, Eq, Expr, Subs, Symbol
+from sympy import Basic, Derivative, Determinant, Eq, Expr, MatrixSymbol, Subs, Symbol, Trace, log
 from sympy.core.function import AppliedUndef, UndefinedFunction
 
 from derive.nodes.binders import BoundSymbol
@@ -53,7 +53,39 @@ def rewrite(expr: Basic, premises: Sequence[Eq]) -> tuple[Basic, tuple[Eq, ...]]
                 lhs, rhs = _apply(plain.lhs, other), _apply(plain.rhs, other)
                 plain = Eq(lhs, rhs, evaluate=False)
         left.append(plain)
-    return carried_out(expr), tuple(left)
+    return carried_out(expr), _binding(left, expr)
+
+
+def _binding(premises: Sequence[Eq], expr: Basic) -> tuple[Eq, ...]:
+    """The premises without those that only name numbers of a matrix which nothing else mentions.
+
+    A real matrix of two rows or more has any trace together with any determinant (the companion matrix of a
+    polynomial with these coefficients), so that such premises hold for some matrix whatever the other symbols are.
+    """
+    named = {p: _named_matrix(p) for p in premises}
+    kept = []
+    for p in premises:
+        matrix = named[p]
+        if matrix is None:
+            kept.append(p)
+            continue
+        others = [q for q in premises if q is not p and matrix in q.atoms(MatrixSymbol)]
+        same = [q for q in others if named[q] is None or _kind(q.lhs) == _kind(p.lhs)]
+        if same or matrix in expr.atoms(MatrixSymbol) or matrix in p.rhs.atoms(MatrixSymbol):
+            kept.append(p)
+    return tuple(kept)
+
+
+def _kind(e: Basic) -> type:
+    return type(e.args[0]) if isinstance(e, log) else type(e)
+
+
+def _named_matrix(premise: Eq) -> MatrixSymbol | None:
+    """The matrix symbol whose trace, determinant or logarithm of it is the left side of a premise."""
+    inside = premise.lhs.args[0] if isinstance(premise.lhs, log) else premise.lhs
+    if not isinstance(inside, Determinant if isinstance(premise.lhs, log) else Determinant | Trace):
+        return None
+    return inside.arg if isinstance(inside.arg, MatrixSymbol) else None
 
 
 def _apply(expr: Basic, premise: Eq) -> Basic:
