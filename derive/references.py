@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-__all__ = ["REFERENCES", "Reference"]
+__all__ = ["FACTS", "REFERENCES", "Fact", "Reference"]
 
 _TIMES = "quadrature and root finding from the definitions, twice and independently of this program (project's notes)"
 _RECORD = "Monte Carlo extrapolation with its error, notebooks/records/collapse-time.json"
@@ -25,6 +25,22 @@ class Reference:
     ensemble: str
     parameters: Mapping[str, str]
     value: str
+    error: str
+    kind: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Numbers that belong together in a derivation, known without it.
+
+    Attributes: system (of the quantities whose derivations they are numbers of), symbols (name -> exact text),
+    functions (name -> value and slope there, exact text), error (relative), kind, source.
+    """
+
+    system: str
+    symbols: Mapping[str, str]
+    functions: Mapping[str, tuple[str, str]]
     error: str
     kind: str
     source: str
@@ -65,3 +81,27 @@ REFERENCES: tuple[Reference, ...] = (
     _reference("kl-divergence", "0", "1e-9", "reference number", f"its minimum is at t_g; t_g by {_TIMES}",
                alpha="0.2", alpha_D="0.5", t="0.387395431"),
 )
+
+_EDGES = ("edges (1 -+ sqrt(alpha_D))^2/alpha_D of Marchenko and Pastur (1967), 1 and 9 at alpha_D = 1/4; "
+          "<1/(c - z)> there, -1/2 and -1/6, by quadrature of their density, and u = -1/<1/(c - z)>")
+_MATRIX = "the matrix -t (t + C)^-1 for C = diag(9, 1) and diag(1, 0), written out"
+
+FACTS: tuple[Fact, ...] = (
+    Fact("score spectrum", MappingProxyType({"alpha_D": "2", "z": "-6/5", "g": "1/2", "v": "1/2", "alpha_k": "2",
+                                             "t": "6/5"}),
+         MappingProxyType({"g": ("1/2", "0"), "S": ("0", "-1/3"), "R": ("4/5", "0")}), "1e-12", "quadrature",
+         "the density of Marchenko and Pastur (1967) at alpha_D = 2: <1/(c + 6/5)> = 1/2, and d/dt <log(1 + c/t)> = "
+         "-<c/(t (t + c))> = -1/3 at t = 6/5"),
+    *(Fact("score spectrum", MappingProxyType({"alpha_D": "1/4", "u": u}), MappingProxyType({"phi": ("1", "0")}),
+           "1e-12", "exact", _EDGES) for u in ("2", "6")),
+    Fact("score spectrum", MappingProxyType({"c": "3", "t": "1", "x": "2", "j": "-1/4"}),
+         MappingProxyType({"p": ("0.120985362259571680", "0"), "L": ("-2.11208571376461968", "0")}), "1e-15", "exact",
+         "the normal density of variance 3 + 1 at one standard deviation, and its logarithm"),
+    Fact("score spectrum", MappingProxyType({"gamma_1": "9", "gamma_2": "1", "t": "3", "M": "-2", "G": "1/2"}),
+         MappingProxyType({"Delta": ("1/2", "0")}), "1e-12", "exact", _MATRIX),
+    Fact("score spectrum", MappingProxyType({"gamma_1": "9", "gamma_2": "1", "t": "9", "G": "2/5", "t_open": "9"}),
+         MappingProxyType({"Delta": ("2/5", "0")}), "1e-12", "exact", _MATRIX),
+    Fact("score spectrum", MappingProxyType({"gamma_1": "1", "gamma_2": "0", "t": "1", "G": "1/2"}),
+         MappingProxyType({}), "1e-12", "exact", _MATRIX),
+)
+"""Numbers that belong together, for definitions of several outputs or of what is read off a spectrum."""

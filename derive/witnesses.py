@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from sympy import Rational, Symbol
+from sympy import Basic, Rational, Symbol
 
 from derive.ledger.definitions import DefinitionTrial, Numbers, definition_trials
-from derive.references import REFERENCES, Reference
+from derive.references import FACTS, REFERENCES, Fact, Reference
 
 if TYPE_CHECKING:
     from derive.quantity import Quantity
 
-__all__ = ["known_numbers", "mutated_definitions"]
+__all__ = ["known_facts", "known_numbers", "mutated_definitions"]
 
 
 def known_numbers(quantity: Quantity, references: Iterable[Reference] = REFERENCES) -> list[Numbers]:
@@ -32,6 +32,19 @@ def known_numbers(quantity: Quantity, references: Iterable[Reference] = REFERENC
         values[symbol] = Rational(known.value)
         relative = float(known.error) / max(abs(float(known.value)), 0.1)
         found.append(Numbers(values, symbol, relative, quantity.equation, known.kind, known.source))
+    return [*found, *known_facts(quantity)]
+
+
+def known_facts(quantity: Quantity, facts: Iterable[Fact] = FACTS) -> list[Numbers]:
+    """The numbers that are known of symbols and functions of a quantity's derivation."""
+    claims = [s.claim for s in quantity.derivation if isinstance(s.claim, Basic)]
+    symbols = {s for claim in claims for s in claim.free_symbols if isinstance(s, Symbol)}
+    found = []
+    for fact in facts:
+        if fact.system == quantity.system:
+            values = {s: Rational(fact.symbols[s.name]) for s in symbols if s.name in fact.symbols}
+            functions = {k: (Rational(value), Rational(slope)) for k, (value, slope) in fact.functions.items()}
+            found.append(Numbers(values, None, float(fact.error), None, fact.kind, fact.source, functions))
     return found
 
 

@@ -80,13 +80,23 @@ def place_of(node: Extremum | ArgExtremum, known: Mapping[Symbol, Any], bits: in
     """
     (x,), (body,) = node.open()
     slope, interval = body.diff(x), node.interval
-    sign = _curved(slope.diff(x), x, interval)
+    sign = _curved(slope.diff(x).xreplace(_exact(known)), x, interval)
     if sign and node.kind in ("extr", "min" if sign > 0 else "max"):
         return _root(slope, x, known, bits, Stage(x, slope, sign, interval.start, interval.end))
     inner = _alone(slope, x, known, interval)
     if inner is None or (node.kind != "extr" and inner.direction != (1 if node.kind == "min" else -1)):
         raise NotEnclosed(f"where an extremum over {interval} is taken: that its slope has one zero is not shown")
     return _root(slope, x, known, bits, inner)
+
+
+def _exact(known: Mapping[Symbol, Any]) -> dict[Symbol, Rational]:
+    """The values that are exact numbers."""
+    found = {}
+    for symbol, ball in known.items():
+        if isinstance(ball, arb) and ball.is_exact() and ball.is_finite():
+            mantissa, exponent = ball.man_exp()
+            found[symbol] = Rational(int(mantissa)) * Rational(2) ** int(exponent)
+    return found
 
 
 def _root(slope: Expr, x: Symbol, known: Mapping[Symbol, Any], bits: int, stage: Stage) -> arb:

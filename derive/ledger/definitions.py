@@ -9,7 +9,7 @@ symbol would only take another value.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -17,7 +17,7 @@ from flint import arb
 from sympy import Basic, Dummy, Eq, Expr, Integer, Rational, Symbol, solve
 from sympy.core.function import AppliedUndef
 
-from derive.core import Step, Verdict
+from derive.core import Domain, Step, Verdict
 from derive.ledger.asking import same_claim
 from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.derivation import Derivation
@@ -41,14 +41,17 @@ class Numbers:
     """A known value: symbols with their values, the relative error, the equation of the result, and the source.
 
     `result` is the equation that was derived for the value; it may only be used to find intermediate symbols.
+    `functions` are known values of functions at that point, name -> (value, slope): a condition on a function that a
+    definition of the derivation defines, and what stands for one that none does.
     """
 
     values: Mapping[Symbol, Rational]
-    value_symbol: Symbol
+    value_symbol: Symbol | None
     error: float
-    result: Eq
+    result: Eq | None
     kind: str
     source: str
+    functions: Mapping[str, tuple[Expr, Expr]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -181,15 +184,18 @@ class _World:
         bodies = {f: body for f, (_, body) in self.bodies.items()}
         label, condition = self.conditions[number]
         goal = _put(condition.lhs - condition.rhs, bodies).xreplace(dict(self.renamed))
-        others = [self.known.result, *(c for k, (name, c) in enumerate(self.conditions) if name != label)]
+        result = [] if self.known.result is None else [self.known.result]
+        others = [*result, *(c for k, (name, c) in enumerate(self.conditions) if name != label)]
         equations = [carried_out(_put(c.lhs - c.rhs, bodies)).xreplace(dict(self.renamed)) for c in others]
         equations = [e for e in equations if not e.atoms(AppliedUndef)]
-        domain = self.derivation[label].domain
+        domain = next((s.domain for s in self.derivation if s.label == label), Domain())
         values: dict[Symbol, Any] = dict(self.known.values)
         for _ in range(6):
             missing = _symbols(goal) - set(values)
             if not missing:
                 return values
+            if self.known.result is None:  # these numbers are all that is known
+                return None
             for e in equations:
                 unknown = _symbols(e) - set(values)
                 if len(unknown) == 1:
@@ -214,8 +220,6 @@ def _symbols(e: Basic) -> set[Symbol]:
 def _number(e: Expr, values: Mapping[Symbol, Any]) -> float | None:
     """The value of an expression at a point; infinity where it is not real."""
     from sympy import Interval, oo
-
-    from derive.core import Domain
 
     missing = _symbols(e) - set(values)
     if missing or e.atoms(AppliedUndef):
@@ -275,11 +279,32 @@ def _worlds(derivation: Derivation, definitions: Sequence[Step], known: Numbers)
         taken = {label for label, _ in picked}
         conditions = [(s.label, form) for s in definitions if s.label not in taken
                       for form in _forms(derivation, s, known)]
+        for f, at in _known_functions(definitions, known):
+            value, slope = known.functions[f.__name__]
+            if f in bodies:
+                conditions.append((f"the known value of {f.__name__}", Eq(f(*at), value, evaluate=False)))
+            elif len(at) == 1 and at[0] in known.values:
+                x = Dummy("x", real=True)
+                bodies[f] = ("", ((x,), value + slope * (x - known.values[at[0]])))
         yield _World(derivation, bodies, conditions, known, renamed, {})
+
+
+def _known_functions(definitions: Sequence[Step], known: Numbers) -> Iterator[tuple[Any, tuple[Symbol, ...]]]:
+    """The functions of which a value is known, with the symbols that they are applied to in the definitions."""
+    seen = set()
+    claims = [s.claim for s in definitions if isinstance(s.claim, Basic)]
+    applied = sorted({a for claim in claims for a in claim.atoms(AppliedUndef)}, key=str)
+    for a in applied:
+        plain = all(x.is_Symbol for x in a.args)
+        if a.func.__name__ in known.functions and plain and a.func not in seen:
+            seen.add(a.func)
+            yield a.func, a.args
 
 
 def _renaming(derivation: Derivation, known: Numbers) -> Mapping[Symbol, Symbol]:
     """The symbol under which a derivation speaks of the value, where it is another one than the result's."""
+    if known.result is None or known.value_symbol is None:
+        return {}
     wanted = _symbols(known.result)
     for step in reversed(derivation.steps):
         if isinstance(step.claim, Eq):
@@ -316,7 +341,7 @@ def _forms(derivation: Derivation, step: Step, known: Numbers) -> Iterator[Eq]:
                     put = [side.subs(values, simultaneous=True) for side in form.args]
                     forms.append(Eq(*put, evaluate=False))
     for f in claim.atoms(AppliedUndef):
-        if f.func.__name__ == known.value_symbol.name:
+        if known.value_symbol is not None and f.func.__name__ == known.value_symbol.name:
             forms.append(Eq(f, known.value_symbol, evaluate=False))
     yield from dict.fromkeys(forms)
 
