@@ -1,16 +1,17 @@
 """Definitions that are wrong on purpose: no derivation refutes them, known numbers do."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sympy import Eq, Interval, Rational, Symbol, oo, sqrt
+from sympy import Eq, Function, Interval, Rational, Symbol, oo, sqrt
 
 from derive import DeriveError, atlas
 from derive.core import Domain, Step
 from derive.ledger import Derivation
 from derive.ledger.definitions import Numbers, definition_trials
-from derive.references import REFERENCES
+from derive.references import FACTS, REFERENCES
 from derive.witnesses import known_numbers
 
 a, x = Symbol("a", positive=True), Symbol("x", positive=True)
@@ -82,3 +83,46 @@ def test_a_report_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(DeriveError, match="cannot be written"):
         write_report(report, tmp_path / "no such folder" / "report.json")
     assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_a_known_value_of_a_function_is_a_witness() -> None:
+    f = Function("f", real=True)
+    double = Derivation("double", "Twice a number", (
+        Step("double", Eq(f(x), 2 * x), "definition", domain=ROOM),))
+    numbers = Numbers({x: Rational(3)}, None, 1e-12, None, "exact", "counting", {"f": (Rational(6), Rational(0))})
+    trials = definition_trials(double, [numbers], per_step=30)
+    assert len(trials) >= 4
+    assert all(t.caught for t in trials if "f(-x)" not in t.claim), [t.claim for t in trials if not t.caught]
+    assert not any(t.caught for t in definition_trials(double, [replace(numbers, functions={})], per_step=30))
+
+
+@pytest.mark.slow
+def test_what_is_read_off_a_spectrum_has_witnesses() -> None:
+    quantity = atlas["spectral-density"]
+    trials = definition_trials(quantity.derivation, known_numbers(quantity), per_step=4)
+    labels = {t.label for t in trials}
+    assert {t.label for t in trials if t.caught} == labels
+
+
+@pytest.mark.parametrize("ratio", ["1/4", "2"])
+def test_the_facts_of_the_spectrum_by_quadrature_of_the_density(ratio: str) -> None:
+    """<1/(c - z)> and the slope of <log(1 + c/t)> of derive.references, from the density alone."""
+    from mpmath import mp, mpf, pi, quad
+
+    a = mpf(Rational(ratio).p) / Rational(ratio).q
+    low, high = (1 - mp.sqrt(a)) ** 2 / a, (1 + mp.sqrt(a)) ** 2 / a
+
+    def mean(f):
+        return quad(lambda c: a * mp.sqrt((high - c) * (c - low)) / (2 * pi * c) * f(c), [low, high]) + max(
+            0, 1 - a) * f(mpf(0))
+
+    facts = [k for k in FACTS if k.symbols.get("alpha_D") == ratio]
+    assert facts
+    for fact in facts:
+        if "u" in fact.symbols:  # -1/u = <1/(c - z)> at an edge z
+            found = {-1 / mean(lambda c, z=z: 1 / (c - z)) for z in (low, high)}
+            assert min(abs(k - mpf(fact.symbols["u"])) for k in found) < 1e-6
+        else:
+            z, t = (mpf(Rational(fact.symbols[k]).p) / Rational(fact.symbols[k]).q for k in "zt")
+            assert abs(mean(lambda c, z=z: 1 / (c - z)) - mpf(1) / 2) < 1e-10
+            assert abs(mean(lambda c, t=t: -c / (t * (t + c))) + mpf(1) / 3) < 1e-10

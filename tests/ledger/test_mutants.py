@@ -5,7 +5,7 @@ from sympy import Eq, Gt, Interval, Symbol, exp, log, oo, sqrt
 
 from derive.core import DeriveError, Domain, Step
 from derive.ledger import Derivation
-from derive.ledger.mutants import OPERATORS, Mutant, Outcome, mutants_of, mutate, try_mutant
+from derive.ledger.mutants import OPERATORS, Mutant, Outcome, drawn_mutants, mutants_of, mutate, try_mutant
 
 x, y = Symbol("x", real=True), Symbol("y", real=True)
 p = Symbol("p", positive=True)
@@ -65,3 +65,38 @@ def test_the_draw_is_fixed_by_its_seed() -> None:
 def test_a_share_of_nothing_is_refused() -> None:
     with pytest.raises(DeriveError, match="share = 0"):
         mutate([GOOD], share=0.0)
+
+
+def test_the_size_of_a_named_matrix_is_no_part_of_an_error() -> None:
+    from derive.methods.replica import symmetric_derivation
+
+    derivation = symmetric_derivation()
+    for label in ("conjugate-inverse", "trace"):
+        own = [try_mutant(derivation, Mutant(derivation.name, label, name, claim))
+               for name, claim in drawn_mutants(derivation[label], 0, 8)]
+        assert len(own) >= 4
+        assert all(t.outcome is Outcome.KILLED for t in own), [(str(t.mutant.claim), t.detail) for t in own]
+
+
+@pytest.mark.slow
+def test_a_swap_that_is_true_as_well_is_seen_by_explicit_matrices() -> None:
+    from derive.ledger.asking import agreeing_points
+    from derive.methods.replica import symmetric_derivation
+
+    derivation = symmetric_derivation()
+    swaps = [claim for name, claim in drawn_mutants(derivation["conjugate-stationary"], 0, 8)
+             if name == "swapped symbol"]
+    assert swaps
+    assert agreeing_points(derivation, "conjugate-stationary", swaps[0]) >= 10
+    wrong = [claim for name, claim in drawn_mutants(derivation["conjugate-stationary"], 0, 8) if name == "sign"]
+    assert agreeing_points(derivation, "conjugate-stationary", wrong[0]) == 0
+
+
+def test_functions_in_averages_may_be_simple_ones() -> None:
+    """An error beside or inside an average over undefined functions is seen without an integral."""
+    from derive.methods.replica import symmetric_derivation
+
+    derivation = symmetric_derivation()
+    for name, claim in drawn_mutants(derivation["free-entropy-parts"], 0, 4):
+        trial = try_mutant(derivation, Mutant(derivation.name, "free-entropy-parts", name, claim))
+        assert trial.outcome is Outcome.KILLED, trial.detail
