@@ -175,10 +175,14 @@ class SiteWeight:
         site, mesh = self.site, self._mesh(fineness[2])
         noise, weight_n = _rule(mesh.step_noise, 1.0 if site.noisy else 0.0)
         u, weight_u, _ = outer_rule(site, mesh)
+        unplanted = False
         queries = site.query(u[:, None], noise[None, :]) + 0.0 * u[:, None]
         if abs(m) < UNPLANTED and np.ptp(queries, axis=0).max() == 0.0:
-            # nothing knows of the planted field: two points have its first moments, which is all that is asked for
-            m, u, weight_u = 0.0, np.array([-1.0, 1.0]), np.array([0.5, 0.5])
+            # nothing knows of the planted field: its first two moments are all that is asked for
+            m, u, weight_u, unplanted = 0.0, np.zeros(1), np.ones(1), True
+            if site.even:  # and all fields may change sign together
+                half = noise.size // 2
+                noise, weight_n = noise[half:], weight_n[half:] * np.where(np.arange(noise.size - half) > 0, 2.0, 1.0)
         root_v = float(np.sqrt(max(variance, 0.0)))
         at_v, weight_v, at_y, block, spacing = _common_grid(
             float(np.sqrt(max(p, 0.0))), float(np.sqrt(max(d, 0.0))), _step(fineness[0]), _step(fineness[1]), reach)
@@ -212,7 +216,8 @@ class SiteWeight:
             levels = [by_block(a) / root_v**power for power, a in enumerate((level, *cumulants))]
             weight = (weight_u[k : k + rows, None, None] * both).ravel()
             at_u = np.repeat(here, weight_v.size * noise.size)
-            parts.append(block_averages(levels, at_u, weight, block, x, [by_block(a) for a in extras]))
+            square = np.ones(at_u.size) if unplanted else None
+            parts.append(block_averages(levels, at_u, weight, block, x, [by_block(a) for a in extras], square))
         return _added(parts)
 
 

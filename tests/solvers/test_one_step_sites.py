@@ -53,16 +53,16 @@ def test_gradient_and_hessian_are_those_of_the_value(name: str) -> None:
 
 @pytest.mark.slow
 def test_signs_asked_to_fit_noise_break_into_blocks() -> None:
-    """sign(h), alpha_D = 0.2, lam = 4, a query of pure noise: more constraints than the latent space can meet."""
+    """sign(h), alpha_D = 0.2, lam = 3, a query of pure noise: more constraints than the latent space can meet."""
     value = sp.Symbol("zeta_0", real=True)
     positive = sp.Interval.open(0, sp.oo)
     stage = saddle_stage(ManifoldSite(lam * x * xi, sp.sign(H), sp.S.One, sp.S.Zero), value)
     problem = Problem("noise", value, (Parameter(lam, positive), Parameter(alpha_D, positive)),
                       (Branch("saddle", value),), (stage,), positive=False)
-    flat = NumpySolver(problem, numpy_source(problem))(lam=4, alpha_D=0.2)
-    found = broken_saddles(NumpySolver(problem, numpy_source(problem)))(lam=4, alpha_D=0.2)
+    flat = NumpySolver(problem, numpy_source(problem))(lam=3, alpha_D=0.2)
+    found = broken_saddles(NumpySolver(problem, numpy_source(problem)))(lam=3, alpha_D=0.2)
     out = found.outputs
-    assert float(flat.stability) < -0.8
+    assert float(flat.stability) < -0.1
     assert bool(found.converged), found.reason
     assert out["breaking"] == 1
     assert float(found.residual) <= RESIDUAL
