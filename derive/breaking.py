@@ -27,15 +27,9 @@ from derive.methods.replica_spins import ISING, SpinGlass
 from derive.nodes import Atoms
 from derive.quantity import Quantity
 from derive.solvers.numpy_target import NumpySolver, numpy_source
-from derive.solvers.one_step import (
-    Landscape,
-    OneStepPoint,
-    OneStepProblem,
-    broken_points,
-    continued_point,
-    symmetric_points,
-)
+from derive.solvers.one_step import Landscape, OneStepPoint, OneStepProblem
 from derive.solvers.one_step_form import Reading, read_one_step
+from derive.solvers.one_step_search import broken_points, continued_point, symmetric_points
 from derive.solvers.one_step_weights import SiteWeight
 from derive.solvers.saddle_runtime import site_at
 from derive.symbols import beta as BETA

@@ -57,13 +57,13 @@ class BlockAverages:
 
 def block_averages(
     levels: Sequence[Array], u: Array, weight: Array, block: Array, x: float, extras: Sequence[Array] = (),
-    square: Array | None = None,
+    u_square: Array | None = None,
 ) -> BlockAverages:
     """The averages from phi and its first four derivatives on a grid.
 
     Args: levels, five arrays (O, B) over sites and the field of a block; u, of the sites (O,); weight (O,) of the
     sites and block (B,) of the field of a block, each with the sum 1; x, the breakpoint, positive; extras, further
-    functions on the grid; square, of u, where it is no number (u itself averaged to its moments).
+    functions on the grid; u_square, where it is no number (u itself averaged to its moments).
     Raises: OutOfWindow where the tilted field of a block leaves the grid.
     """
     f, f1, f2, f3, f4 = levels
@@ -114,7 +114,7 @@ def block_averages(
 
     gradient = np.array([mean(u * e1), 0.5 * mean(e2), mean(in_d), mean(in_v[0]), mean(in_x[0])])
     rows = [
-        [(u * u if square is None else square) * e2, 0.5 * u * e3, u * in_d1, u * in_v[1], u * in_x[1]],
+        [(u * u if u_square is None else u_square) * e2, 0.5 * u * e3, u * in_d1, u * in_v[1], u * in_x[1]],
         [0.25 * e4, 0.5 * in_d2, 0.5 * in_v[2], 0.5 * in_x[2]],
         [0.5 * (in_d2 + 2.0 * x * e1 * in_d1), 0.5 * in_v[2] + x * e1 * in_v[1],
          0.5 * in_x[2] + x * e1 * in_x[1] + 0.5 * e1 * e1],
