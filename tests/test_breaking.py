@@ -12,6 +12,7 @@ from derive.breaking import calculation, spin_glass
 from derive.methods.replica_spins import ISING, SpinGlass
 from derive.nodes import Atoms, GaussianAverage, LogAverageExp, Normal, log_cosh
 from derive.solvers.one_step import RESIDUAL
+from derive.solvers.one_step_weights import SpinWeight
 from derive.symbols import q
 
 SK = spin_glass(q**2 / 2)
@@ -48,6 +49,16 @@ def test_below_it_the_symmetric_point_is_unstable_and_blocks_raise_the_free_ener
     # one step does not suffice (Parisi 1980): what is left of the instability is smaller, and not gone
     assert (found.stability < 0).all()
     assert (found.stability > out["symmetric_stability"]).all()
+
+
+def test_solutions_obey_the_equations_that_were_derived() -> None:
+    """q_0 and q_1 are averages over blocks: the steps "saddle-q0" and "saddle-q1", in their fields."""
+    beta = 2.0
+    out = {k: float(v) for k, v in SK(beta=beta).outputs.items()}
+    k0, k1 = (beta**2 * out[k] for k in ("q_0", "q_1"))
+    found = SpinWeight((-1.0, 1.0), (0.5, 0.5)).averages([0.0, k0, k1 - k0, beta**2 - k1, out["m_b"]], (7, 7, 0))
+    assert abs(found.between - out["q_0"]) < 1e-10
+    assert abs(found.inside - out["q_1"]) < 1e-10
 
 
 @pytest.mark.slow
