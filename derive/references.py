@@ -78,6 +78,12 @@ REFERENCES: tuple[Reference, ...] = (
     _reference("basin-radius", "1.187271141736", "1e-9", "reference number",
                f"at the collapse a trap reaches as far as typical noise, sqrt(t_c); t_c by {_TIMES}",
                alpha="0.2", alpha_D="0.5", t="1.409612764"),
+    _reference("basin-radius", "1.187271141736", "1e-9", "reference number",
+               f"below the collapse a trap keeps its radius, sqrt(t_c); t_c by {_TIMES}",
+               alpha="0.2", alpha_D="0.5", t="0.7"),
+    _reference("kl-divergence", "0.548268147", "3e-9", "reference number",
+               f"log(t_o/t_g)/2 - 1/2 at the onset, where alpha + psi = 0; t_o and t_g by {_TIMES}",
+               alpha="0.2", alpha_D="0.5", t="3.152598308"),
     _reference("kl-divergence", "0", "1e-9", "reference number", f"its minimum is at t_g; t_g by {_TIMES}",
                alpha="0.2", alpha_D="0.5", t="0.387395431"),
 )
