@@ -164,6 +164,20 @@ def test_steps_have_no_such_time_and_the_reason_is_a_law(name):
 
 
 @pytest.mark.slow
+def test_the_solver_of_saddle_points_sees_the_exponential():
+    """Where t is not tiny: what the law leaves falls like the next exponential, by e^-4 from load to load."""
+    loads, ratio = (0.2, 0.3, 0.4), 0.1
+    solve = atlas["collapse-time"].with_(activation=sp.tanh).solver()
+    found = series("collapse-time", sp.tanh, order=3)
+    left = []
+    for load in loads:
+        law = sum(c * k for k, c in found.items()).subs({alpha: load, alpha_D: ratio})
+        left.append(abs(float(solve(alpha=load, alpha_D=ratio).value) / float(sp.N(law)) - 1))
+    assert left[1] < 1e-2 * float(sp.exp(-2 * loads[1] / ratio)) ** 0.5
+    assert left[2] < left[1] < left[0]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_tanh_has_two_witnesses(name):
     found = atlas[name].with_(activation=sp.tanh).limit("alpha_D", 0, order=1, seconds=240)
