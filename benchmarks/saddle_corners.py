@@ -29,6 +29,8 @@ ACTIVATIONS = {
 """Expressions of h; 2 h takes the route of the saddle point, which h itself does not."""
 STRENGTHS = (1e-3, 1e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 50.0)
 RATIOS = (0.02, 0.1, 0.5, 2.0, 20.0)
+ABSENT = "the load is at or above"
+"""What the reason says where there is no threshold, which is an answer."""
 LOADS = (0.01, 0.1, 0.3, 1.0)
 
 
@@ -82,7 +84,7 @@ def swept(solve: Callable[..., Any], first: tuple[float, ...]) -> list[dict[str,
                 "at": [x, ratio],
                 "converged": good,
                 "value": float(found.value) if good else None,
-                "absent": not good and str(found.branch) == "none",
+                "absent": ABSENT in str(found.reason),
                 "quadrature_error": float(found.outputs["quadrature_error"]) if good else None,
                 "replicon": float(found.stability) if good else None,
                 "overlaps": [float(found.outputs[k]) for k in "mqr"] if good else None,
