@@ -17,7 +17,7 @@ from derive.solvers.saddle_averages import LIMIT, Array, SiteFunctions
 from derive.solvers.saddle_branches import BRANCHES, RESIDUAL, Extremum, Point, continued, solve_site
 from derive.solvers.saddle_pieces import Form
 
-WALK = 1500
+WALK = 800
 """Passes over a site made on the way from one place to another, at most."""
 ROUGH = 1e-5
 """The accuracy of averages on the way, relative to their average absolute value."""
@@ -174,7 +174,7 @@ def walked(stage: Mapping[str, Any], env: Mapping[str, Array], i: int, failed: l
 
 def rough(site: SiteFunctions) -> SiteFunctions:
     """A site whose averages are taken to the accuracy that continuation needs."""
-    return replace(site, tolerance=max(site.tolerance, ROUGH), limit=site.limit // EASY)
+    return replace(site, tolerance=max(site.tolerance, ROUGH), limit=site.limit // 20)
 
 
 def solve_saddle(
