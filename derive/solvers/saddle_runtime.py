@@ -17,7 +17,7 @@ from derive.solvers.saddle_averages import LIMIT, Array, SiteFunctions
 from derive.solvers.saddle_branches import BRANCHES, RESIDUAL, Extremum, Point, continued, solve_site
 from derive.solvers.saddle_pieces import Form
 
-WALK = 800
+WALK = 400
 """Passes over a site made on the way from one place to another, at most."""
 ROUGH = 1e-5
 """The accuracy of averages on the way, relative to their average absolute value."""
