@@ -35,6 +35,8 @@ RESIDUAL = 1e-12
 """What the discretised equations have to be satisfied to."""
 NEAR = 1e-2
 """Residuals below which a finer mesh is tried where Newton's method stalls."""
+STAYS = "the residual stays at"
+"""What is said of a point at which the residual does not fall further, for rounding."""
 BRANCHES = 4
 """Branches that are reported, at most."""
 Point = tuple[float, float, float]
@@ -202,7 +204,7 @@ def polished(site: SiteFunctions, mesh: Mesh, start: Extremum) -> Extremum:
         spread_out = np.abs(np.linalg.inv(jacobian)) @ wrong
     except np.linalg.LinAlgError:
         spread_out = np.full(3, np.inf)
-    words = "" if size <= accepted else f"the residual stays at {size:.1e}"
+    words = "" if size <= accepted else f"{STAYS} {size:.1e}"
     if final.better != mesh:
         words = "the averages are not resolved to the accuracy asked for"
     return Extremum(
@@ -265,7 +267,7 @@ def solve_site(
     seen = [e.point for e in found] + shadows(site, coarse, found)
     for name, point in points:
         try:
-            place, size, count, _ = newton(site, coarse, point, 1e-5, 10 if found else 30)
+            place, size, count, _ = newton(site, coarse, point, 1e-5, 10 if found or known else 30)
             if not size <= 1e-4 or any(not apart(place, other) for other in seen):
                 failures.append(Extremum(place, name, residual=size, words=f"residual {size:.1e}"))
                 continue

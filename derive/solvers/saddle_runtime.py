@@ -14,7 +14,7 @@ import numpy as np
 
 from derive.solvers.runtime import Words, call, solve_stage
 from derive.solvers.saddle_averages import LIMIT, Array, SiteFunctions
-from derive.solvers.saddle_branches import BRANCHES, RESIDUAL, Extremum, Point, continued, solve_site
+from derive.solvers.saddle_branches import BRANCHES, RESIDUAL, STAYS, Extremum, Point, continued, solve_site
 from derive.solvers.saddle_pieces import Form
 
 WALK = 400
@@ -174,7 +174,7 @@ def walked(stage: Mapping[str, Any], env: Mapping[str, Array], i: int, failed: l
 
 def rough(site: SiteFunctions) -> SiteFunctions:
     """A site whose averages are taken to the accuracy that continuation needs."""
-    return replace(site, tolerance=max(site.tolerance, ROUGH), limit=site.limit // 20)
+    return replace(site, tolerance=max(site.tolerance, ROUGH), limit=site.limit // 40)
 
 
 def solve_saddle(
@@ -297,6 +297,11 @@ class Around:
         first = np.isnan(self.held_at)
         last = "no value of it was tried before" if first else f"last found at {name} = {self.held_at:.6g}"
         return f"{name} is not found: lost at {name} = {self.lost_at:.6g}, {last}: {self.words.texts[self.reason]}"
+
+    @property
+    def rounded(self) -> bool:
+        """Whether the saddle was lost to rounding: shorter steps do not help."""
+        return STAYS in self.words.texts[self.reason]
 
     def easy(self, x: float) -> bool:
         """Whether the inner stages have values at x that are found without much work; what was found is kept."""
@@ -474,7 +479,8 @@ def root_around(
                 return x, f, "none"
         g = direction * one.residual(there)
         if np.isnan(g):
-            step, losses, longest = 0.3 * abs(there - x), losses + 1, 0.5 * abs(there - x)
+            step, longest = 0.3 * abs(there - x), 0.5 * abs(there - x)
+            losses += LOSSES // 2 if one.rounded else 1
             if step < 1e-3 or losses > LOSSES:
                 return x, f, "lost"
             continue
