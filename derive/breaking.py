@@ -300,8 +300,8 @@ def broken(quantity: Quantity) -> Callable[..., Solution]:
 
     It is called as quantity.solver() is; the cumulant, its slope and whatever is solved for around them are then those
     with one step of symmetry breaking wherever the replicon is negative.  Outputs, besides those of the quantity:
-    "q_0", "q_1" and "m_b" (nan where replica symmetry is stable; "m" and "r" are then those beside them, "q" stays the
-    symmetric overlap), and "breaking": 1 where a one-step saddle was taken,
+    "q_0", "q_1" and "m_b" (nan where replica symmetry is stable), with "m" and "r" beside them and no "q", which is nan
+    where they are numbers; and "breaking": 1 where a one-step saddle was taken,
     0 where the symmetric one is stable, nan where it is unstable and no blocks were found (converged is False there).
     stability is that of the saddle that was taken.
 
@@ -350,6 +350,8 @@ def _reported(found: Solution, refined: Sequence[_Refined]) -> Solution:
         flat = np.asarray(outputs[name]).ravel()
         outputs[name] = np.array([v if p is None else p.values[k] for p, v in zip(points, flat, strict=True)]).reshape(
             values.shape)
+    q = np.asarray(outputs["q"])
+    outputs["q"] = np.where(np.array([p is None for p in points]).reshape(q.shape), q, np.nan)
     lost = np.array([p is None and float(v) in failed for p, v in zip(points, values.ravel(), strict=True)])
     lost = lost.reshape(values.shape)
     broke = np.array([p is not None for p in points], dtype=float).reshape(values.shape)
