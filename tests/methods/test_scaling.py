@@ -291,3 +291,17 @@ def test_bad_questions_are_one_line(arguments, options, nearest):
         TC.limit(*arguments, **options)
     assert "\n" not in str(error.value)
     assert error.value.nearest == nearest
+
+
+def test_long_coefficients_are_factored() -> None:
+    """FLINT's binding raises where the coefficients of two factors are longer than a machine integer."""
+    import flint
+
+    from derive.methods.asymptotics.coefficients import factors_of
+
+    x, y = flint.fmpz_mpoly_ctx.get(("x", "y"), flint.Ordering.lex).gens()
+    big = 10**40
+    first, second = big * x + (big + 1) * y, big * x + 3
+    content, factors = factors_of(6 * first * second)
+    assert content == 6
+    assert {(str(f), int(k)) for f, k in factors} == {(str(first), 1), (str(second), 1)}

@@ -216,7 +216,7 @@ class Table:
     def _factored(self, poly: Any) -> Expr:
         if poly.is_constant():
             return S(int(poly.leading_coefficient())) if poly != 0 else S.Zero
-        content, factors = poly.factor()
+        content, factors = factors_of(poly)
         return sp.Mul(S(int(content)), *(self._polynomial(f) ** int(k) for f, k in factors))
 
     def factors(self, r: Ratio) -> tuple[sp.Rational, list[tuple[Expr, int]]]:
@@ -224,7 +224,7 @@ class Table:
         found: list[tuple[Expr, int]] = []
         content = S.One
         for side, poly in ((1, r.num), (-1, r.den)):
-            c, factors = poly.factor()
+            c, factors = factors_of(poly)
             content *= S(int(c)) ** side
             found += [(self._polynomial(f), side * int(k)) for f, k in factors]
         return content, found
@@ -234,3 +234,15 @@ class Table:
         for powers, c in poly.to_dict().items():
             parts.append(sp.Mul(S(int(c)), *(self.letters[i] ** int(k) for i, k in enumerate(powers) if k)))
         return sp.Add(*parts)
+
+
+def factors_of(poly: Any) -> tuple[Any, list[tuple[Any, int]]]:
+    """Content and factors of a polynomial over the integers; square-free ones where irreducible ones are not to be had.
+
+    FLINT's binding puts factors in order by coefficients as machine integers, and raises where they are longer.
+    """
+    try:
+        return poly.factor()  # type: ignore[no-any-return]
+    except OverflowError:
+        return poly.factor_squarefree()  # type: ignore[no-any-return]
+

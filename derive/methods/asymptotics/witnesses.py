@@ -149,6 +149,12 @@ def _compared(lines: Sequence[Sequence[Row]]) -> Witness:
     )
 
 
+def _settled(line: Sequence[Row]) -> bool:
+    """Whether the quotient is near 1, or no longer moves: otherwise points further on are worth their time."""
+    gap, moved = abs(line[-1].quotient - 1), abs(line[-1].quotient - line[-2].quotient)
+    return bool(gap < CLOSE or moved < gap / 20)
+
+
 def _order(line: Sequence[Row]) -> Any:
     """Fitted order of the remainder, in units of the claimed one, from the last two points."""
     if len(line) < 2:
@@ -214,7 +220,7 @@ def _line(s: Study, evaluate: Sequence[Evaluate], draw: Mapping[Symbol, Any]) ->
             digits = LEAST + (int(-1.1 * mpmath.log10(relative)) if 0 < relative < 1 else 0)
             if e.point != 0 and not e.point.is_infinite:  # the gap to the point has to be resolved
                 digits += int(mpmath.log10(x))
-        if digits > MOST or len(rows) == count:
+        if digits > MOST or (len(rows) >= count and (s.following is None or _settled(rows))):
             break
         with mpmath.workdps(digits + 10):
             exact = numbers()
