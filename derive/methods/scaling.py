@@ -8,6 +8,7 @@ that the argument says comes next.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -91,7 +92,10 @@ def answer(question: Question, evaluate: Sequence[Evaluate]) -> Expansion:
     if question.of == "log":
         subject = f"log {subject}" if len(problems) == 1 else f"log({subject})"
     sides = _sides(question.direction, point, chosen)
-    found = [scaling_limit(problems, solvers, replace(request, direction=side), subject) for side in sides]
+    found, end = [], time.monotonic() + question.seconds
+    for left, side in zip(range(len(sides), 0, -1), sides, strict=True):
+        share = max(end - time.monotonic(), 1.0) / left  # the time box is that of the whole
+        found.append(scaling_limit(problems, solvers, replace(request, direction=side, seconds=share), subject))
     return found[0] if len(found) == 1 else _both(found)
 
 

@@ -1,11 +1,14 @@
 """Scaling limits of the quantities: section 4 of the physics as expectations, and what a bad question is told."""
 
+from typing import Any
+
 import pytest
 import sympy as sp
 from sympy import E, Eq, Rational, exp, log, oo, sqrt
 
 from derive import Binary, DeriveError, Gaussian, HiddenManifold, ProductMeasure, Spherical, Verdict, atlas
 from derive.core import Expansion
+from derive.methods.scaling import limit_of
 from derive.symbols import alpha, alpha_D, lam
 
 TC, TO, TG = (atlas[f"{name}-time"] for name in ("collapse", "onset", "generalization"))
@@ -305,3 +308,16 @@ def test_long_coefficients_are_factored() -> None:
     content, factors = factors_of(6 * first * second)
     assert content == 6
     assert {(str(f), int(k)) for f, k in factors} == {(str(first), 1), (str(second), 1)}
+
+
+def test_both_sides_of_a_point_share_the_time_box(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer, boxes = limit_of(alpha, alpha, 1), []
+
+    def one_side(problems: object, solvers: object, request: Any, subject: str) -> Expansion:
+        boxes.append(request.seconds)
+        return answer
+
+    monkeypatch.setattr("derive.methods.scaling.scaling_limit", one_side)
+    atlas["collapse-time"].limit("alpha_D", 1, direction="+-", seconds=40.0)
+    assert boxes[0] <= 20.0
+    assert boxes[0] < boxes[1] <= 40.0
