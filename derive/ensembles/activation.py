@@ -20,7 +20,7 @@ from sympy import Expr, Lambda, Rational, S, Symbol, log, oo
 from derive.core import DeriveError
 from derive.nodes import GaussianAverage
 from derive.nodes.mp_eval import compile_mp
-from derive.nodes.piece_forms import straight_pieces
+from derive.nodes.piece_forms import Piece, straight_pieces
 from derive.nodes.timebox import TimedOut, timebox
 
 __all__ = ["Activation", "H", "Piece"]
@@ -38,28 +38,6 @@ _FAR, _FARTHER = mpmath.mpf(10) ** 6, mpmath.mpf(10) ** 12
 
 def _refuse(reason: str, given: object, allowed: str = _ALLOWED, nearest: str | None = None) -> NoReturn:
     raise DeriveError(f"activation: {reason}", given=str(given), allowed=allowed, nearest=nearest)
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A smooth piece of an activation: the expression in h that holds on (lower, upper)."""
-
-    lower: Expr
-    upper: Expr
-    expr: Expr
-
-    @property
-    def middle(self) -> Expr:
-        """A point inside."""
-        return _middle(self.lower, self.upper)
-
-
-def _middle(lower: Expr, upper: Expr) -> Expr:
-    if lower == -oo and upper == oo:
-        return S.Zero
-    if lower == -oo:
-        return upper - 1
-    return lower + 1 if upper == oo else (lower + upper) / 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +105,7 @@ class Activation:
         edges = [-oo, *_break_points(self.expr), oo]
         found: list[Piece] = []
         for lower, upper in itertools.pairwise(edges):
-            expr = _branch(self.expr, _middle(lower, upper))
+            expr = _branch(self.expr, Piece(lower, upper, self.expr).middle)
             if found and found[-1].expr == expr:
                 found[-1] = Piece(found[-1].lower, upper, expr)
             else:
@@ -229,7 +207,7 @@ class Activation:
         `of` turns the expression of a piece into what is averaged on it.
         """
         if len(self.pieces) == 1 or self.degree is not None:
-            within = [_indicator(p) * of(p.expr) for p in self.pieces]
+            within = [p.indicator(H) * of(p.expr) for p in self.pieces]
             node: Expr = sum((GaussianAverage(w, H) for w in within), S.Zero)
         else:
             cases = [(of(p.expr), p.upper > H) for p in self.pieces[:-1]]
@@ -263,12 +241,6 @@ class Activation:
         The closed form is that of straight lines on intervals, by error functions.
         """
         return "quadrature" if straight_pieces(self.expr, H) is None else "closed form"
-
-
-def _indicator(piece: Piece) -> Expr:
-    """1 inside the piece, 0 outside."""
-    below = S.One if piece.lower == -oo else sp.Heaviside(H - piece.lower)
-    return below if piece.upper == oo else below - sp.Heaviside(H - piece.upper)
 
 
 # ------------------------------------------------------------------------------------------------- what was given

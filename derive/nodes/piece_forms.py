@@ -11,15 +11,45 @@ a difference of two, taken in the tail where nothing cancels.
 
 from __future__ import annotations
 
-from sympy import Add, Expr, S, Symbol, log, oo, sqrt
+from dataclasses import dataclass
+
+from sympy import Add, Expr, Heaviside, S, Symbol, log, oo, sqrt
 from sympy.logic.boolalg import And, Boolean, true
 
 from derive.nodes.functions import log_erfc, log_erfc_drop, log_sum_exp
 from derive.nodes.products import KINKS, Line, NotClosed, cases, coefficients_in
 
-__all__ = ["interval_of", "log_average_of_pieces", "straight_pieces"]
+__all__ = ["Piece", "interval_of", "log_average_of_pieces", "straight_pieces"]
 
 MAX_PIECES = 40
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A smooth piece of a function of one variable: the expression that holds on (lower, upper)."""
+
+    lower: Expr
+    upper: Expr
+    expr: Expr
+
+    @property
+    def whole(self) -> bool:
+        """Whether it holds everywhere."""
+        return bool(self.lower == -oo and self.upper == oo)
+
+    @property
+    def middle(self) -> Expr:
+        """A point inside."""
+        if self.whole:
+            return S.Zero
+        if self.lower == -oo:
+            return self.upper - 1
+        return self.lower + 1 if self.upper == oo else (self.lower + self.upper) / 2
+
+    def indicator(self, x: Symbol) -> Expr:
+        """1 inside, 0 outside."""
+        below = S.One if self.lower == -oo else Heaviside(x - self.lower)
+        return below if self.upper == oo else below - Heaviside(x - self.upper)
 
 
 def log_average_of_pieces(g: Expr, x: Symbol) -> tuple[Expr, Boolean] | None:

@@ -168,8 +168,9 @@ def polished(site: SiteFunctions, mesh: Mesh, start: Extremum) -> Extremum:
         count += passes
         if not size <= 1e-7:
             # the Jacobian is that of the averages, not of sums on a mesh too coarse for them
-            better = mesh if not size <= NEAR else site_averages(site, mesh, point, check=True).better
-            count += size <= NEAR
+            better = mesh
+            if size <= NEAR:
+                better, count = site_averages(site, mesh, point, check=True).better, count + 1
             if better == mesh:
                 return replace(start, point=point, residual=size, iterations=count, mesh=mesh,
                                words=f"Newton's method stalls at a residual of {size:.1e}")

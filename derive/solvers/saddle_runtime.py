@@ -21,6 +21,8 @@ WALK = 400
 """Passes over a site made on the way from one place to another, at most."""
 ROUGH = 1e-5
 """The accuracy of averages on the way, relative to their average absolute value."""
+HASTE = 40
+"""The share of the work allowed that a pass on the way may take: one over this."""
 EASY = 400
 """The share of the work allowed that a saddle may take which is not needed if it takes more: one over this."""
 LOSSES = 8
@@ -174,7 +176,7 @@ def walked(stage: Mapping[str, Any], env: Mapping[str, Array], i: int, failed: l
 
 def rough(site: SiteFunctions) -> SiteFunctions:
     """A site whose averages are taken to the accuracy that continuation needs."""
-    return replace(site, tolerance=max(site.tolerance, ROUGH), limit=site.limit // 40)
+    return replace(site, tolerance=max(site.tolerance, ROUGH), limit=site.limit // HASTE)
 
 
 def solve_saddle(

@@ -14,9 +14,10 @@ import sympy as sp
 from sympy import Expr
 
 from derive.methods.asymptotics.dominance import NotExpandable, moment
-from derive.methods.asymptotics.linearised import FIELD, SLOPES, LocalAverage, Piece, smooth_pieces
+from derive.methods.asymptotics.linearised import FIELD, SLOPES, LocalAverage, smooth_pieces
 from derive.nodes import GaussianAverage
 from derive.nodes.growth import growth
+from derive.nodes.piece_forms import Piece
 from derive.nodes.timebox import TimedOut, timebox
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _piece_moment(powers: tuple[int, ...], piece: Piece) -> Expr:
     rate = growth(body, FIELD)
     if rate is not None and rate.is_number and rate >= sp.Rational(1, 2):
         raise NotExpandable(f"the average of {body} diverges", given=str(body), allowed="an activation of less growth")
-    node = GaussianAverage(piece.indicator * body, FIELD)
+    node = GaussianAverage(piece.indicator(FIELD) * body, FIELD)
     try:
         done = timebox(SECONDS, node.doit)
     except (TimedOut, NotImplementedError, ValueError, TypeError):

@@ -21,11 +21,11 @@ from sympy import Expr, S, Symbol, oo
 
 from derive.methods.asymptotics.dominance import NotExpandable
 from derive.nodes import GaussianAverage, LogAverageExp, Normal
-from derive.nodes.piece_forms import interval_of
+from derive.nodes.piece_forms import Piece, interval_of
 from derive.nodes.products import NotClosed, cases
 
 __all__ = [
-    "DELTA", "FIELD", "KAPPA", "PI", "RHO", "SLOPES", "Local", "LocalAverage", "Piece", "local_site", "smooth_pieces",
+    "DELTA", "FIELD", "KAPPA", "PI", "RHO", "SLOPES", "Local", "LocalAverage", "local_site", "smooth_pieces",
 ]
 
 #: V, q - m^2, 1 - m and the query's noise, in units of 1/b
@@ -35,26 +35,6 @@ RHO = Symbol("rho_s", nonnegative=True)
 SLOPES = tuple(Symbol(f"sigma_{k}", real=True) for k in (1, 2, 3))
 FIELD = Symbol("u", real=True)
 _V, _Z, _W, _STEP = (Symbol(k, real=True) for k in ("v", "z", "w", "eta"))
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A smooth piece of an activation: the expression in `FIELD` that holds on (lower, upper)."""
-
-    lower: Expr
-    upper: Expr
-    expr: Expr
-
-    @property
-    def whole(self) -> bool:
-        """Whether it holds everywhere."""
-        return bool(self.lower == -oo and self.upper == oo)
-
-    @property
-    def indicator(self) -> Expr:
-        """1 inside, 0 outside."""
-        below = S.One if self.lower == -oo else sp.Heaviside(FIELD - self.lower)
-        return below if self.upper == oo else below - sp.Heaviside(FIELD - self.upper)
 
 
 @cache
@@ -109,7 +89,7 @@ class LocalAverage(Expr):  # type: ignore[misc]
         total = S.Zero
         for piece in smooth_pieces(sigma):
             slopes = {k: piece.expr.diff(FIELD, i + 1) for i, k in enumerate(SLOPES)}
-            total += GaussianAverage(piece.indicator * body.subs(slopes), FIELD).doit()
+            total += GaussianAverage(piece.indicator(FIELD) * body.subs(slopes), FIELD).doit()
         return total
 
 
