@@ -19,11 +19,10 @@ from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import And, BooleanFalse, BooleanTrue, Not, Or
 
 from derive.ledger.ball_functions import FUNCTIONS, Ball, NotEnclosed, integer_power, precision, real_part
-from derive.ledger.ball_programs import finite_sum, program_of, smoothed
+from derive.ledger.ball_programs import finite_sum, placed, program_of, smoothed
 from derive.ledger.spectral_balls import over_marchenko_pastur
 from derive.ledger.trapezoidal import line_integral
 from derive.nodes.averages import GaussianAverage, LogAverageExp, MeasureAverage, SpectralAverage, TiltedAverage
-from derive.nodes.binders import Binder
 from derive.nodes.extremum import ArgExtremum, Extremum
 from derive.nodes.laws import Atoms, Density, Law, MarchenkoPastur, Noisy, Normal
 
@@ -116,18 +115,29 @@ class _Evaluator:
 
     def over(self, body: Expr, symbol: Symbol, principal: bool = False) -> Callable[[Ball, bool], Ball]:
         """The body as a function of one more symbol; what does not contain it is evaluated once."""
-        for part in _free_parts(body, symbol):
-            if part not in self.memo:
-                with suppress(NotEnclosed):  # it may not be asked for
-                    self(part)
-        kept = {k: v for k, v in self.memo.items() if symbol not in k.free_symbols}
         program = program_of(body, symbol)
+        try:
+            constants = [self(c) for c in program.constants]
+        except NotEnclosed as refusal:
+            missing = refusal
+
+            def nowhere(value: Ball, analytic: bool) -> Ball:
+                raise missing
+
+            return nowhere
+        kept = {}
+        for part in program.parts or ():
+            with suppress(NotEnclosed):  # it may not be asked for
+                kept[part] = self(part)
+        inner = {flag: _Evaluator(self.scope, flag or self.analytic, self.goal, self.evaluations,
+                                  principal or self.principal) for flag in (False, True)}
 
         def at(value: Ball, analytic: bool) -> Ball:
-            inner = _Evaluator({**self.scope, symbol: value}, analytic or self.analytic, self.goal, self.evaluations,
-                               principal or self.principal)
-            inner.memo = dict(kept)
-            return program(inner)
+            evaluation = inner[analytic]
+            if program.parts is not None:
+                evaluation.scope[symbol] = value
+                evaluation.memo = dict(kept)
+            return program(evaluation, constants, value)
 
         return at
 
@@ -371,7 +381,7 @@ class _Evaluator:
             total = self._log_atoms(e.g, e.var, e.law)
             result = arb(0)
             for point, weight in zip(e.law.points, e.law.weights, strict=True):
-                value, tilt = (self(_at(h, e.var, point)) for h in (e.f, e.g))
+                value, tilt = (self(placed(h, e.var, point)) for h in (e.f, e.g))
                 result = result + self(weight) * value * (tilt - total).exp()
             return result
         return self.average(e.f * exp(e.g), e.var, e.law) / self.average(exp(e.g), e.var, e.law)
@@ -382,7 +392,7 @@ class _Evaluator:
 
     def _log_atoms(self, g: Expr, var: Symbol, law: Atoms) -> Ball:
         """log of a finite sum of exponentials, at real values."""
-        terms = [self(_at(g, var, p)) for p in law.points]
+        terms = [self(placed(g, var, p)) for p in law.points]
         top = max((_complex(t).real.mid() for t in terms), default=arb(0))
         total = arb(0)
         for t, weight in zip(terms, law.weights, strict=True):
@@ -394,17 +404,12 @@ class _Evaluator:
         if isinstance(law, Atoms):
             total = arb(0)
             for point, weight in zip(law.points, law.weights, strict=True):
-                total = total + self(weight) * self(_at(body, var, point))
+                total = total + self(weight) * self(placed(body, var, point))
             return total
         if isinstance(law, Noisy):
-            from derive.nodes.averages import noise_split
-
-            return self(noise_split(body, var, law))
+            return self(_split(body, var, law))
         if isinstance(law, Normal | Density):
-            variable = Symbol(f"_{var.name}", real=True)
-            while variable in body.free_symbols:
-                variable = Symbol(f"_{variable.name}", real=True)
-            integrand = law.density(variable) * body.xreplace({var: variable})
+            integrand, variable = _integrand(body, var, law)
             value = self.integral(integrand, variable, law.lower, law.upper)
             if value.is_finite() or law.lower.is_infinite or law.upper.is_infinite:
                 return value
@@ -471,24 +476,21 @@ class _Evaluator:
         return value.real if value.imag.contains(0) else value
 
 
-@lru_cache(maxsize=4096)
-def _at(e: Basic, var: Symbol, point: Expr) -> Basic:
-    """An expression with a point in place of a variable; integrands ask for the same ones again and again."""
-    return e.xreplace({var: point})
+@lru_cache(maxsize=512)
+def _split(body: Expr, var: Symbol, law: Noisy) -> Expr:
+    """An average over a law with noise as one over the law and a normal variable."""
+    from derive.nodes.averages import noise_split
+
+    return noise_split(body, var, law)
 
 
-def _free_parts(e: Basic, symbol: Symbol) -> Iterator[Basic]:
-    """The largest parts of an expression that need no value of the symbol, symbols and numbers apart."""
-    if not e.args or not isinstance(e, Expr):
-        return
-    if symbol not in e.free_symbols:
-        if not e.is_number or not e.is_Rational:
-            yield e
-        return
-    if isinstance(e, Binder):
-        return  # what stands below another sign of averaging has bound symbols
-    for a in e.args:
-        yield from _free_parts(a, symbol)
+@lru_cache(maxsize=1024)
+def _integrand(body: Expr, var: Symbol, law: Normal | Density) -> tuple[Expr, Symbol]:
+    """What is integrated in an average, and the variable of it."""
+    variable = Symbol(f"_{var.name}", real=True)
+    while variable in body.free_symbols:
+        variable = Symbol(f"_{variable.name}", real=True)
+    return law.density(variable) * body.xreplace({var: variable}), variable
 
 
 def _near_zero(z: arb) -> bool:

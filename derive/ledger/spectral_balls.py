@@ -65,13 +65,13 @@ def _as_a_mean(
         return None
     scale = ratio * (span / 2) ** 2 / 2
 
-    def place(z: acb) -> acb:
+    def place(z: Ball) -> acb:
         return acb(low + span * (1 - z.cos()) / 2)
 
-    def analytic(z: acb) -> Ball:
+    def analytic(z: Ball) -> Ball:
         return inner(place(z), True)
 
-    def wave(z: acb) -> Ball:
+    def wave(z: Ball) -> Ball:
         c = place(z)
         return scale * z.sin() ** 2 * (inner(c, True) - zero) / c
 

@@ -127,6 +127,7 @@ def krawczyk(
         return allowed({**known, **dict(zip(unknowns, points_of(box, FIRST), strict=True))})
 
     whole, box = _box(at, unknowns, starts, inside)
+    box = _nearer(at, starts, whole) or box
     full = False
     for _ in range(_ROUNDS):
         sharp = bits if full else min(bits, 2 * _reached(box) + 60)
@@ -154,6 +155,17 @@ def _box(
     names = ", ".join(u.name for u in unknowns)
     raise Obstacle(f"no box about {names} was found in which their equations have one solution: a multiple root, "
                    f"or one too close to another, cannot be certified (last: {reason})")
+
+
+def _nearer(
+    at: Callable[[Sequence[Any], int, bool], Any], starts: Sequence[float], whole: Sequence[Any]
+) -> list[Any] | None:
+    """An image about the starts as sharp as doubles are; what has a solution inside the whole box has that of it."""
+    try:
+        near, image = contraction_box(at, starts, (_WIDTHS[-1],), bits=FIRST)
+    except NoBox:
+        return None
+    return image if all(w.contains_interior(b) for w, b in zip(whole, near, strict=True)) else None
 
 
 def _reached(box: Sequence[Any]) -> int:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from flint import arb
-from sympy import Dummy, Expr, Poly, PolynomialError, S, Symbol
+from sympy import Add, Dummy, Expr, Poly, PolynomialError, S, Symbol
+
+from derive.ledger.ball_programs import placed
 
 __all__ = ["Term", "majorant", "tail"]
+
+_BEYOND = Dummy("beyond", positive=True)
+"""The distance from zero on the side that is looked at."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +49,7 @@ def majorant(integrand: Expr, x: Symbol, side: int, evaluate: Any) -> list[Term]
     Args: evaluate (gives a ball for what does not contain x).
     Raises: derive.ledger.balls.NotEnclosed where the integrand has a part with no bound here.
     """
-    y = Dummy(x.name, positive=True)
-    return _Majorant(y, evaluate).of(integrand.xreplace({x: side * y}))
+    return _Majorant(_BEYOND, evaluate).of(placed(integrand, x, side * _BEYOND))
 
 
 def tail(terms: list[Term], cut: arb) -> arb | None:
@@ -76,7 +81,8 @@ class _Majorant:
         """Terms that bound |e|."""
         from derive.ledger.balls import NotEnclosed
 
-        if self.x not in e.free_symbols and not self.averaged & e.free_symbols:
+        free = e.free_symbols
+        if self.x not in free and not self.averaged & free:
             return [self.constant(abs(self.evaluate(e)).upper())]
         if e == self.x:
             return [Term(arb(1), 1, arb(0), arb(0))]
@@ -118,9 +124,9 @@ class _Majorant:
         if name == "log" and (e.args[0] - 1).is_nonnegative:  # 0 <= log u <= u - 1
             return self.of(e.args[0] - 1)
         if name == "LogAverageExp" and type(e.law).__name__ == "Atoms":  # between the least and the largest exponent
-            return [t for p in e.law.points for t in self.of(e.g.xreplace({e.var: p}))]
+            return [t for p in e.law.points for t in self.of(placed(e.g, e.var, p))]
         if name == "TiltedAverage" and type(e.law).__name__ == "Atoms":
-            return [t for p in e.law.points for t in self.of(e.f.xreplace({e.var: p}))]
+            return [t for p in e.law.points for t in self.of(placed(e.f, e.var, p))]
         if name in ("LogAverageExp", "TiltedAverage") and type(e.law).__name__ == "Density":
             return self._over_support(e.args[0], e.var, e.law)  # log E e^g and <f> lie between the extremes of g and f
         if name == "LogAverageExp" and type(e.law).__name__ == "Normal":
@@ -225,20 +231,11 @@ class _Majorant:
     def _exp(self, exponent: Expr) -> list[Term]:
         from derive.ledger.balls import NotEnclosed
 
-        smooth, bounded, log_part = [], arb(0), []
-        for term in exponent.expand().args if exponent.expand().is_Add else (exponent.expand(),):
-            name = type(term).__name__
-            if name in ("tanh", "erf", "sin", "cos"):
-                bounded += 1
-            elif term.is_polynomial(self.x):
-                smooth.append(term)
-            else:
-                log_part.append(term)
-        try:
-            poly = Poly(sum(smooth, S.Zero), self.x)
-        except PolynomialError:
-            raise NotEnclosed(f"the tail of exp({exponent}) has no bound here") from None
-        c = [_real_part(self.evaluate(poly.coeff_monomial(self.x**k))) for k in range(max(poly.degree(), 2) + 1)]
+        parts = _exponent(exponent, self.x)
+        if parts is None:
+            raise NotEnclosed(f"the tail of exp({exponent}) has no bound here")
+        coefficients, bounded, log_part = parts
+        c = [_real_part(self.evaluate(k)) for k in coefficients]
         if not all(k <= 0 for k in c[3:]):
             raise NotEnclosed(f"the tail of exp({exponent}) has no bound here")
         linear, quadratic = c[1], sum(c[2:], arb(0))  # a power beyond the second is at least x^2, and its sign negative
@@ -253,6 +250,24 @@ class _Majorant:
                     quadratic + (t.size if t.power == 2 else 0),
                 )
         return [Term(constant.exp().upper(), 0, arb(linear.upper()), arb(quadratic.upper()))]
+
+
+@lru_cache(maxsize=1024)
+def _exponent(exponent: Expr, x: Symbol) -> tuple[tuple[Expr, ...], int, tuple[Expr, ...]] | None:
+    """An exponent as the coefficients of a polynomial, the number of terms between -1 and 1, and the other terms."""
+    smooth, bounded, others = [], 0, []
+    for term in Add.make_args(exponent.expand()):
+        if type(term).__name__ in ("tanh", "erf", "sin", "cos"):
+            bounded += 1
+        elif term.is_polynomial(x):
+            smooth.append(term)
+        else:
+            others.append(term)
+    try:
+        poly = Poly(sum(smooth, S.Zero), x)
+    except PolynomialError:
+        return None
+    return tuple(poly.coeff_monomial(x**k) for k in range(max(poly.degree(), 2) + 1)), bounded, tuple(others)
 
 
 def _absolute_moment(k: int) -> arb:

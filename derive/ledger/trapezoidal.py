@@ -26,7 +26,7 @@ from derive.ledger.ball_functions import precision
 __all__ = ["Strip", "line_integral", "mean", "wide_strip"]
 
 #: a function real on the real line, in balls; not finite where it may not be analytic
-Wave = Callable[[acb], Any]
+Wave = Callable[[arb | acb], Any]
 
 _FIRST, _FACTOR, _WIDEST, _NARROWEST = 0.4, 1.5, 4.0, 0.02
 _HEIGHTS = (1.4, 1.0, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05)
@@ -105,7 +105,7 @@ def line_integral(g: Wave, reach: int, bits: int) -> arb | None:
     step = arb(2 * reach) / count
     total = arb(0)
     for k in range(count):
-        total += _real(g(acb(step * (2 * k + 1) / 2 - reach)))
+        total += _real(g(step * (2 * k + 1) / 2 - reach))
     error = 2 * top / ((2 * arb.pi() * height / step).exp() - 1) + sides
     return total * step + arb(0, error.upper())
 
