@@ -1,6 +1,7 @@
 """Proven digits: enclosures hold the values of an independent route, and what cannot be proven is said."""
 
 import json
+import math
 import random
 import subprocess
 import sys
@@ -93,6 +94,17 @@ def test_atoms_of_ones_own() -> None:
     found = certify(atlas["rem-condensation"].with_(ensemble=sparse), 25, alpha="0.1")
     assert found.verdict is Verdict.CERTIFIED
     assert found.digits == 25
+
+
+def test_a_law_of_nine_points_about_which_there_is_noise() -> None:
+    """The normal laws about all points are integrated at once; the solver in doubles goes point by point."""
+    wide = ProductMeasure(atoms={k: Rational(1, 9) for k in range(-4, 5)})
+    basin = atlas["retrieval-basin"].with_(ensemble=wide)
+    given = {"alpha": "0.26", "lam": "1.2", "v": "0.18"}
+    found = certify(basin, 30, **given)
+    assert (found.verdict, found.digits) == (Verdict.CERTIFIED, 30)
+    other = basin.solver()(**{k: float(v) for k, v in given.items()})
+    assert math.isclose(float(found.value), other.value[()], rel_tol=1e-12)
 
 
 @pytest.mark.parametrize("digits", [0, -3, 10**6, True])

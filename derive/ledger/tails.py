@@ -52,6 +52,16 @@ def majorant(integrand: Expr, x: Symbol, side: int, evaluate: Any) -> list[Term]
     return _Majorant(_BEYOND, evaluate).of(placed(integrand, x, side * _BEYOND))
 
 
+def merged(terms: list[Term]) -> list[Term]:
+    """The same bound with one term for each power, its sizes added and the steepest exponential taken for all."""
+    found: dict[tuple[Any, ...], Term] = {}
+    for k, t in enumerate(terms):
+        key = (t.power, t.others, t.quadratic.man_exp() if t.quadratic.is_exact() and t.quadratic.is_finite() else (k,))
+        seen = found.get(key)
+        found[key] = t if seen is None else replace(seen, size=seen.size + t.size, linear=seen.linear.max(t.linear))
+    return list(found.values())
+
+
 def tail(terms: list[Term], cut: arb) -> arb | None:
     """A bound of the integral of the terms from `cut` to infinity, None where it cannot be bounded from there.
 
@@ -78,7 +88,10 @@ class _Majorant:
         return Term(size, 0, arb(0), arb(0))
 
     def of(self, e: Expr) -> list[Term]:
-        """Terms that bound |e|."""
+        """Terms that bound |e|, as few as there are different powers."""
+        return merged(self._of(e))
+
+    def _of(self, e: Expr) -> list[Term]:
         from derive.ledger.balls import NotEnclosed
 
         free = e.free_symbols
@@ -197,7 +210,7 @@ class _Majorant:
         return [self.constant(reach**k) * t for (k,), c in poly.terms() for t in self.of(c)]
 
     def _times(self, left: list[Term], right: list[Term]) -> list[Term]:
-        return [a * b for a in left for b in right]
+        return merged([a * b for a in left for b in right])
 
     def _small_power(self, e: Expr) -> list[Term]:
         """Powers of quantities that are at least one, or that stay above a positive constant."""

@@ -18,6 +18,7 @@ from sympy import Basic, Interval, Rational, S, Symbol, exp, log, oo, pi, sqrt, 
 
 import derive.nodes
 from derive.ledger.balls import NotEnclosed, enclose, precision
+from derive.ledger.tails import Term, merged
 from derive.ledger.trapezoidal import line_integral, mean, wide_strip
 from derive.nodes import (
     ArgExtremum,
@@ -48,6 +49,7 @@ X, Y, B = Symbol("x", real=True), Symbol("y", real=True), Symbol("b", positive=T
 N = Symbol("n")
 COIN = Atoms([-1, 1], [Rational(1, 4), Rational(3, 4)])
 SEMICIRCLE = Density(sqrt(4 - X**2) / (2 * pi), X, -2, 2)
+DICE = Atoms([-2, -1, 0, 1, 2], [Rational(k, 12) for k in (1, 2, 4, 3, 2)])
 ARCSINE = Density(1 / (pi * sqrt(X * (1 - X))), X, 0, 1)
 HALF = {B: Rational(1, 2), Y: Rational(2, 3)}
 
@@ -56,7 +58,8 @@ EXAMPLES: dict[str, list[Any]] = {
     "GaussianAverage": [GaussianAverage(log_cosh(X + Y), X), GaussianAverage(tanh(X) ** 2 * sp.Abs(X), X),
                         GaussianAverage(exp(-B * X**2) / (1 + X**2), X)],
     "MeasureAverage": [MeasureAverage(X**2, X, COIN), MeasureAverage(exp(B * X), X, SEMICIRCLE),
-                       MeasureAverage(log_cosh(X), X, Noisy(COIN, B))],
+                       MeasureAverage(log_cosh(X), X, Noisy(COIN, B)),
+                       *(MeasureAverage(log_cosh(X) + tanh(X + Y) ** 2, X, Noisy(DICE, k)) for k in (B, B / 10**4))],
     "SpectralAverage": [SpectralAverage(log(1 + B * X), X, MarchenkoPastur(Rational(3, 2))),
                         SpectralAverage(X / (B + X), X, MarchenkoPastur(Rational(1, 3))),
                         SpectralAverage(1 / (B + X), X, MarchenkoPastur(S.One)),
@@ -121,6 +124,23 @@ def reference(expr: Any) -> Any:
     """Determinant or trace of the matrix for four replicas, written out."""
     matrix = expr.args[0].subs(B, HALF[B]).explicit(4, int(expr.args[0].p))
     return sp.N(matrix.det() if isinstance(expr, sp.Determinant) else matrix.trace(), 40)
+
+
+# ---- tails
+
+
+@given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 2), st.integers(-6, 6), st.sampled_from([0, -1, -2])),
+                min_size=1, max_size=12), st.integers(1, 40))
+def test_terms_of_one_power_are_bounded_by_one(given_terms: list[tuple[int, ...]], at: int) -> None:
+    terms = [Term(arb(a), power, arb(b) / 3, arb(c) / 2) for a, power, b, c in given_terms]
+
+    def value(many: list[Term]) -> arb:
+        return sum((t.size * arb(at) ** t.power * (t.linear * at + t.quadratic * at**2).exp() for t in many), arb(0))
+
+    fewer = merged(terms)
+    assert len({(t.power, float(t.quadratic)) for t in fewer}) == len(fewer)
+    with precision(200):
+        assert not value(fewer) < value(terms)
 
 
 # ---- branch cuts: what is integrated must not be taken for analytic across one
