@@ -118,7 +118,7 @@ class Quantity:
         question = self.question
         if isinstance(question, SpectralProblem):
             raise DeriveError(
-                f"{self.name} is read off a spectrum: there is no equation with one root to invert, to certify or to "
+                f"{self.name} is read off a spectrum: there is no equation with one root to invert or to "
                 "take a limit of",
                 given=self.name,
                 allowed=f"derive solve {self.name} on a range of its parameters, and check, export, plot",

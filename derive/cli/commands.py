@@ -451,7 +451,9 @@ def solve(
     import numpy as np
 
     if certify:
-        return _certificate(chosen(ctx, name, options), parameters, options, as_json)
+        from derive.cli.certificates import answer_certificate
+
+        return answer_certificate(chosen(ctx, name, options), parameters, options, as_json)
     request = read_request(chosen(ctx, name, options), parameters, options)
     with progress_bar(f"solving {name}", math.prod(request.shape) if request.digits else None) as report:
         answer = solve_request(request, lambda done, total: report(done, ""))
@@ -460,43 +462,6 @@ def solve(
     else:
         show_answer(request, answer)
     return 0 if bool(np.all(answer.converged)) else 1
-
-
-def _certificate(quantity: Quantity, parameters: tuple[str, ...], options: dict[str, Any], as_json: bool) -> int:
-    """A value with its proof; 1 where it could not be proven."""
-    from derive.certify import MAX_DIGITS
-    from derive.certify import certify as prove
-    from derive.core import Verdict
-
-    digits = options["digits"] or 30
-    if digits > MAX_DIGITS:
-        mistake(f"--certify with --digits {digits}", given=str(digits), allowed=f"at most {MAX_DIGITS} digits")
-    request = read_request(quantity, parameters, {**options, "digits": digits})
-    if request.shape or request.unknown is not None or request.time != "t":
-        given = " ".join(parameters)
-        mistake("--certify proves one value, in t", given=given, allowed="single parameters, no --for or --time")
-    arguments: dict[str, Any] = {k: v.item() if hasattr(v, "item") else v for k, v in request.arguments().items()}
-    found = prove(request.quantity, digits, **arguments)
-    at = ", ".join(f"{k} = {v}" for k, v in arguments.items())
-    if as_json:
-        click.echo(json.dumps({"schema": SCHEMA, "quantity": quantity.name, "at": at, **found.to_dict()}, indent=2))
-        return 0 if found.verdict is Verdict.CERTIFIED else 1
-    symbol = quantity.symbol.name
-    click.echo(f"{quantity.name}: {quantity.title}, {quantity.ensemble.title}, at {at}")
-    rows = [("verdict", found.verdict.name), (symbol, found.value)]
-    if found.log_value != "nan":
-        rows.append((f"log {symbol}", found.log_value))
-    if found.verdict is Verdict.CERTIFIED:
-        rows += [("digits", f"{found.digits} proven"), ("between", found.lower), ("and", found.upper)]
-    rows.append(("branch", found.branch))
-    rows += [(f"bracket of {k}", f"({low}, {high})") for k, (low, high) in found.brackets.items()]
-    rows += [("existence", found.existence), ("uniqueness", found.uniqueness)]
-    if found.obstacle:
-        rows.append(("not proven", found.obstacle))
-    wide = max(len(k) for k, _ in rows)
-    for key, words in rows:
-        click.echo(f"  {key.ljust(wide)}  {words}")
-    return 0 if found.verdict is Verdict.CERTIFIED else 1
 
 
 def _target_file(path: str, force: bool) -> Path:

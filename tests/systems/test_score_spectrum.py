@@ -574,7 +574,7 @@ def test_absent_gaps_exit_with_one():
         ("solve", "spectral-edges", "alpha_D=-1"),
         ("solve", "gap-times", "alpha_D=0.4", "resolution=1"),
         ("solve", "spectral-edges", "--for", "alpha_D", "gamma=1"),
-        ("solve", "spectral-edges", "alpha_D=0.4", "--certify"),
+        ("solve", "spectral-density", "alpha_D=0.4", "--certify"),
         ("solve", "collapse-time", "alpha=1", "alpha_D=0.4", "--variances", "1:1"),
         ("plot", "spectral-edges", "alpha_D=0.4", "-o", "nowhere.png"),
     ],

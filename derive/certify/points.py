@@ -2,7 +2,7 @@
 
 Each unknown is the root of its equation in a bracket, shown to exist and to be the only one there by the interval
 Newton method or Krawczyk's operator (derive.ledger.stage_roots). The branch is decided by inequalities between balls,
-and the value is the ball that follows. All balls are those of python-flint (Johansson 2017).
+and the value is the ball that follows.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
 from flint import acb, arb, fmpq
-from sympy import Basic, Expr, Rational, Rel, Symbol, log, oo
-from sympy.logic.boolalg import And, BooleanFalse, BooleanTrue, Not, Or
+from sympy import Basic, Expr, Rational, Symbol, log, oo
 
+from derive.certify.certificate import Certificate, bits_for, check_digits, decimal, proven_digits
+from derive.certify.conditions import holds
 from derive.core import DeriveError, Problem, SaddleStage, Solution, Stage, Verdict
 from derive.ledger.balls import NotEnclosed, enclose, precision
 from derive.ledger.krawczyk import NoBox
@@ -30,45 +31,11 @@ from derive.nodes.timebox import TimedOut, timebox
 if TYPE_CHECKING:
     from derive.quantity import Quantity
 
-__all__ = ["Certificate", "average_depth", "certify"]
+__all__ = ["average_depth", "certify"]
 
 _LADDER = (6, 14, 22, 30)
 """Digits that are proven one after the other where each takes long."""
-MAX_DIGITS = 2000
 _SADDLE = 3
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """What was proven of a value.
-
-    Attributes: verdict (CERTIFIED, or CORROBORATED where something is missing), value and log_value (the digits that
-    are proven, and no more), digits (how many of the value, at most those asked for), lower and upper (ends of the
-    enclosure of the value; of its logarithm where the value underflows), branch, existence and uniqueness (in words,
-    unknown by unknown), brackets (unknown -> where it was shown to be the only root), obstacle (what was not proven).
-    In JSON `bracket` is the first of them, `exists` and `unique` say whether both are proven there.
-    """
-
-    verdict: Verdict
-    value: str
-    log_value: str
-    digits: int
-    lower: str
-    upper: str
-    branch: str
-    existence: str
-    uniqueness: str
-    brackets: Mapping[str, tuple[str, str]]
-    obstacle: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        proven = self.verdict is Verdict.CERTIFIED
-        return {"exists": proven, "unique": proven, "bracket": next((list(v) for v in self.brackets.values()), None),
-                "verdict": self.verdict.name, "value": self.value, "log_value": self.log_value, "digits": self.digits,
-                "lower": self.lower, "upper": self.upper, "branch": self.branch, "existence": self.existence,
-                "uniqueness": self.uniqueness, "brackets": {k: list(v) for k, v in self.brackets.items()},
-                "obstacle": self.obstacle}
 
 
 def average_depth(problem: Problem) -> int:
@@ -121,9 +88,7 @@ def certify(quantity: Quantity, digits: int = 30, *, seconds: float = 60.0, **pa
     from derive.solvers.mp_target import parameter_rows
     from derive.solvers.numpy_target import all_stages, names_of
 
-    if isinstance(digits, bool) or not isinstance(digits, int) or not 1 <= digits <= MAX_DIGITS:
-        raise DeriveError(f"digits = {digits!r} is not a whole number from 1 to {MAX_DIGITS}",
-                          given=repr(digits), allowed=f"1..{MAX_DIGITS}")
+    check_digits(digits)
     problem = quantity.problem
     exact = read_exact(parameter_rows(problem, names_of(problem)), parameters)
     saddles = any(isinstance(k, SaddleStage) for k in all_stages(problem.stages))
@@ -195,7 +160,7 @@ class _Work:
     def run(self, guesses: Mapping[str, float]) -> Certificate:
         """The certificate; raises Obstacle or NotEnclosed where something cannot be shown."""
         self.guesses = guesses
-        bits = int(self.digits * 3.33) + 64
+        bits = bits_for(self.digits)
         for _ in range(4):
             found = self.attempt(self.digits, bits)
             if found.digits >= self.digits:
@@ -234,16 +199,7 @@ class _Work:
             assert isinstance(stage, Stage)
             self.settle(stage, known, self.guesses.get(self.names[stage.unknown]), bits, brackets, said)
         branch = self.branch(known, bits)
-        ball = enclose(branch.value, known, bits + 32)
-        if isinstance(ball, acb) or not ball.is_finite():
-            raise Obstacle("the value is not enclosed by a finite ball")
-        proven = min(digits, _digits(ball))
-        if proven < 1:
-            raise Obstacle("not one digit of the value could be proven")
-        with precision(bits + 32):
-            log_ball = ball.log() if problem.positive and ball > 0 else None
-            value, log_value = _shown(ball, proven), "nan" if log_ball is None else _shown(log_ball, proven)
-            ends = (_decimal(ball.lower(), proven + 10, -1), _decimal(ball.upper(), proven + 10, 1))
+        found = proven_digits(enclose(branch.value, known, bits + 32), digits, problem.positive, bits + 32)
         image = "the image of the box of all brackets" if self.roots else "the Newton image of the bracket"
         existence = f"{image} lies inside it" if brackets else "an explicit formula"
         existence = f"proven: {existence}"
@@ -258,9 +214,8 @@ class _Work:
             unique = "proven in the bracket: the derivative does not vanish there"
         else:
             unique = "an explicit formula"
-        return Certificate(Verdict.CERTIFIED, value, log_value, proven, *ends, branch.name, existence,
-                           unique + self.whole(brackets), dict(brackets),
-                           f"{proven} of {digits} digits" if proven < digits else "")
+        return Certificate(Verdict.CERTIFIED, *found, branch.name, existence, unique + self.whole(brackets),
+                           dict(brackets), f"{found.digits} of {digits} digits" if found.digits < digits else "")
 
     def asked(self) -> set[Symbol]:
         """What branches and residuals ask for; not what only a solver's condition of existence does."""
@@ -314,7 +269,7 @@ class _Work:
                         "to that end")
         with precision(64):
             for name, bracket in found.brackets.items():
-                brackets[name] = _decimal(bracket.lower(), 15, 1), _decimal(bracket.upper(), 15, -1)
+                brackets[name] = decimal(bracket.lower(), 15, 1), decimal(bracket.upper(), 15, -1)
 
     def enclosed(
         self, stage: SaddleStage, thresholds: Sequence[tuple[Symbol, Expr]], known: Mapping[Symbol, Any],
@@ -366,7 +321,7 @@ class _Work:
     ) -> None:
         """Add the unknown of a stage to what is known."""
         name = stage.unknown.name
-        if self.holds(stage.exists, known, bits) is not True:
+        if holds(stage.exists, known, bits) is not True:
             raise Obstacle(f"{name} has no value: {stage.absent or 'its condition of existence is not shown'}")
         if stage.clip:
             for end, side in ((stage.upper, 1), (stage.lower, -1)):
@@ -392,7 +347,7 @@ class _Work:
         known[stage.unknown] = found[0][1]
         with precision(64):
             for unknown, _, bracket in found:
-                ends = _decimal(bracket.lower(), 15, 1), _decimal(bracket.upper(), 15, -1)  # inward: unique there too
+                ends = decimal(bracket.lower(), 15, 1), decimal(bracket.upper(), 15, -1)  # inward: unique there too
                 brackets[f"log {unknown.name}" if unknown.is_positive else unknown.name] = ends
 
     def together(
@@ -437,39 +392,14 @@ class _Work:
     def branch(self, known: Mapping[Symbol, Any], bits: int) -> Any:
         """The first branch whose condition is shown, those before it being shown not to hold."""
         for case in self.quantity.problem.branches:
-            holds = self.holds(case.condition, known, bits)
-            if holds is None:
+            true = holds(case.condition, known, bits)
+            if true is None:
                 raise Obstacle(f"balls do not decide the condition of the branch {case.name!r}")
-            if holds:
+            if true:
                 if case.value is None:
                     raise Obstacle(case.reason or "there is no value")
                 return case
         raise Obstacle("no branch holds")
-
-    def holds(self, condition: Basic, known: Mapping[Symbol, Any], bits: int) -> bool | None:
-        """Whether a condition holds, decided by balls; None where they do not."""
-        if isinstance(condition, BooleanTrue | BooleanFalse):
-            return bool(condition)
-        if isinstance(condition, Not):
-            inner = self.holds(condition.args[0], known, bits)
-            return None if inner is None else not inner
-        if isinstance(condition, And | Or):
-            parts = [self.holds(c, known, bits) for c in condition.args]
-            decisive = isinstance(condition, Or)
-            return decisive if decisive in parts else None if None in parts else not decisive
-        if not isinstance(condition, Rel):
-            return None
-        difference = (condition.lhs - condition.rhs).xreplace({s: v for s, v in known.items() if isinstance(v, Basic)})
-        if difference == 0:
-            return condition.rel_op in ("<=", ">=", "==")
-        ball = enclose(difference, known, bits)
-        if isinstance(ball, acb) or not ball.is_finite():
-            return None
-        if ball > 0:
-            return condition.rel_op in (">", ">=", "!=")
-        if ball < 0:
-            return condition.rel_op in ("<", "<=", "!=")
-        return None
 
 
 def _away(end: Expr, unknown: Symbol, guess: float | None, known: Mapping[Symbol, Any]) -> bool:
@@ -501,18 +431,3 @@ def _ball(e: Expr, known: Mapping[Symbol, Any], bits: int) -> Any:
         with precision(bits):
             return arb(fmpq(int(e.p), int(e.q)))
     return enclose(e, known, bits)
-
-
-def _digits(ball: Any) -> int:
-    """How many decimal digits of a ball are proven."""
-    return max(0, int(ball.rel_accuracy_bits() / 3.3219280948873626) - 1)
-
-
-def _shown(ball: Any, digits: int) -> str:
-    return str(ball.str(digits, radius=False))
-
-
-def _decimal(x: Any, digits: int, side: int) -> str:
-    """An end in decimals, moved by some units of its last digit: down where side is -1, up where it is 1."""
-    with precision(int(digits * 3.33) + 64):
-        return str((x + side * abs(x) * arb(10) ** (2 - digits)).str(digits, radius=False))
