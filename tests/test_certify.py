@@ -19,6 +19,7 @@ from derive.core import DeriveError, Verdict
 from derive.ledger.stage_roots import Obstacle, krawczyk, newton
 
 SEED = 20261124
+X = Symbol("x", real=True)
 
 
 def drawn(count: int) -> list[tuple[str, Any, dict[str, str]]]:
@@ -94,6 +95,14 @@ def test_atoms_of_ones_own() -> None:
     found = certify(atlas["rem-condensation"].with_(ensemble=sparse), 25, alpha="0.1")
     assert found.verdict is Verdict.CERTIFIED
     assert found.digits == 25
+
+
+def test_digits_without_a_proof_take_no_longer_than_the_proof_may() -> None:
+    flat = ProductMeasure(density=1 / (2 * sp.sqrt(3)), variable=X, support=(-sp.sqrt(3), sp.sqrt(3)))
+    basin = atlas["retrieval-basin"].with_(ensemble=flat)
+    found = certify(basin, 30, seconds=0.5, alpha="0.3", lam="1.3", v="0.2")  # thrice nested: minutes in mpmath
+    assert (found.verdict, found.digits, found.obstacle) == (Verdict.CORROBORATED, 0, "stopped after 0.5 s")
+    assert math.isclose(float(found.value), basin.solver()(alpha=0.3, lam=1.3, v=0.2).value[()], rel_tol=1e-12)
 
 
 def test_a_law_of_nine_points_about_which_there_is_noise() -> None:

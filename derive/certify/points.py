@@ -8,6 +8,7 @@ and the value is the ball that follows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
@@ -73,10 +74,10 @@ def certify(quantity: Quantity, digits: int = 30, *, seconds: float = 60.0, **pa
     Args:
         quantity: of the atlas, or one's own.
         digits: how many are wanted.
-        seconds: the time after which it stops.
+        seconds: the time after which it stops; as much again for the digits that are shown without a proof.
         parameters: each a number or exact text ("1/500"); a float is the double it is.
     Returns: a Certificate. Where the proof fails its verdict is CORROBORATED and `obstacle` says what is missing; the
-        digits are then those of the mpmath route.
+        digits are then those of the mpmath route, or those of doubles where it takes too long as well.
     Raises: DeriveError for digits out of range and for parameters that are missing, unknown or out of domain.
 
     >>> from derive import atlas
@@ -105,7 +106,7 @@ def certify(quantity: Quantity, digits: int = 30, *, seconds: float = 60.0, **pa
         obstacle = f"an enclosure failed: {reason}"
     if work.best is not None:
         return replace(work.best, obstacle=f"{work.best.digits} of {digits} digits: {obstacle}")
-    found = _unproven(quantity, exact, None if saddles else digits)
+    found = _unproven(quantity, exact, None if saddles else digits, seconds)
     if not bool(found.converged):
         return Certificate(Verdict.UNDECIDED, "nan", "nan", 0, "", "", str(found.branch[()]), "not proven",
                            "not proven", {}, f"{found.reason[()]}; {obstacle}")
@@ -113,12 +114,13 @@ def certify(quantity: Quantity, digits: int = 30, *, seconds: float = 60.0, **pa
                        str(found.branch[()]), "not proven", "not proven", {}, obstacle)
 
 
-def _unproven(quantity: Quantity, exact: Mapping[str, Fraction], digits: int | None) -> Solution:
-    """The value without a proof: to so many digits, or in doubles where it rests on a saddle point."""
-    if digits is None:
-        found: Solution = quantity.solver()(**{k: float(v) for k, v in exact.items()})
-    else:
-        found = quantity.solver("mpmath")(digits=digits, **{k: str(v) for k, v in exact.items()})
+def _unproven(quantity: Quantity, exact: Mapping[str, Fraction], digits: int | None, seconds: float) -> Solution:
+    """The value without a proof: to so many digits where they come in time, else in doubles."""
+    if digits is not None:
+        with suppress(TimedOut):
+            given = {k: str(v) for k, v in exact.items()}
+            return timebox(seconds, quantity.solver("mpmath"), digits=digits, **given)  # type: ignore[no-any-return]
+    found: Solution = quantity.solver()(**{k: float(v) for k, v in exact.items()})
     return found
 
 
