@@ -427,6 +427,8 @@ class _Job:
             score = h + _log_abs(values[0]) if self.g is None else h
             if stage:
                 h, score = _fill(h), _fill(score)
+            if self.prune is None:
+                delta = _joined(delta, sample, segment, h, values)
             length = np.diff(delta, axis=1)
             if eta is not None:
                 length = np.maximum(length, np.diff(eta, axis=1))
@@ -559,6 +561,17 @@ def _sum_rows(row: Array, values: Array, size: int) -> Array:
 def _merge(panels: Sequence[_Panels]) -> _Panels:
     names = ("row", "segment", "central", "low", "high", "worst", "stalled")
     return _Panels(*(np.concatenate([getattr(p, n) for p in panels]) for n in names))
+
+
+def _joined(delta: Array, sample: Array, segment: _Segment, h: Array, values: Sequence[Array]) -> Array:
+    """Edges of cells without those next to the segment's point below which the integrand hardly changes."""
+    with np.errstate(all="ignore"):
+        seen = [h - segment.power * np.log(sample), *(_log_abs(v) for v in values)]
+    flat = delta <= segment.smooth
+    for level in seen:
+        flat &= np.abs(level - level[:, :1]) <= 1
+    flat = np.logical_and.accumulate(flat, axis=1)
+    return np.where(np.pad(flat[:, 1:], ((0, 0), (0, 1))), 0.0, delta)
 
 
 def _decayed(score: Array, delta: Array, level: Array) -> Array:
@@ -858,7 +871,8 @@ class DensityLaw(_Line):
             solid = np.asarray(np.isfinite(smooth).all(1))
             safe = np.where(solid[:, None], smooth, 0.0)
             rounding = 4e-16 * (abs(s.point) + high) * np.ptp(safe, axis=1) / np.maximum(high - low, 1e-300)
-            bad = _decay(np.exp(mass - total))[0] > 1e-15 + rounding * np.exp(mass.max(1) - total)
+            share = np.exp(mass.max(1) - total)
+            bad = _decay(np.exp(mass - total))[0] > 1e-15 + (rounding + 8e-15) * share  # its coefficients are rounded
             bad |= here & solid & (_decay(safe)[0] > 1e-13 * (1 + np.abs(safe).max(1)) + rounding)
             bad |= here & ~solid
             room = (high - low) > 4e-16 * np.maximum(abs(s.point), high)

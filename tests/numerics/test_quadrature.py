@@ -164,6 +164,30 @@ def test_tilted_uniform() -> None:
     assert_allclose(mean, 1 / np.tanh(y) - 1 / y, rtol=1e-12)
 
 
+@pytest.mark.parametrize("rate", [10.0**k for k in range(-6, 15)])
+def test_a_layer_at_a_hard_edge(rate: float) -> None:
+    """Cells next to an edge are joined only where nothing happens: of the tilt, and of each function averaged."""
+    law = DensityLaw(np.zeros_like, 0.0, 1.0)
+    (k,) = rates = (np.array([rate]),)
+    kept = -np.expm1(-k)
+    assert_allclose(law.log_average_exp(lambda x, u, c: -c * x, rates), np.log(kept / k), rtol=1e-12, atol=1e-14)
+    assert_allclose(law.average(lambda x, c: np.exp(-c * x), rates), kept / k, rtol=1e-12)
+    (mean,) = law.tilted((lambda x, u, c: np.exp(-c * x),), lambda x, u, c: 0 * x, rates)
+    assert_allclose(mean, kept / k, rtol=1e-12)
+
+
+def test_a_flat_density_takes_two_cells() -> None:
+    law, asked = DensityLaw(np.zeros_like, -1.0, 1.0), []
+
+    def exponent(x: Any, u: Any, c: Any) -> Any:
+        asked.append(np.size(x))
+        return c * x
+
+    (found,) = law.log_average_exp(exponent, (np.array([0.5]),))
+    assert_allclose(found, np.log(np.sinh(0.5) / 0.5), rtol=1e-13)
+    assert sum(asked) < 100
+
+
 def test_tilted_triangle() -> None:
     y = TILTS[np.abs(TILTS) > 0.1]
     assert_allclose(triangle().log_average_exp(tilt, (y,)), 2 * log_sinhc(y / 2), rtol=1e-12)
