@@ -230,3 +230,28 @@ def test_at_drawn_points_the_box_holds_the_solver_s_value(case: tuple[str, Any, 
     other = float(quantity.solver()(**{k: float(v) for k, v in parameters.items()}).value)
     slack = 1e-9 * abs(other)  # the solver works in doubles
     assert float(found.lower) - slack <= other <= float(found.upper) + slack
+
+
+@pytest.mark.parametrize("noisy", [False, True], ids=["plain", "noisy"])
+def test_balls_of_doubles_overlap_those_of_many_bits(noisy: bool) -> None:
+    """The averages of one site and their derivatives, in either arithmetic, are balls about the same numbers."""
+    ensemble = HiddenManifold(sp.sign)
+    name, parameters = ("collapse-time", {"alpha": 0.2, "alpha_D": 0.5}) if noisy else (
+        "retrieval-capacity", {"lam": 0.5, "alpha_D": 0.5})
+    quantity = atlas[name].with_(ensemble=ensemble)
+    chain = saddle_chain(quantity.problem.stages[0])
+    assert chain is not None
+    calculus = SiteCalculus(chain[1])
+    (m, q, r) = (float(quantity.solver()(**parameters).outputs[k]) for k in "mqr")
+    point = {calculus.m: Rational(m), calculus.p: Rational(q - m * m), calculus.V: Rational(r - q),
+             **{s: Rational(1, 2) for s in chain[1].site.exponent.free_symbols | chain[1].site.query.free_symbols
+                | chain[1].ratio.free_symbols}}
+    exprs = [calculus.site, *(calculus.derivative(calculus.site, z) for z in calculus.unknowns)]
+    with precision(128):
+        balls = {k: _exact(v) for k, v in point.items()}
+        fast = SiteBalls(calculus, balls, 128, 40, True).means(exprs)
+        slow = SiteBalls(calculus, balls, 128, 48, True).means(exprs)
+        for a, b in zip(fast, slow, strict=True):
+            assert a.overlaps(b)
+            assert a.rad() < arb("1e-8")
+            assert b.rad() < arb("1e-12")

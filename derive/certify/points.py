@@ -24,6 +24,7 @@ from derive.core import DeriveError, Problem, SaddleStage, Solution, Stage, Verd
 from derive.ledger.balls import NotEnclosed, enclose, precision
 from derive.ledger.krawczyk import NoBox
 from derive.ledger.saddle_roots import SaddleRoots, saddle_chain
+from derive.ledger.site_balls import DOUBLES
 from derive.ledger.stage_roots import FIRST, Obstacle, krawczyk, newton, sign_change
 from derive.nodes.averages import Average
 from derive.nodes.laws import Atoms, Law, Noisy
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["average_depth", "certify"]
 
-_LADDER = (6, 14, 22, 30)
+_LADDER = (10, 14, 22, 30)
 """Digits that are proven one after the other where each takes long."""
 _SADDLE = 3
 
@@ -94,8 +95,9 @@ def certify(quantity: Quantity, digits: int = 30, *, seconds: float = 60.0, **pa
     exact = read_exact(parameter_rows(problem, names_of(problem)), parameters)
     saddles = any(isinstance(k, SaddleStage) for k in all_stages(problem.stages))
     work = _Work(quantity, exact, digits)
+    guesses, doubles = _in_doubles(quantity, exact)
     try:
-        return timebox(seconds, work.over_saddles if saddles else work.run, _guesses(quantity, exact))
+        return timebox(seconds, work.over_saddles if saddles else work.run, guesses)
     except TimedOut:
         obstacle = f"stopped after {seconds:g} s"
     except Obstacle as reason:
@@ -106,7 +108,7 @@ def certify(quantity: Quantity, digits: int = 30, *, seconds: float = 60.0, **pa
         obstacle = f"an enclosure failed: {reason}"
     if work.best is not None:
         return replace(work.best, obstacle=f"{work.best.digits} of {digits} digits: {obstacle}")
-    found = _unproven(quantity, exact, None if saddles else digits, seconds)
+    found = _unproven(quantity, exact, None if saddles else digits, seconds, doubles)
     if not bool(found.converged):
         return Certificate(Verdict.UNDECIDED, "nan", "nan", 0, "", "", str(found.branch[()]), "not proven",
                            "not proven", {}, f"{found.reason[()]}; {obstacle}")
@@ -114,32 +116,29 @@ def certify(quantity: Quantity, digits: int = 30, *, seconds: float = 60.0, **pa
                        str(found.branch[()]), "not proven", "not proven", {}, obstacle)
 
 
-def _unproven(quantity: Quantity, exact: Mapping[str, Fraction], digits: int | None, seconds: float) -> Solution:
+def _unproven(
+    quantity: Quantity, exact: Mapping[str, Fraction], digits: int | None, seconds: float, doubles: Solution | None
+) -> Solution:
     """The value without a proof: to so many digits where they come in time, else in doubles."""
     if digits is not None:
         with suppress(TimedOut):
             given = {k: str(v) for k, v in exact.items()}
             return timebox(seconds, quantity.solver("mpmath"), digits=digits, **given)  # type: ignore[no-any-return]
-    found: Solution = quantity.solver()(**{k: float(v) for k, v in exact.items()})
+    found: Solution = quantity.solver()(**{k: float(v) for k, v in exact.items()}) if doubles is None else doubles
     return found
 
 
-def _guesses(quantity: Quantity, exact: Mapping[str, Fraction]) -> Mapping[str, float]:
-    """The unknowns in doubles (logarithms where positive) and the overlaps, where doubles reach."""
+def _in_doubles(quantity: Quantity, exact: Mapping[str, Fraction]) -> tuple[Mapping[str, float], Solution | None]:
+    """The unknowns in doubles (logarithms where positive) and the overlaps, and the solution; none out of reach."""
     from derive.solvers.numpy_target import all_stages, compile_numpy
 
-    given = {k: float(v) for k, v in exact.items()}
-    solver = compile_numpy(quantity.problem)
     try:
-        found = dict(solver.unknowns(**given))
-        if any(isinstance(k, SaddleStage) for k in all_stages(quantity.problem.stages)):
-            outputs = solver(**given).outputs
-            overlaps = {s.name for k in all_stages(quantity.problem.stages) if isinstance(k, SaddleStage)
-                        for s in k.unknowns}
-            found |= {k: outputs[k] for k in (*overlaps, "branch_count") if k in outputs}
+        solution, unknowns = compile_numpy(quantity.problem).solved(**{k: float(v) for k, v in exact.items()})
     except (DeriveError, OverflowError, ValueError, NotImplementedError):
-        return {}
-    return {k: float(v) for k, v in found.items() if isfinite(v)}
+        return {}, None
+    overlaps = {s.name for k in all_stages(quantity.problem.stages) if isinstance(k, SaddleStage) for s in k.unknowns}
+    found = unknowns | {k: v for k, v in solution.outputs.items() if k in overlaps or k == "branch_count"}
+    return {k: float(v) for k, v in found.items() if isfinite(v)}, solution
 
 
 @dataclass
@@ -171,15 +170,19 @@ class _Work:
         return found
 
     def over_saddles(self, guesses: Mapping[str, float]) -> Certificate:
-        """The certificate of what rests on saddle points: more and more digits, the best one kept."""
+        """The certificate of what rests on saddle points: more and more digits, the best one kept.
+
+        As many as doubles can show come first.
+        """
         self.guesses = guesses
         for digits in (*(d for d in _LADDER if d < self.digits), self.digits):
-            found = self.attempt(digits, int(digits * 3.33) + 20)
-            if found.digits < digits:
+            found = self.attempt(digits, DOUBLES - 8 if digits <= _LADDER[0] else int(digits * 3.33) + 16)
+            if self.best is not None and found.digits <= self.best.digits:
                 break
             self.best = found
-        short = found.digits < self.digits
-        return replace(found, obstacle=f"{found.digits} of {self.digits} digits" if short else "")
+        assert self.best is not None
+        short = self.best.digits < self.digits
+        return replace(self.best, obstacle=f"{self.best.digits} of {self.digits} digits" if short else "")
 
     def attempt(self, digits: int, bits: int) -> Certificate:
         """The certificate with so many bits."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import log, log2
 from typing import Any
 
 from sympy import Expr, Symbol
@@ -11,6 +12,7 @@ from derive.core import SaddleStage, Stage
 from derive.ledger.balls import NotEnclosed, precision
 from derive.ledger.krawczyk import contraction, contraction_box
 from derive.ledger.saddle_system import SaddleSystem
+from derive.ledger.site_balls import DOUBLES
 
 __all__ = ["SaddleRoots", "saddle_chain"]
 
@@ -48,8 +50,6 @@ class SaddleRoots:
         self, stage: SaddleStage, thresholds: Sequence[tuple[Symbol, Expr]], known: Mapping[Symbol, Any],
         overlaps: Sequence[float], starts: Sequence[float], even: bool,
     ) -> None:
-        from math import log
-
         self.system = SaddleSystem(stage, thresholds, known, even)
         m, q, r = overlaps
         if not (q > m * m and r > q):
@@ -69,9 +69,7 @@ class SaddleRoots:
             width = max(float(b.rad()) / max(1.0, abs(float(b.mid()))) for b in self.box)
             if width < 2.0**-bits:
                 return
-            from math import log2
-
-            self.system.goal = min(bits + 8, max(48, int(32 - log2(width)) if width > 0 else bits + 8))
+            self.system.goal = min(bits + 8, max(DOUBLES, int(32 - log2(width)) if width > 0 else bits + 8))
             image = contraction(self.system.at, self.box, self.system.goal + _GUARD)
             with precision(self.system.goal + _GUARD):
                 smaller = [b.intersection(k) for b, k in zip(self.box, image, strict=True)]

@@ -10,18 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flint import acb, arb_mat
+from flint import acb, arb, arb_mat
 from sympy import Expr, S, Symbol
 
 from derive.core import SaddleStage
 from derive.ledger.balls import NotEnclosed, enclose, precision
-from derive.ledger.site_balls import SiteBalls
+from derive.ledger.site_balls import DOUBLES, SiteBalls
 from derive.ledger.site_calculus import SiteCalculus
 
 __all__ = ["SaddleSystem"]
 
 _SLOPE_GOAL = 16
 """Bits of the Jacobian's averages: what the operator of Krawczyk gains at a step, at most."""
+_NARROW, _ROOM = 1e-6, 1.01
 
 
 class SaddleSystem:
@@ -38,7 +39,9 @@ class SaddleSystem:
         self.stage, self.known, self.even = stage, dict(known), even
         self.calculus = calculus = SiteCalculus(stage)
         self.unknowns = (*calculus.unknowns, *(x for x, _ in thresholds))
-        self.goal = 48
+        self.goal = DOUBLES
+        self.narrow: tuple[list[Any], Any] | None = None
+        """A narrow box and the Jacobian on it, which holds on all boxes inside: no other would gain more at a step."""
         parts = [(calculus.entropic.diff(z), calculus.derivative(calculus.site, z)) for z in calculus.unknowns]
         self.equations = [*parts, *(self.split(residual) for _, residual in thresholds)]
         self.slopes = [
@@ -85,12 +88,19 @@ class SaddleSystem:
         size = len(self.unknowns)
         if not derivatives:
             return arb_mat([[v] for v in self.values(self.equations, box, bits, self.goal)])
+        if self.narrow is not None and all(b.contains(k) for b, k in zip(self.narrow[0], box, strict=True)):
+            return self.narrow[1]
+        with precision(bits):
+            box = [arb(b.mid(), b.rad() * _ROOM) for b in box]  # boxes inside may stick out by a rounding error
         scope = self.point(box, bits)
         flat = self.values(self.slopes, box, bits, _SLOPE_GOAL)
         with precision(bits):
             scales = [scope[u] if u.is_positive else 1 for u in self.unknowns]
-            return arb_mat([[v * k for v, k in zip(flat[i * size : (i + 1) * size], scales, strict=True)]
-                            for i in range(size)])
+            slopes = arb_mat([[v * k for v, k in zip(flat[i * size : (i + 1) * size], scales, strict=True)]
+                              for i in range(size)])
+        if all(b.rad() < _NARROW for b in box):
+            self.narrow = (box, slopes)
+        return slopes
 
     def known_there(self, box: Sequence[Any], bits: int, goal: int) -> dict[Symbol, Any]:
         """Balls of what the stage makes known, and of the thresholds, in a box."""

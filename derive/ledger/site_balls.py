@@ -2,52 +2,40 @@
 
 Three averages lie within one another: over the planted field u, over the query x (where it is noisy) and over the
 common field omega; inside them stand log Z(x, omega) and tilted means over y = omega + sqrt(V) w.  All are taken by
-Gauss-Legendre rules on panels, cut where sigma has kinks, so that an average is a product of matrices of balls.  Each
-rule's error is bounded by the size of the integrand on ellipses about the panels (Trefethen, Approximation Theory and
-Approximation Practice, theorem 19.3), and what lies beyond the panels by Gaussian tails: `site_bounds`.
+Gauss-Legendre rules on panels (`site_panels`), so that an average is a product of matrices of balls (`ball_arrays`).
+Each rule's error is bounded by the size of the integrand on ellipses about the panels, and what lies beyond the panels
+by Gaussian tails (`site_bounds`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
-from flint import acb, arb, arb_mat
-from sympy import Expr, Poly, Symbol, oo
+import numpy as np
+from flint import arb
+from sympy import Expr, Poly, Symbol
 
-from derive.ledger.balls import NotEnclosed, continued, enclose, precision
-from derive.ledger.site_bounds import LOSS, SHIFT, Growth, Tilt, growth_of, smooth_pieces, tail_moment
-from derive.ledger.site_calculus import ENTRY, LOG, SiteCalculus, U, X
+from derive.ledger.ball_arrays import BallArray, DoubleArray, FlintArray
+from derive.ledger.balls import NotEnclosed, precision
+from derive.ledger.site_bounds import LOSS, SHIFT, Tilt, tail_moment
+from derive.ledger.site_calculus import ENTRY, LOG, U, X
+from derive.ledger.site_panels import LOG2, MAX_NODES, ROUGH, SitePanels, ellipse, gauss_error
 
-__all__ = ["SiteBalls"]
+__all__ = ["DOUBLES", "SiteBalls"]
 
-MAX_NODES = 6000
-"""Nodes of one rule, at most."""
 MAX_PLANE = 3_000_000
 """Points (x, omega) at most."""
-_USUAL = 4
-"""D where most of the weight lies, about; panels in omega are laid out for it."""
-_ROUGH = 64
-_LOG2 = 0.6931471805599453
-
-
-@dataclass(frozen=True)
-class _Panel:
-    """An interval, what sigma is there, and bounds of sigma on the ellipse of half-height `height`."""
-
-    lower: arb
-    upper: arb
-    sigma: Callable[[Any], Any]
-    height: arb
-    real: arb
-    imaginary: arb
-
-    @property
-    def half(self) -> arb:
-        return (self.upper - self.lower) / 2
+DOUBLES = 44
+"""Averages are computed in balls of doubles where no more bits are aimed at."""
+_PARTS = 8
+"""Parts of a panel in omega, for bounds of the plain means of sigma and sigma^2 on it."""
+_LIKELY = 16
+"""D at most, where most of the weight lies: how many nodes are taken rests on it, no bound does."""
+_MARGIN = arb(1 + 2.0**-30)
+"""Makes up for the rounding of sums of doubles that are bounds, and _TINY for what underflows in them."""
+_TINY = 1e-300
 
 
 @dataclass(frozen=True)
@@ -59,223 +47,52 @@ class _Monomial:
     inner: tuple[tuple[Any, int], ...]
 
 
-@lru_cache(maxsize=32)
-def _rule(count: int, bits: int) -> list[tuple[arb, arb]]:
-    """Gauss-Legendre nodes and weights on (-1, 1)."""
-    with precision(bits):
-        return [arb.legendre_p_root(count, k, True) for k in range(count)]
-
-
-def _ellipse(height: arb, half: arb) -> arb:
-    """rho of the ellipse of that half-height about an interval."""
-    ratio = height / half
-    return arb((ratio + (1 + ratio * ratio).sqrt()).lower())
-
-
-def _gauss_error(rho: arb, count: int) -> arb:
-    """The error of the rule on (-1, 1), relative to the largest modulus on the ellipse."""
-    return arb(64) / 15 * rho ** (-2 * (count - 1)) / (1 - rho**-2)
-
-
-class SiteBalls:
-    """The site of a saddle stage at one point (or box): values of all symbols of its calculus as balls.
-
-    Args: calculus; values (balls of parameters, m, p and V); bits (working precision); goal (the averages' error
-        aimed at, in bits); even (whether all is unchanged when every Gaussian variable changes sign).
-    Raises: NotEnclosed where no enclosure is known, or would take more nodes than are allowed.
-    """
-
-    def __init__(
-        self, calculus: SiteCalculus, values: Mapping[Symbol, Any], bits: int, goal: int, even: bool = False
-    ) -> None:
-        self.calculus, self.values, self.bits, self.goal, self.even = calculus, values, bits, goal, even
-        site = calculus.stage.site
-        self.pieces = _pieces(site.activation, site.field)
-        self.growth = _growth(site.activation, site.field)
-        with precision(bits):
-            self.m, self.p, self.V = (values[k] for k in calculus.unknowns)
-            self.B, self.c, self.C, self.amplitude, self.s = (
-                self.ball(e) for e in (calculus.B, calculus.c, calculus.C, calculus.amplitude, calculus.noise))
-            if not (self.p > 0 and self.V > 0):
-                raise NotEnclosed("averages where q = m^2 or r = q is not excluded")
-            if not self.V.rad() * 200 < self.V:
-                raise NotEnclosed("averages in a box that is wide in r - q")
-        self.noisy = not self.s.is_zero()
-        if self.noisy and not self.s > 0:
-            raise NotEnclosed("averages over noise whose variance is not shown to be positive")
-        with precision(_ROUGH):
-            self._lay_out()
-        self._moments: dict[tuple[int, int], list[Any]] = {}
-
-    def ball(self, e: Expr) -> Any:
-        """A ball of an expression in parameters and unknowns."""
-        value = enclose(e, self.values, self.bits)
-        if isinstance(value, acb) or not value.is_finite():
-            raise NotEnclosed(f"{e} has no finite ball there")
-        return value
-
-    # ---- where the nodes are
-
-    def _lay_out(self) -> None:
-        m, p, V, s = (arb(abs(k).upper()) for k in (self.m, self.p, self.V, self.s))
-        least_p = arb(self.p.lower())
-        reach = (arb(2 * _LOG2) * (self.goal + 16)).sqrt()
-        self.kappa = arb(reach.upper())
-        self.field = arb(((m + p.sqrt()) * self.kappa).upper())
-        # u
-        ends = self._sections(-self.kappa if not (self.even and not self.noisy) else arb(0), self.kappa)
-        amplitude, B = (arb(abs(k).upper()) for k in (self.amplitude, self.B))
-        free = arb(2) if m.is_zero() else (arb(6) * least_p).sqrt() / m
-        reach_x = amplitude * self.growth.at(self.kappa + 2) + s.sqrt() * self.kappa
-
-        def calm(panel: _Panel) -> bool:
-            moved = amplitude * panel.imaginary
-            if self.noisy:
-                return bool(moved**2 < 6 * self.s.lower())
-            wide = amplitude * panel.real  # sigma turns complex with u: x must stay in its strip
-            return bool(moved <= arb(self._tilt(wide.max(reach_x), self.field).query_strip(B).lower()))
-
-        self.u_panels = self._cover(ends, free.min(arb(1.5)), calm)
-        # x
-        self.reach_x = arb(reach_x.upper())
-        for panel in self.u_panels if not self.noisy else ():
-            self.reach_x = arb(self.reach_x.max(amplitude * panel.real).upper())
-        # ellipses reach beyond the intervals: by less than a strip, and no strip is wider than these margins
-        self.tilt = self._tilt(self.reach_x + 2 * s.sqrt(), self.field + V.sqrt())
-        if self.noisy:
-            strip = arb(self.tilt.query_strip(B).lower()).min(3 * arb(self.s.lower()).sqrt())
-            low = arb(0) if self.even else -self.reach_x
-            self.x_panels = self._plain(low, self.reach_x, strip)
-        # omega: as long as the strip is where most of the weight lies
-        usual = replace(self.tilt, limit=arb(_USUAL).min(self.tilt.excess))
-        self.field_panels = self._plain(-self.field, self.field, self._field_strip(usual))
-        # y
-        spread = V.sqrt()
-        cut = (2 * (arb(_LOG2) * (self.goal + 16) + self.tilt.top + self.tilt.bottom)).sqrt() + 2 * self.tilt.push + 2
-        self.cut = arb(cut.upper())
-        self.reach_y = arb((self.field + spread * self.cut).upper())
-        pull, C = self.tilt.pull, self.tilt.C
-
-        def mild(panel: _Panel) -> bool:
-            f = continued_abs(panel)
-            return bool(pull * (panel.real - f).max(arb(0)) < 6 and abs(C) * panel.imaginary**2 < 6)
-
-        def continued_abs(panel: _Panel) -> arb:
-            return arb(abs(_complex(panel.sigma(panel.lower.union(panel.upper)))).upper())
-
-        least_V = arb(self.V.lower()).sqrt()
-        self.y_panels = self._cover(self._sections(-self.reach_y, self.reach_y), 2 * least_V, mild)
-
-    def _field_strip(self, tilt: Tilt) -> arb:
-        return arb(tilt.field_strip.lower()).min(3 * arb(self.p.lower()).sqrt())
-
-    def _tilt(self, x: arb, field: arb) -> Tilt:
-        pull = (abs(self.B) * x + abs(self.c)).upper()
-        return Tilt(self.growth, arb(pull), self.C, arb(self.V.upper()), field)
-
-    def _sections(self, low: arb, high: arb) -> list[tuple[arb, arb, Callable[[Any], Any]]]:
-        """The parts of an interval between the kinks of sigma."""
-        found = []
-        for lower, upper, f in self.pieces:
-            a = low if lower == -oo else enclose(lower, {}, self.bits)
-            b = high if upper == oo else enclose(upper, {}, self.bits)
-            a, b = (low if a <= low else a), (high if b >= high else b)
-            if a < b:
-                found.append((a, b, f))
-            elif not a >= b:
-                raise NotEnclosed("averages whose range ends at a kink")
-        return found
-
-    def _plain(self, low: arb, high: arb, strip: arb) -> list[_Panel]:
-        """Equal panels on an interval over which sigma is not taken."""
-        count = max(1, int(float((high - low) / (2 * strip))) + 1)
-        if count > MAX_NODES:
-            raise NotEnclosed(f"averages that take more than {MAX_NODES} nodes")
-        ends = [low, *((low + (high - low) * k / count).mid() for k in range(1, count)), high]  # exact numbers
-        zero = arb(0)
-        return [_Panel(a, b, lambda z: z, strip, zero, zero) for a, b in pairwise(ends)]
-
-    def _cover(
-        self, sections: Sequence[tuple[arb, arb, Callable[[Any], Any]]], height: arb, fits: Callable[[_Panel], bool]
-    ) -> list[_Panel]:
-        """Panels on which sigma is analytic in an ellipse as high as half a panel is long, and small enough there."""
-        panels = []
-        for low, high, f in sections:
-            at, size = low, arb(float(height.lower()))
-            grown = 0
-            while True:
-                end = (at + 2 * size).mid()
-                last = not end < high
-                end = high if last else end
-                panel = _panel(at, end, f, size)
-                if panel is None or not fits(panel):
-                    size, grown = size / 2, 0
-                    if size < 1e-6:
-                        raise NotEnclosed("averages over an activation with a singularity near the real line")
-                    continue
-                panels.append(panel)
-                if last:
-                    break
-                if len(panels) > MAX_NODES:
-                    raise NotEnclosed(f"averages that take more than {MAX_NODES} nodes")
-                at, grown = end, grown + 1
-                if grown >= 2 and size < height:
-                    size, grown = (2 * size).min(height), 0
-                    size = arb(float(size.lower()))
-        return panels
-
-    def _count(self, panels: Sequence[_Panel], size: arb) -> int:
-        """Nodes a panel for an error below the goal, where the integrand is as large as `size` on the ellipses."""
-        rho = min((_ellipse(k.height, k.half) for k in panels), key=float)
-        total = float(size.log()) if size > 1 else 0.0
-        count = int((_LOG2 * (self.goal + 8) + total + 2) / (2 * float(rho.log()))) + 2
-        if count * len(panels) > MAX_NODES:
-            raise NotEnclosed(f"averages that take more than {MAX_NODES} nodes")
-        return count
-
-    def _error(self, panels: Sequence[_Panel], count: int) -> arb:
-        """Length-weighted error of the rules on the panels, relative to the size on the ellipses."""
-        return sum((k.half * _gauss_error(_ellipse(k.height, k.half), count) for k in panels), arb(0))
-
-    def _nodes(self, panels: Sequence[_Panel], count: int) -> list[tuple[arb, arb, _Panel]]:
-        found = []
-        for panel in panels:
-            middle, half = (panel.lower + panel.upper) / 2, panel.half
-            found += [(middle + half * t, half * w, panel) for t, w in _rule(count, self.bits)]
-        return found
-
-    # ---- the averages
+class SiteBalls(SitePanels):
+    """The site of a saddle stage at one point (or box): averages of polynomials in all symbols of its calculus."""
 
     def means(self, integrands: Sequence[Expr]) -> list[Any]:
-        """Balls of the averages over u, x and omega of polynomials in u, sigma(u), x, log Z and tilted moments."""
+        """Balls of the averages over u, x and omega of polynomials in u, sigma(u), x, log Z and tilted moments.
+
+        Raises: NotEnclosed where no enclosure is known, or would take more nodes than are allowed.
+        """
+        with np.errstate(all="ignore"):  # what is not finite is refused
+            return self._means(integrands)
+
+    def array(self, values: Sequence[arb]) -> BallArray:
+        """Balls in an array, of doubles where they are good enough."""
+        return DoubleArray.of(values) if self.goal <= DOUBLES else FlintArray.of(values)
+
+    def _means(self, integrands: Sequence[Expr]) -> list[Any]:
         with precision(self.bits):
             polys = [self._monomials(e) for e in integrands]
-        with precision(_ROUGH):
+        with precision(ROUGH):
             parts = [self._bounds(poly) for poly in polys]
             size_u, size_x = (max((p[k] for p in parts), key=float, default=arb(1)) for k in range(2))
-            count_u = self._count(self.u_panels, size_u)
-            count_x = self._count(self.x_panels, size_x) if self.noisy else 0
-            error_u = self._error(self.u_panels, count_u)
-            error_x = self._error(self.x_panels, count_x) if self.noisy else arb(0)
+            count_u = self.count(self.u_panels, size_u)
+            count_x = self.count(self.x_panels, size_x) if self.noisy else 0
+            error_u = self.error(self.u_panels, count_u)
+            error_x = self.error(self.x_panels, count_x) if self.noisy else arb(0)
         with precision(self.bits):
-            rows, weights, total = self._weights(count_u, count_x, polys)
-            count_field, errors = self._field_rule(polys, [x for x, _ in rows], weights)
-            fields = self._nodes(self.field_panels, count_field)
-            if len(rows) * len(fields) > MAX_PLANE:
+            xs, law, weights, total = self._weights(count_u, count_x, polys)
+            depths = self._depths(xs)
+            counts, errors = self._field_rule(polys, depths, law, weights[0, 0])
+            fields = self.nodes(self.field_panels, counts)
+            if len(xs) * len(fields) > MAX_PLANE:
                 raise NotEnclosed(f"averages that take more than {MAX_PLANE} points")
-            scale, half = 1 / (2 * arb.pi() * self.p).sqrt(), -1 / (2 * self.p)
-            gauss = [[w * scale * (half * _power(f - self.m * u, 2)).exp() for f, w, _ in fields] for u in self.us]
-            planes, kept, dropped = self._kept(self._planes(weights, gauss))
-            values = self._values([x for x, _ in rows], fields, polys, kept)
-            sums = self._sums(polys, planes, values)
+            planes = {key: self._plane(law, weight, self._gauss(fields)) for key, weight in weights.items()}
+            heavy = planes[0, 0].upper() > 2.0 ** -(self.goal + 30)
+            owner = np.repeat(np.arange(len(counts)), counts)
+            values, kept = self._values(xs, fields, polys, planes[0, 0], heavy, depths.bottom[:, owner])
+            sums = self._sums(polys, {key: plane[kept] for key, plane in planes.items()}, values)
+            dropped = {key: plane[~kept].total() for key, plane in planes.items()}
         fold = 2 if self.even else 1
         found = []
         for poly, value, in_field, (in_u, in_x, beyond) in zip(polys, sums, errors, parts, strict=True):
-            with precision(_ROUGH):
+            with precision(ROUGH):
                 beyond = beyond + self._left_out(poly, dropped)
                 radius = error_u * in_u + error_x * in_x * abs(total).upper() + in_field + beyond
                 radius = arb(radius.upper())
-            if not radius.is_finite():
+            if not radius.is_finite() or not value.is_finite():
                 raise NotEnclosed("an average whose error has no bound")
             with precision(self.bits):
                 found.append(fold * value + arb(0, fold * radius))
@@ -318,91 +135,101 @@ class SiteBalls:
             in_x = density * self._size(poly, real_u, entry, self.reach_x + 2 * strip, self.tilt, LOSS, zero, SHIFT)
         return in_u, in_x, self._beyond(poly)
 
+    # ---- the rule in omega
+
+    def _depths(self, xs: Sequence[arb]) -> _Depths:
+        """For each x and each panel in omega the least k with D <= 2^k there, and a bound of -log Z."""
+        with precision(ROUGH):
+            root, V = arb(self.V.upper()).sqrt(), arb(self.V.upper())
+            means = []
+            places = [(k, k.lower - k.height + (2 * (k.half + k.height)) * (2 * i + 1) / (2 * _PARTS))
+                      for k in self.field_panels for i in range(_PARTS)]
+            first, second = self._plain_means([arb(place.mid()) for _, place in places])
+            for j, k in enumerate(self.field_panels):
+                span = _MARGIN * (k.half + k.height) / _PARTS
+                field = abs(k.lower).max(abs(k.upper)) + k.height
+                size = self.growth.at(field) if self.tilt.bounded else self.growth.at(field + 2 * root)
+                steep = size / arb(self.V.lower()).sqrt()
+                here = slice(j * _PARTS, (j + 1) * _PARTS)
+                ones = [one + arb(0, arb((span * steep).upper())) for one in first[here]]
+                twos = [two + arb(0, arb((span * steep * size).upper())) for two in second[here]]
+                means.append((field, _hull(ones), _hull(twos)))
+            levels, bottoms = np.zeros((len(xs), len(means)), dtype=int), np.zeros((len(xs), len(means)))
+            for i, x in enumerate(xs):
+                pull = self.B * x + self.c
+                for j, (field, one, two) in enumerate(means):
+                    tilt = Tilt(self.growth, arb(abs(pull).upper()), self.C, V, arb(field.upper()))
+                    bottom = tilt.bottom.min(-(pull * one + self.C * two))
+                    excess = (tilt.top + bottom + tilt.beyond).min(self.tilt.excess)
+                    levels[i, j] = max(-1, int(float(excess.log().upper()) / LOG2) + 1) if excess > 1 else 0
+                    bottoms[i, j] = float(bottom.upper())
+            return _Depths(levels, bottoms)
+
     def _field_rule(
-        self, polys: Sequence[Sequence[_Monomial]], xs: Sequence[arb], weights: Mapping[tuple[int, int], Any]
-    ) -> tuple[int, list[arb]]:
-        """Nodes a panel in omega, and the error that this makes in each average.
+        self, polys: Sequence[Sequence[_Monomial]], depths: _Depths, law: BallArray | None, weight: BallArray
+    ) -> tuple[list[int], list[arb]]:
+        """Nodes of each panel in omega, and the error that this makes in each average.
 
         The strip in which log Z is analytic is wide where the tilt is small, and narrow only at points (x, omega) of
         little weight: D is bounded at each node x on each panel, from the means of sigma and sigma^2 there, rounded up
         to a power of two, and the weights are summed for each of these levels.
         """
-        levels = self._levels(xs)
-        reach = [(k.lower - k.height, k.upper + k.height) for k in self.field_panels]
         scale, half = 1 / (2 * arb.pi() * self.p).sqrt(), -1 / (2 * self.p)
         highest = []
         for u in self.us:
             at = self.m * u
-            away = [(a - at).max(at - b).max(arb(0)) for a, b in reach]
-            highest.append([scale * (half * _power(d, 2)).exp() for d in away])
-        plain = {(0, 0): weights[0, 0]}
-        width = len(reach)
-        mass: dict[int, list[arb]] = {}
-        for k, weight in enumerate(self._planes(plain, highest)[0, 0]):
-            row = mass.setdefault(levels[k // width][k % width], [arb(0)] * width)
-            row[k % width] = row[k % width] + abs(weight)
-        with precision(_ROUGH):
+            away = [(k.lower - k.height - at).max(at - k.upper - k.height).max(arb(0)) for k in self.field_panels]
+            highest += [scale * (half * _power(d, 2)).exp() for d in away]
+        width = len(self.field_panels)
+        mass = self._plane(law, weight, self.array(highest).reshape(len(self.us), width)).upper()
+        with precision(ROUGH):
             root_V, least_p = arb(self.V.lower()).sqrt(), arb(self.p.lower())
             entry = self.growth.at(self.kappa)
-            rules, sizes = [], []
-            for level, row in mass.items():
-                tilt = replace(self.tilt, limit=arb(2) ** level)
-                strip = self._field_strip(tilt).min(self.field_panels[0].height)
+            rules = []
+            for level in np.unique(depths.level):
+                tilt = replace(self.tilt, limit=arb(2) ** int(level))
+                strip = self.field_strip(tilt).min(self.field_panels[0].height)
                 factor = (strip**2 / (2 * least_p)).exp()
-                rules.append([(_ellipse(strip, k.half), k.half * factor * m) for k, m in
-                              zip(self.field_panels, row, strict=True)])
-                sizes.append([self._size(poly, self.kappa, entry, self.reach_x, tilt, LOSS, strip / root_V, SHIFT)
-                              for poly in polys])
-            goal = arb(2) ** -(self.goal + 4)
-            count = 8
-            while count * width <= MAX_NODES:
-                errors = [sum((weight * _gauss_error(rho, count) for rho, weight in rule), arb(0)) for rule in rules]
-                found = [arb(sum((e * size[k] for e, size in zip(errors, sizes, strict=True)), arb(0)).upper())
-                         for k in range(len(polys))]
-                if all(e < goal for e in found):
-                    return count, found
-                count += max(2, count // 8)
-        raise NotEnclosed(f"averages that take more than {MAX_NODES} nodes")
-
-    def _levels(self, xs: Sequence[arb]) -> list[list[int]]:
-        """For each x and each panel in omega the least k with D <= 2^k there."""
-        with precision(_ROUGH):
-            root, V = arb(self.V.upper()).sqrt(), arb(self.V.upper())
-            middles = [((k.lower + k.upper) / 2).mid() for k in self.field_panels]
-            first, second = self._plain_means(middles)
-            means = []
-            for k, one, two in zip(self.field_panels, first, second, strict=True):
-                span = k.half + k.height
-                field = abs(k.lower).max(abs(k.upper)) + k.height
-                size = self.growth.at(field) if self.tilt.bounded else self.growth.at(field + 2 * root)
-                steep = size / arb(self.V.lower()).sqrt()
-                means.append((field, one + arb(0, arb((span * steep).upper())),
-                              two + arb(0, arb((span * steep * size).upper()))))
-            found = []
-            for x in xs:
-                pull = self.B * x + self.c
-                row = []
-                for field, one, two in means:
-                    tilt = Tilt(self.growth, arb(abs(pull).upper()), self.C, V, arb(field.upper()))
-                    bottom = tilt.bottom.min(-(pull * one + self.C * two))
-                    excess = (tilt.top + bottom + tilt.beyond).min(self.tilt.excess)
-                    row.append(max(-1, int(float(excess.log().upper()) / _LOG2) + 1) if excess > 1 else 0)
-                found.append(row)
-            return found
+                row = np.where(depths.level == level, mass, 0.0).sum(axis=0).tolist()
+                sizes = [self._size(poly, self.kappa, entry, self.reach_x, tilt, LOSS, strip / root_V, SHIFT)
+                         for poly in polys]
+                rules.append(([(ellipse(strip, k.half), _MARGIN * k.half * factor * m)
+                               for k, m in zip(self.field_panels, row, strict=True)], sizes))
+            goal = arb(2) ** -(self.goal + 4) / width
+            counts, errors = [], [arb(0)] * len(polys)
+            for j in range(width):
+                count = 4
+                while True:
+                    each = [(row[j][1] * gauss_error(row[j][0], count), sizes) for row, sizes in rules]
+                    found = [sum((e * sizes[k] for e, sizes in each), arb(0)) for k in range(len(polys))]
+                    if all(e < goal for e in found):
+                        break
+                    count += max(2, count // 8)
+                    if count > MAX_NODES:
+                        raise NotEnclosed(f"averages that take more than {MAX_NODES} nodes")
+                counts.append(count)
+                errors = [arb((a + b).upper()) for a, b in zip(errors, found, strict=True)]
+            if sum(counts) > MAX_NODES:
+                raise NotEnclosed(f"averages that take more than {MAX_NODES} nodes")
+            return counts, errors
 
     def _plain_means(self, fields: Sequence[arb]) -> tuple[list[arb], list[arb]]:
         """Means of sigma and sigma^2 over omega + sqrt(V) w, w normal, with no tilt."""
         count = 16
-        nodes = self._nodes(self.y_panels, count)
-        entries = [(y, w, panel.sigma(y)) for y, w, panel in nodes]
-        scale, half = 1 / (2 * arb.pi() * self.V).sqrt(), -1 / (2 * self.V)
-        bell = arb_mat([[(half * _power(y - f, 2)).exp() * scale for f in fields] for y, _, _ in entries])
+        nodes = self.nodes(self.y_panels, count)
+        y, w = self.array([y for y, _, _ in nodes]), [w for _, w, _ in nodes]
+        entries = [panel.sigma(y) for y, _, panel in nodes]
+        scale, half = self.array([1 / (2 * arb.pi() * self.V).sqrt()]), self.array([-1 / (2 * self.V)])
+        away = y.reshape(-1, 1) - self.array(fields).reshape(1, -1)
+        bell = (away * away * half).exp() * scale
         found = []
         for c in (1, 2):
-            error = arb(0, self._inner_error(0, c, arb(0), count, arb(0)))
-            row = arb_mat([[w * _power(e, c) for _, w, e in entries]]) * bell
-            found.append([v + error for v in row.entries()])
+            row = self.array([k * _power(e, c) for k, e in zip(w, entries, strict=True)]).reshape(1, -1)
+            error = self._inner_errors([(0, c)], [arb(0)], count, arb(0))
+            found.append((row @ bell).widened(error).arbs())
         return found[0], found[1]
+
+    # ---- bounds
 
     def _size(
         self, poly: Sequence[_Monomial], u: arb, entry: arb, x: arb, tilt: Tilt, loss: arb, moved: arb, shift: arb
@@ -430,7 +257,7 @@ class SiteBalls:
         k = self.kappa
         far = (k + 1) / k
         x = abs(self.amplitude) * self.growth.at(far * k) + self.s.sqrt() * far * k
-        tilt = self._tilt(arb(x.upper()), far * self.field)
+        tilt = self.tilt_at(arb(x.upper()), far * self.field)
         size = self._size(poly, far * k, self.growth.at(far * k), arb(x.upper()), tilt, arb(1), arb(0), arb(0))
         degree = max((self._degree(term) for term in poly), default=0)
         ratio = (1 + 1 / k) ** degree * (-k).exp()
@@ -445,83 +272,61 @@ class SiteBalls:
             total += n * (1 if key == "x" else 2 if key == "log" else key[0] + 2 * key[1] + 1)
         return total
 
+    # ---- the sums
+
     def _weights(
         self, count_u: int, count_x: int, polys: Sequence[Sequence[_Monomial]]
-    ) -> tuple[list[tuple[arb, arb]], dict[tuple[int, int], tuple[Any, list[arb]]], arb]:
-        """The nodes (x, weight); for each power of u and sigma(u) a matrix (x, u); the sum of the plain weights."""
-        nodes = self._nodes(self.u_panels, count_u)
+    ) -> tuple[list[arb], BallArray | None, dict[tuple[int, int], BallArray], arb]:
+        """The nodes x; the weight of each x given u, None where each u has its own; for each power of u and sigma(u)
+        the weight of every u; the sum of the plain weights."""
+        nodes = self.nodes(self.u_panels, count_u)
         root = (2 * arb.pi()).sqrt()
-        us = [u for u, _, _ in nodes]
+        self.us = us = [u for u, _, _ in nodes]
         entries = [panel.sigma(u) for u, _, panel in nodes]
         base = [w * (-u * u / 2).exp() / root for u, w, _ in nodes]
-        outer = sorted({term.outer for poly in polys for term in poly} | {(0, 0)})
+        law: BallArray | None
         if self.noisy:
-            xs = [(x, w) for x, w, _ in self._nodes(self.x_panels, count_x)]
-            scale = 1 / (2 * arb.pi() * self.s).sqrt()
-            half = -1 / (2 * self.s)
-            means = [self.amplitude * e for e in entries]
-            law = arb_mat([[w * scale * (half * _power(x - e, 2)).exp() for e in means] for x, w in xs])
+            pairs = self.nodes(self.x_panels, count_x)
+            xs = [x for x, _, _ in pairs]
+            scale, half = 1 / (2 * arb.pi() * self.s).sqrt(), self.array([-1 / (2 * self.s)])
+            away = self.array(xs).reshape(-1, 1) - self.array([self.amplitude * e for e in entries]).reshape(1, -1)
+            law = (away * away * half).exp() * self.array([w * scale for _, w, _ in pairs]).reshape(-1, 1)
         else:
-            law, xs = None, []
+            xs = []
             group: dict[Any, int] = {}
             place: list[int] = []
             for (_, _, panel), e in zip(nodes, entries, strict=True):
                 key = id(panel.sigma) if panel.imaginary.is_zero() else len(place) + 1j
                 if key not in group:
                     group[key] = len(xs)
-                    xs.append((self.amplitude * e, arb(1)))
+                    xs.append(self.amplitude * e)
                 place.append(group[key])
-        found: dict[tuple[int, int], tuple[Any, list[arb]]] = {}
-        for i, j in outer:
-            each = [b * _power(u, i) * _power(e, j) for b, u, e in zip(base, us, entries, strict=True)]
-            if law is not None:
-                found[i, j] = (law, each)
-            else:
-                rows: list[list[tuple[int, arb]]] = [[] for _ in xs]
-                for k, (row, b) in enumerate(zip(place, each, strict=True)):
-                    rows[row].append((k, b))
-                found[i, j] = (rows, each)
-        self.us = us
-        ones = [[b] for b in base]
+            law = None
+            if len(xs) < len(us):
+                law = self.array([arb(int(k == i)) for i in range(len(xs)) for k in place]).reshape(len(xs), len(us))
+        outer = sorted({term.outer for poly in polys for term in poly} | {(0, 0)})
+        found = {(i, j): self.array([b * _power(u, i) * _power(e, j)
+                                     for b, u, e in zip(base, us, entries, strict=True)]) for i, j in outer}
         plain = sum((abs(b) for b in base), arb(0))
-        total = plain if law is None else sum((r[0] for r in (law * arb_mat(ones)).table()), arb(0)).max(plain)
-        return xs, found, total
+        if self.noisy and law is not None:
+            plain = (law @ self.array(base).reshape(-1, 1)).total().max(plain)
+        return xs, law, found, plain
 
-    def _planes(
-        self, weights: Mapping[tuple[int, int], tuple[Any, list[arb]]], gauss: Sequence[Sequence[arb]]
-    ) -> dict[tuple[int, int], list[arb]]:
-        """For each power of u and sigma(u) the weight of every (x, column), row after row, from that of (u, column)."""
-        found = {}
-        for key, (law, each) in weights.items():
-            if isinstance(law, arb_mat):
-                right = arb_mat([[b * g for g in row] for b, row in zip(each, gauss, strict=True)])
-                found[key] = (law * right).entries()
-            else:
-                plane: list[arb] = []
-                for members in law:
-                    if len(members) == 1:
-                        (k, b), = members
-                        plane += [b * g for g in gauss[k]]
-                    else:
-                        row = arb_mat([[b for _, b in members]]) * arb_mat([list(gauss[k]) for k, _ in members])
-                        plane += row.entries()
-                found[key] = plane
-        return found
+    def _gauss(self, fields: Sequence[tuple[arb, arb, Any]]) -> BallArray:
+        """Weight of each omega given each u."""
+        scale, half = 1 / (2 * arb.pi() * self.p).sqrt(), self.array([-1 / (2 * self.p)])
+        away = self.array([f for f, _, _ in fields]).reshape(1, -1) - self.array(
+            [self.m * u for u in self.us]).reshape(-1, 1)
+        return (away * away * half).exp() * self.array([w * scale for _, w, _ in fields]).reshape(1, -1)
 
-    def _kept(
-        self, planes: Mapping[tuple[int, int], list[arb]]
-    ) -> tuple[dict[tuple[int, int], list[arb]], list[int], dict[tuple[int, int], arb]]:
-        """The weights of the points that count, their numbers, and the sums of the weights of all others."""
-        least = 2.0 ** -(self.goal + 30)
-        heavy = [abs(float(b)) > least for b in planes[0, 0]]
-        kept = [k for k, counts in enumerate(heavy) if counts]
-        with precision(_ROUGH):
-            light = {key: sum((abs(b) for b, counts in zip(plane, heavy, strict=True) if not counts), arb(0))
-                     for key, plane in planes.items()}
-        return {key: [plane[k] for k in kept] for key, plane in planes.items()}, kept, light
+    @staticmethod
+    def _plane(law: BallArray | None, weight: BallArray, columns: BallArray) -> BallArray:
+        """The weight of every (x, column) from that of (u, column)."""
+        right = columns * weight.reshape(-1, 1)
+        return right if law is None else law @ right
 
     def _left_out(self, poly: Sequence[_Monomial], dropped: Mapping[tuple[int, int], arb]) -> arb:
-        """A bound of the sum over the points whose weights do not count."""
+        """A bound of the sum over the points that are left out."""
         one, zero = arb(1), arb(0)
         parts: dict[tuple[int, int], list[_Monomial]] = {}
         for term in poly:
@@ -530,91 +335,129 @@ class SiteBalls:
                     for key, terms in parts.items()), zero)
 
     def _values(
-        self, xs: Sequence[arb], fields: Sequence[tuple[arb, arb, _Panel]], polys: Sequence[Sequence[_Monomial]],
-        kept: Sequence[int],
-    ) -> dict[Any, list[arb]]:
-        """x, log Z and the tilted moments at the points (x, omega) that are kept, row after row."""
+        self, xs: Sequence[arb], fields: Sequence[tuple[arb, arb, Any]], polys: Sequence[Sequence[_Monomial]],
+        plane: BallArray, heavy: np.ndarray, bottom: np.ndarray,
+    ) -> tuple[dict[Any, BallArray], np.ndarray]:
+        """x, log Z and the tilted moments at the points (x, omega) that are kept, and which these are.
+
+        Of those that are heavy, all are kept at which Z is shown to be positive.
+        """
         wanted = {key for poly in polys for term in poly for key, _ in term.inner}
         pairs = sorted({key for key in wanted if isinstance(key, tuple)} | {(0, 0)})
-        with precision(_ROUGH):
-            height = max((k.height for k in self.y_panels), key=float)
-            apart = ((self.reach_y + self.field + 2 * height) / arb(self.V.lower()).sqrt()).upper()
-            most = max((a for a, _ in pairs), default=0)
-            size = arb(apart) ** most * (arb(max(float(k.real) for k in self.y_panels)) + 1) ** max(c for _, c in pairs)
-            size = size * (self.tilt.top + self.tilt.bottom + 14).exp()
-            count = self._count(self.y_panels, size / arb(self.V.lower()).sqrt())
-        nodes = self._nodes(self.y_panels, count)
-        sigma = [panel.sigma(y) for y, _, panel in nodes]
-        root = self.V.sqrt()
-        scale = 1 / (2 * arb.pi() * self.V).sqrt()
         pulls = [self.B * x + self.c for x in xs]
-        weights = [w * (self.C * e * e).exp() * scale for (_, w, _), e in zip(nodes, sigma, strict=True)]
-        tilts = [[w * (b * e).exp() for w, e in zip(weights, sigma, strict=True)] for b in pulls]
-        left = {c: arb_mat([[t * _power(e, c) for t, e in zip(row, sigma, strict=True)] for row in tilts])
-                for c in sorted({c for _, c in pairs})}
-        w, gauss = [], []
-        far, nothing = root * self.cut, arb(0)
-        for y, _, panel in nodes:
-            near = [bool(panel.upper + far >= f and panel.lower - far <= f) for f, _, _ in fields]
-            row = [(y - f) / root if counts else nothing for (f, _, _), counts in zip(fields, near, strict=True)]
-            w.append(row)
-            gauss.append([(-k * k / 2).exp() if counts else nothing for k, counts in zip(row, near, strict=True)])
-        right = {0: arb_mat(gauss)}
-        for a in range(1, max(a for a, _ in pairs) + 1):
-            gauss = [[g * k for g, k in zip(r, v, strict=True)] for r, v in zip(gauss, w, strict=True)]
-            right[a] = arb_mat(gauss)
-        width = len(fields)
-        raw = {}
-        for a, c in pairs:
-            radii = [arb(0, self._inner_error(a, c, b, count, self.C)) for b in pulls]
-            entries = (left[c] * right[a]).entries()
-            raw[a, c] = [entries[k] + radii[k // width] for k in kept]
+        loads = (np.where(heavy, plane.upper(), 0.0) * np.exp(np.clip(bottom, None, 600.0))).sum(axis=1)
+        count = self._inner_count(polys, pairs, pulls, loads)
+        nodes = self.nodes(self.y_panels, count)
+        sigma = [panel.sigma(y) for y, _, panel in nodes]
+        scale = 1 / (2 * arb.pi() * self.V).sqrt()
+        apart = self.array([w * (self.C * e * e).exp() * scale for (_, w, _), e in zip(nodes, sigma, strict=True)])
+        entries = self.array(sigma).reshape(1, -1)
+        tilts = (self.array(pulls).reshape(-1, 1) * entries).exp() * apart.reshape(1, -1)
+        left = {0: tilts}
+        for c in range(1, max(c for _, c in pairs) + 1):
+            left[c] = left[c - 1] * entries
+        errors = dict(zip(pairs, self._inner_errors(pairs, pulls, count, self.C).T, strict=True))
+        w = (self.array([y for y, _, _ in nodes]).reshape(-1, 1)
+                  - self.array([f for f, _, _ in fields]).reshape(1, -1)) / self.array([self.V.sqrt()])
+        right = (w * w * self.array([arb(-1) / 2])).exp()
+        kept, raw = heavy, {}
+        for a in range(max(a for a, _ in pairs) + 1):
+            right = right * w if a else right
+            for key in ((a, c) for b, c in pairs if b == a):
+                found = (left[key[1]] @ right).widened(errors[key].reshape(-1, 1))
+                if key == (0, 0):
+                    kept = heavy & found.positive()
+                raw[key] = found[kept]
         plain = raw.pop((0, 0))
-        if not all(z > 0 for z in plain):
-            raise NotEnclosed("averages whose weight is not shown to be positive")
-        inverse = [1 / z for z in plain]
-        found: dict[Any, list[arb]] = {key: [v * k for v, k in zip(each, inverse, strict=True)]
-                                       for key, each in raw.items()}
+        result: dict[Any, BallArray] = {key: each / plain for key, each in raw.items()}
         if "log" in wanted:
-            found["log"] = [z.log() for z in plain]
+            result["log"] = plain.log()
         if "x" in wanted:
-            found["x"] = [xs[k // width] for k in kept]
-        return found
+            result["x"] = self.array(xs)[np.nonzero(kept)[0]]
+        return result, kept
 
-    def _inner_error(self, a: int, c: int, pull: arb, count: int, C: arb) -> arb:
-        """Error of the integral over y for one beta: of the rules, and beyond the panels."""
-        with precision(_ROUGH):
-            pull = arb(abs(pull).upper())
+    def _inner_count(
+        self, polys: Sequence[Sequence[_Monomial]], pairs: Sequence[tuple[int, int]], pulls: Sequence[arb],
+        loads: np.ndarray,
+    ) -> int:
+        """Nodes a panel in y for which the errors of all Z and moments should add up to less than the goal.
+
+        loads are, for each x, the sum over omega of the weights over lower bounds of Z.
+        """
+        with precision(ROUGH):
+            likely = replace(self.tilt, limit=arb(_LIKELY).min(self.tilt.excess))
+            size = max((float(self._size(poly, arb(1), arb(1), self.reach_x, likely, arb(1), arb(0), arb(0)))
+                        for poly in polys), default=1.0)
+        highest = (max(a for a, _ in pairs), max(c for _, c in pairs))
+        count = 8
+        while count * len(self.y_panels) <= MAX_NODES:
+            errors = self._inner_errors([highest], pulls, count, self.C, False)[:, 0]
+            if float(loads @ errors) * size < 2.0 ** -(self.goal + 4):
+                return count
+            count += max(2, count // 8)
+        raise NotEnclosed(f"averages that take more than {MAX_NODES} nodes")
+
+    def _inner_errors(
+        self, pairs: Sequence[tuple[int, int]], pulls: Sequence[arb], count: int, C: arb, tails: bool = True
+    ) -> np.ndarray:
+        """Errors of the integrals over y, for each beta a row and for each power of w and sigma a column: those of the
+        rules, and what lies beyond the panels."""
+        with precision(ROUGH):
             least = arb(self.V.lower())
-            total = arb(0)
+            sizes, rules = [], []
+            strengths = [arb(abs(pull).upper()) for pull in pulls]
             for k in self.y_panels:
-                exponent = pull * k.real + (C * k.real**2 if C > 0 else -C * k.imaginary**2)
+                own = k.height**2 / (2 * least) + (C * k.real**2 if C > 0 else -C * k.imaginary**2)
+                across = -C * k.imaginary**2 + k.height**2 / (2 * least)
+                each = [own + b * k.real for b in strengths]
                 if C < 0:
-                    exponent = exponent.min(pull**2 / (-4 * C) - C * k.imaginary**2)
+                    each = [e.min(b**2 / (-4 * C) + across) for e, b in zip(each, strengths, strict=True)]
+                sizes.append([float(e.exp().upper()) for e in each])
                 far = (self.reach_y + self.field + 2 * k.height) / least.sqrt()
-                size = (k.height**2 / (2 * least) + exponent).exp() * far**a * (k.real + k.imaginary) ** c
-                rho = _ellipse(k.height, k.half)
-                total = total + k.half * _gauss_error(rho, count) * size / (2 * arb.pi() * least).sqrt()
-            tilt = Tilt(self.growth, pull, C, arb(self.V.upper()), self.field)
-            return arb((total + tail_moment(tilt, a, c, self.cut)).upper())
+                plain = k.half * gauss_error(ellipse(k.height, k.half), count) / (2 * arb.pi() * least).sqrt()
+                rules.append([float((plain * far**a * (k.real + k.imaginary) ** c).upper()) for a, c in pairs])
+            found: np.ndarray = np.array(sizes).T @ np.array(rules) * float(_MARGIN)
+            if tails:
+                tilts = [Tilt(self.growth, b, C, arb(self.V.upper()), self.field) for b in strengths]
+                found = found + np.array([[float(tail_moment(tilt, a, c, self.cut).upper()) for a, c in pairs]
+                                   for tilt in tilts]) * float(_MARGIN)
+            return found * float(_MARGIN) + _TINY
 
     def _sums(
-        self, polys: Sequence[Sequence[_Monomial]], planes: Mapping[tuple[int, int], list[arb]],
-        values: Mapping[Any, list[arb]],
+        self, polys: Sequence[Sequence[_Monomial]], planes: Mapping[tuple[int, int], BallArray],
+        values: Mapping[Any, BallArray],
     ) -> list[arb]:
         """The averages: for each product of inner variables one row, for each power of the outer ones one column."""
-        keys = sorted({term.inner for poly in polys for term in poly}, key=str)
         outer = list(planes)
-        right = arb_mat([list(column) for column in planes.values()]).transpose()
-        size = len(next(iter(planes.values())))
-        table: dict[Any, list[arb]] = {}
-        for key in keys:
-            row: list[arb] | None = None
-            for name, n in key:
-                factor = values[name] if n == 1 else [_power(v, n) for v in values[name]]
-                row = factor if row is None else [a * b for a, b in zip(row, factor, strict=True)]
-            table[key] = (arb_mat([row if row is not None else [arb(1)] * size]) * right).entries()
+        columns = list(planes.values())
+        rows: dict[tuple[Any, ...], BallArray] = {(): self.array([arb(1)] * columns[0].shape[0])}
+
+        def product(names: tuple[Any, ...]) -> BallArray:
+            if names not in rows:
+                rows[names] = values[names[0]] if len(names) == 1 else product(names[:-1]) * values[names[-1]]
+            return rows[names]
+
+        table = {}
+        for key in sorted({term.inner for poly in polys for term in poly}, key=str):
+            row = product(tuple(name for name, n in key for _ in range(n)))
+            table[key] = [row.dot(column) for column in columns]
         return [sum((t.size * table[t.inner][outer.index(t.outer)] for t in poly), arb(0)) for poly in polys]
+
+
+@dataclass(frozen=True)
+class _Depths:
+    """For each x and each panel in omega: the least k with D <= 2^k, and a bound of -log Z."""
+
+    level: np.ndarray
+    bottom: np.ndarray
+
+
+def _hull(balls: Sequence[arb]) -> arb:
+    """A ball that contains all of several."""
+    found = balls[0]
+    for ball in balls[1:]:
+        found = found.union(ball)
+    return found
 
 
 def _power(z: Any, n: int) -> Any:
@@ -623,44 +466,3 @@ def _power(z: Any, n: int) -> Any:
     for _ in range(n):
         found = found * z
     return found
-
-
-def _complex(z: Any) -> acb:
-    return z if isinstance(z, acb) else acb(z)
-
-
-def _panel(low: arb, high: arb, f: Callable[[Any], Any], height: arb) -> _Panel | None:
-    """A panel with bounds of sigma on its ellipse; None where there are none."""
-    half = (high - low) / 2
-    more = (half * half + height * height).sqrt() - half
-    start, end = low - more, high + more
-    real, imaginary = arb(0), arb(0)
-    for k in range(4):
-        for j in range(2):
-            across = (start + (end - start) * k / 4).union(start + (end - start) * (k + 1) / 4)
-            up = (height * j / 2).union(height * (j + 1) / 2)
-            value = f(acb(across, up))
-            if not value.is_finite():
-                return None
-            value = _complex(value)
-            real, imaginary = real.max(abs(value.real)), imaginary.max(abs(value.imag))
-    return _Panel(low, high, f, height, arb(real.upper()), arb(imaginary.upper()))
-
-
-@lru_cache(maxsize=64)
-def _pieces(sigma: Expr, h: Symbol) -> list[tuple[Expr, Expr, Callable[[Any], Any]]]:
-    return [(lower, upper, _real(continued(expr, h))) for lower, upper, expr in smooth_pieces(sigma, h)]
-
-
-def _real(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def value(z: Any) -> Any:
-        found = f(z)
-        return found.real if isinstance(z, arb) and isinstance(found, acb) and found.imag.is_zero() else found
-
-    return value
-
-
-@lru_cache(maxsize=64)
-def _growth(sigma: Expr, h: Symbol) -> Growth:
-    with precision(_ROUGH):
-        return growth_of(smooth_pieces(sigma, h), h)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from types import ModuleType
@@ -330,7 +330,10 @@ class GeneratedSolver:
         Raises: DeriveError for parameters that are missing, unknown, out of domain, not numbers, nan, or of shapes
         that do not broadcast.
         """
-        found = self._run(parameters, lambda: self._namespace["solve"](**parameters))
+        return self._solution(self._run(parameters, lambda: self._namespace["solve"](**parameters)))
+
+    @staticmethod
+    def _solution(found: Mapping[str, Any]) -> Solution:
         outputs = dict(found["outputs"])
         stability = outputs.pop("stability", np.broadcast_to(np.nan, found["value"].shape))
         return Solution(
@@ -361,14 +364,18 @@ class NumpySolver(GeneratedSolver):
         table: dict[str, Any] = self._namespace["PROBLEM"]
         return table
 
-    def unknowns(self, **parameters: Any) -> dict[str, Any]:
-        """The unknowns of all stages, in their logarithms where they are positive.
+    def solved(self, **parameters: Any) -> tuple[Solution, dict[str, Any]]:
+        """The solution and the unknowns of all stages, in their logarithms where they are positive.
 
         Raises: DeriveError as for a call.
         """
         names = self._namespace
         found = self._run(parameters, names["run_problem"], names["PROBLEM"], parameters, True)
-        return dict(found["unknowns"])
+        return self._solution(found), dict(found["unknowns"])
+
+    def unknowns(self, **parameters: Any) -> dict[str, Any]:
+        """The unknowns alone."""
+        return self.solved(**parameters)[1]
 
 
 @lru_cache(maxsize=256)
