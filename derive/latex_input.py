@@ -117,7 +117,7 @@ def parse_latex(
         kind = type(text).__name__
         raise DeriveError(f"{what}: a {kind} is given; allowed: text", given=kind, allowed="text")
     if len(text) > MAX_LENGTH:
-        raise DeriveError(f"{what}: {len(text)} characters given; allowed: at most {MAX_LENGTH}",
+        raise DeriveError(f"{what}, line {first}: {len(text)} characters given; allowed: at most {MAX_LENGTH}",
                           given=text[:60], allowed=f"at most {MAX_LENGTH} characters")
     reader = _Reader(text, what, dict(variables or {}), [], further=further_functions(functions or {}), first=first,
                      declared=dict(functions or {}))

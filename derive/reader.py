@@ -55,7 +55,8 @@ MAX_BYTES = 1_000_000
 KINDS = ("symbols", "definition", "assumption", "theorem", "step")
 OPTIONS = ("rule", "from", "on", "put", "source", "text")
 
-_OPEN = re.compile(r"(?P<indent> {0,3})(?P<fence>`{3,}|~{3,}|:{3,})\{(?P<kind>[\w-]+)\}[ \t]*(?P<label>.*)$")
+_OPEN = re.compile(
+    r"(?P<indent> {0,3})(?P<fence>`{3,}|~{3,}|:{3,})[ \t]*\{[ \t]*(?P<kind>[\w-]+)[ \t]*\}[ \t]*(?P<label>.*)$")
 _FENCE = re.compile(r" {0,3}(?P<fence>`{3,}|~{3,}|:{3,})(?P<rest>.*)$")
 _OPTION = re.compile(r":(?P<name>[\w-]+):[ \t]*(?P<value>.*)$")
 _LABEL = re.compile(r"[A-Za-z][\w.-]{0,79}")
@@ -152,9 +153,12 @@ def _text(source: str | Path) -> tuple[str, str]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise DeriveError(f"{path} has more than {MAX_BYTES} bytes", given=str(path), allowed="a smaller page")
-        return path.read_text("utf-8"), path.stem
-    except UnicodeDecodeError:
-        raise DeriveError(f"{path} is not UTF-8 text", given=str(path), allowed="a Markdown page") from None
+        raw = path.read_bytes()
+        return raw.decode("utf-8-sig").replace("\r\n", "\n"), path.stem
+    except UnicodeDecodeError as error:
+        line = 1 + error.object[:error.start].count(b"\n")
+        raise DeriveError(
+            f"{path}: line {line} is not UTF-8 text", given=str(path), allowed="a Markdown page") from None
     except OSError as error:
         raise DeriveError(
             f"{path} cannot be read: {error.strerror}", given=str(path), allowed="a Markdown page") from None

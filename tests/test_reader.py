@@ -138,3 +138,28 @@ def test_an_error_planted_in_latex_is_refuted_where_it_stands(right: str, wrong:
     assert text.count(right) == 1
     found = read_page(text.replace(right, wrong)).derivation.check()
     assert [k for k, e in found.items() if e.verdict is Verdict.REFUTED] == [label]
+
+
+def test_a_mark_of_the_byte_order_hides_nothing(tmp_path: Path) -> None:
+    place = tmp_path / "marked.md"
+    place.write_bytes(b"\xef\xbb\xbf" + page("{step} s\n:rule: identity\nx + x = 2*x").replace("\n", "\r\n").encode())
+    assert read_page(place).lines == {"s": 7}
+
+
+@pytest.mark.parametrize("opened", ["``` {step} s", "```{ step } s", "```  {step}   s"])
+def test_a_step_is_not_passed_over_for_a_space(opened: str) -> None:
+    text = HEAD + f"{opened}\n:rule: identity\nx + x = 3*x\n```\n"
+    assert read_page(text).derivation.check()["s"].verdict is Verdict.REFUTED
+
+
+def test_a_byte_that_is_no_text_is_named_with_its_line(tmp_path: Path) -> None:
+    place = tmp_path / "latin.md"
+    place.write_bytes(b"# Notes\n\ncaf\xe9\n")
+    with pytest.raises(DeriveError, match="line 3 is not UTF-8 text"):
+        read_page(place)
+
+
+def test_too_much_latex_is_named_with_its_line() -> None:
+    text = page("{step} s\n:rule: identity\n" + r"\left(" * 4000 + "x" + r"\right)" * 4000 + " = x")
+    with pytest.raises(DeriveError, match="line 8: .* characters given"):
+        read_page(text)

@@ -15,8 +15,9 @@ from sympy.logic.boolalg import BooleanFalse
 from derive.core import Domain, Evidence, Step, UniqueRoot, Verdict
 from derive.ledger.context import Context, context, parts_of
 from derive.ledger.domain import seed_of
-from derive.ledger.inequalities import Case, undefined_at, violation
+from derive.ledger.inequalities import Case, violation
 from derive.ledger.ladder import holds_everywhere, independent, refuted_identity
+from derive.ledger.poles import undefined_at
 from derive.ledger.rewriting import carried_out, rewrite
 from derive.ledger.roots import ball_of, places, points_on
 from derive.ledger.sampling import (

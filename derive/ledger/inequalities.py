@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 from flint import acb
-from sympy import Eq, Expr, Integer, Rational, Symbol, nan, zoo
+from sympy import Eq, Expr, Symbol
 from sympy.core.function import AppliedUndef, UndefinedFunction
 
 from derive.core import Domain, Evidence, Verdict
 from derive.ledger.balls import NotEnclosed, enclose
-from derive.ledger.domain import declared, points, seed_of
+from derive.ledger.domain import points, seed_of
 from derive.ledger.ladder import _sharp, _sharp_domain
-from derive.ledger.roots import holds, points_on
-from derive.ledger.sampling import FAMILIES, function_instances, instantiated, shown_point, shown_value
+from derive.ledger.roots import points_on
+from derive.ledger.sampling import FAMILIES, corners, function_instances, instantiated, shown_point, shown_value
 from derive.nodes.binders import Binder
 from derive.nodes.timebox import TimedOut, timebox
 
-__all__ = ["Case", "agreements", "undefined_at", "violation"]
+__all__ = ["Case", "agreements", "violation"]
 
 
 @dataclass(frozen=True)
@@ -48,22 +47,6 @@ def violation(case: Case, count: int, seconds: float, *, coarse: bool = False) -
         return timebox(seconds, _violated, case, count, coarse)
     except TimedOut:
         return None
-
-
-def undefined_at(sides: Sequence[Expr], domain: Domain) -> Evidence | None:
-    """A refutation by a simple exact point of the domain at which one of several expressions is not defined (a division
-    by zero) and no other is either, or all others are finite; None where none was met."""
-    if any(e.has(Binder, AppliedUndef) for e in (*sides, *domain.constraints)):
-        return None
-    symbols = {s for e in sides for s in e.free_symbols if isinstance(s, Symbol)}
-    for point in _corners(symbols, domain, False):
-        for k, e in enumerate(sides):
-            others = [o.xreplace(point) for j, o in enumerate(sides) if j != k]
-            if e.xreplace(point).has(nan, zoo) and not any(o.has(nan, zoo) for o in others):
-                shown = shown_point({s: v for s, v in point.items() if s in symbols})
-                at = ", ".join(f"{k} = {v}" for k, v in shown)
-                return Evidence(Verdict.REFUTED, f"not defined at {at}: a division by zero", shown)
-    return None
 
 
 def agreements(case: Case, count: int) -> int:
@@ -114,7 +97,7 @@ def _values(case: Case, count: int, coarse: bool) -> Iterator[tuple[dict[Any, An
         if zeros:
             drawn = points_on(zeros, symbols, inside, seed, share, 0.5)
         else:
-            drawn = _both(_corners(set(symbols), inside, heavy), points(symbols, inside, seed, share, calm))
+            drawn = _both(corners(set(symbols), inside, heavy), points(symbols, inside, seed, share, calm))
         for point in drawn:
             own = {s: shown_value(v) for s, v in point.items() if s in symbols}
             yield own, _value(plain, point, coarse)
@@ -135,23 +118,3 @@ def _value(e: Expr, point: dict[Symbol, Any], coarse: bool) -> Any:
         if value.is_finite() and (not value.contains(0) or value.is_zero()):
             break
     return value
-
-
-def _corners(symbols: set[Symbol], domain: Domain, heavy: bool) -> Iterator[dict[Symbol, Rational]]:
-    """Simple exact points: zero, one, closed ends, and, where a value costs little, the very large and small."""
-    symbols = symbols | {s for k in domain.constraints for s in k.free_symbols if isinstance(s, Symbol)}
-    if not symbols or len(symbols) > 3:
-        return
-    far = () if heavy else (Integer(10) ** 15, Rational(1, 10**15))
-    choices = []
-    ordered = sorted(symbols, key=lambda s: s.name)
-    for s in ordered:
-        r = declared(s, domain)
-        simple = (Integer(0), Integer(1), Integer(-1), r.lower, r.upper, *far)
-        candidates = [v for v in simple if v.is_Rational and v in r]
-        choices.append(list(dict.fromkeys(candidates)) or [None])
-    for values in product(*choices):
-        if None not in values:
-            point = dict(zip(ordered, values, strict=True))
-            if all(holds(k, point) for k in domain.constraints):
-                yield point

@@ -18,7 +18,7 @@ Where no rung proves it, at least twenty rational points of the domain are compa
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
@@ -48,7 +48,7 @@ from derive.core import Domain, Evidence, Verdict
 from derive.ledger.domain import declared, seed_of, sharpened
 from derive.ledger.field import Field, Fraction, Full, Generator, Unsupported
 from derive.ledger.rewriting import carried_out, defines, rewrite
-from derive.ledger.sampling import Tally, bound_functions, probe
+from derive.ledger.sampling import Tally, bound_functions, compare, corners, probe, shown_point
 from derive.nodes.averages import Average, DivergentAverage
 from derive.nodes.binders import Binder
 from derive.nodes.functions import MPResponse
@@ -237,6 +237,9 @@ def _decide(ready: _Prepared, seconds: float) -> Evidence:
         if proof is not None and not proof.open:
             raise Contradiction(f"{a} = {b}: {proof.text}, but {rest.witness}")
         return _refutation(rest, names)
+    special = _at_corners(trial)
+    if special is not None:
+        return _refutation(special, names)
     spent = time.perf_counter() - start
     return _unproved(proof, attempts, rest, spent)
 
@@ -420,6 +423,26 @@ def _points(trial: _Trial, seed: int, count: int, deep: int, seconds: float, *, 
     except TimedOut:
         last.reason = last.reason or f"{seconds:g} s were over"
     return last
+
+
+def _at_corners(trial: _Trial) -> Tally | None:
+    """A simple exact point at which the two sides differ: zero, one, a closed end, where a function may jump."""
+    everything = (trial.left, trial.right, *trial.domain.constraints)
+    if trial.given or any(e.has(Binder, AppliedUndef) for e in everything):
+        return None
+    symbols = {s for e in (trial.left, trial.right) for s in e.free_symbols if isinstance(s, Symbol)}
+    try:
+        return timebox(2.0, _first_apart, trial, corners(symbols, trial.domain, True))
+    except TimedOut:
+        return None
+
+
+def _first_apart(trial: _Trial, places: Iterable[dict[Symbol, Any]]) -> Tally | None:
+    for point in places:
+        found = compare(trial.left, trial.right, point)
+        if found.outcome == "differ" and found.method == "balls":
+            return Tally(witness=shown_point(point, found.value), value=found.value, method=found.method)
+    return None
 
 
 def _refutation(tally: Tally, names: dict[Symbol, Symbol]) -> Evidence:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from flint import acb, arb, fmpq
@@ -18,6 +19,8 @@ __all__ = ["ball_of", "holds", "obeying", "places", "points_on", "root_ball"]
 #: a root is enclosed to so many bits; fewer where every value is an integral
 _BITS, _FEW = 190, 120
 _STEPS = 60
+#: one point in so many takes the first zero of an equation, the next the second, and so on
+_ROOTS = 3
 _JUMPS = (sign, Heaviside, Piecewise, floor)
 
 
@@ -38,8 +41,9 @@ def points_on(
     All equations together hold at some point of the ball: each is solved for a symbol that no earlier one contains.
     """
     free = Domain(domain.intervals)
-    for point in points({*symbols, *_symbols(equations), *_symbols(domain.constraints)}, free, seed, count, calm):
-        found = obeying(equations, point, domain)
+    drawn = points({*symbols, *_symbols(equations), *_symbols(domain.constraints)}, free, seed, count, calm)
+    for number, point in enumerate(drawn):
+        found = obeying(equations, point, domain, number % _ROOTS)
         if found is not None:
             yield found
 
@@ -48,8 +52,13 @@ def _symbols(exprs: Sequence[Basic]) -> set[Symbol]:
     return {s for e in exprs for s in e.free_symbols if isinstance(s, Symbol)}
 
 
-def obeying(equations: Sequence[Expr], point: Mapping[Symbol, Rational], domain: Domain) -> dict[Symbol, Any] | None:
-    """The point, moved in as many symbols as there are equations so that all vanish; None where that fails."""
+def obeying(
+    equations: Sequence[Expr], point: Mapping[Symbol, Rational], domain: Domain, skip: int = 0
+) -> dict[Symbol, Any] | None:
+    """The point, moved in as many symbols as there are equations so that all vanish; None where that fails.
+
+    Args: skip (roots that are passed over where an equation without averages has more).
+    """
     moved: dict[Symbol, Any] = dict(point)
     fixed: set[Symbol] = set()
     for p in sorted(equations, key=lambda e: (len(e.free_symbols), str(e))):
@@ -59,7 +68,7 @@ def obeying(equations: Sequence[Expr], point: Mapping[Symbol, Rational], domain:
                 fixed |= p.free_symbols
                 continue
         for symbol in _by_preference(p, [s for s in p.free_symbols - fixed if s in moved]):
-            root = root_ball(p, symbol, {k: v for k, v in moved.items() if k != symbol}, domain)
+            root = root_ball(p, symbol, {k: v for k, v in moved.items() if k != symbol}, domain, skip)
             if root is not None:
                 moved[symbol] = root
                 fixed |= p.free_symbols
@@ -92,16 +101,18 @@ def holds(condition: Basic, point: Mapping[Symbol, Any]) -> bool:
         condition.rel_op, False))
 
 
-def root_ball(p: Expr, symbol: Symbol, rest: Mapping[Symbol, Any], domain: Domain) -> arb | None:
+def root_ball(p: Expr, symbol: Symbol, rest: Mapping[Symbol, Any], domain: Domain, skip: int = 0) -> arb | None:
     """A tight ball in the range of a symbol that contains a zero of p, by opposite signs at its ends.
+
+    So many zeros are skipped where more are seen and p has no averages.
 
     p is continuous between them, for its ball over the whole of it is finite and it has no jumps.
     """
     with precision(_BITS + 64):
-        return _root_ball(p, symbol, rest, domain)
+        return _root_ball(p, symbol, rest, domain, skip)
 
 
-def _root_ball(p: Expr, symbol: Symbol, rest: Mapping[Symbol, Any], domain: Domain) -> arb | None:
+def _root_ball(p: Expr, symbol: Symbol, rest: Mapping[Symbol, Any], domain: Domain, skip: int) -> arb | None:
     if p.has(*_JUMPS):
         return None
     r = declared(symbol, domain)
@@ -110,16 +121,26 @@ def _root_ball(p: Expr, symbol: Symbol, rest: Mapping[Symbol, Any], domain: Doma
         return _linear(p, slope, symbol, rest, r)
     lower, upper = _rational(r.lower, rest), _rational(r.upper, rest)
     few = p.has(Binder)
+    found: arb | None = None
+    for found in islice(_zeros(p, symbol, rest, _grid(r, lower, upper, few)), 1 if few else 1 + skip):  # noqa: B007
+        pass
+    return found
+
+
+def _zeros(p: Expr, symbol: Symbol, rest: Mapping[Symbol, Any], grid: Iterable[Rational]) -> Iterator[arb]:
+    """Balls about zeros of p that are seen between the places of a grid, or at one."""
+    few = p.has(Binder)
     previous: tuple[Rational, int] | None = None
-    for x in _grid(r, lower, upper, few):
+    for x in grid:
         value = ball_of(p, {**rest, symbol: x}, 96, goal=40, evaluations=4000)
-        if value is not None and value.is_zero():
-            return _exact(x)
         found = _sign(value)
-        if found and previous is not None and found != previous[1]:
-            return _narrowed(p, symbol, rest, previous[0], x, _FEW if few else _BITS)
+        if value is not None and value.is_zero():
+            yield _exact(x)
+        elif found and previous is not None and found != previous[1]:
+            root = _narrowed(p, symbol, rest, previous[0], x, _FEW if few else _BITS)
+            if root is not None:
+                yield root
         previous = (x, found) if found else None
-    return None
 
 
 def _linear(p: Expr, slope: Expr, symbol: Symbol, rest: Mapping[Symbol, Any], r: Range) -> arb | None:

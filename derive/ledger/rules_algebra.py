@@ -27,6 +27,7 @@ from derive.ledger.ladder import (
     refuted_by_values,
     with_field,
 )
+from derive.ledger.poles import one_sided_pole
 from derive.ledger.rewriting import carried_out, replace_function, rewrite
 from derive.ledger.roots import points_on
 from derive.ledger.sampling import (
@@ -110,8 +111,16 @@ def _all_equal(step: Step, premises: Premises) -> Evidence:
         trivial = _trivial(part)
         if trivial is None and not isinstance(part, Eq):
             return undecided(f"the claim {part} is not an equation")
-        found.append(trivial or weakened(prove_identity(part.lhs, part.rhs, ctx.domain, ctx.facts), ctx.open))
+        found.append(trivial or weakened(_equal(part, ctx), ctx.open))
     return min(found, key=lambda e: e.verdict.value)
+
+
+def _equal(claim: Eq, ctx: Context) -> Evidence:
+    """The ladder's word, and where it proves, that no side has a pole which the other does not share."""
+    found = prove_identity(claim.lhs, claim.rhs, ctx.domain, ctx.facts)
+    if found.verdict is not Verdict.PROVED or ctx.open:
+        return found
+    return one_sided_pole(claim, ctx.domain, ctx.facts) or found
 
 
 # ---- one equation from another

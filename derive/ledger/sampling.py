@@ -5,19 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, product
 from typing import Any
 
 from flint import acb, arb
-from sympy import Basic, Dummy, Eq, Expr, Integer, Rational, Symbol, integrate
+from sympy import Basic, DiracDelta, Dummy, Eq, Expr, Integer, Rational, Symbol, integrate
 from sympy.core.function import AppliedUndef, UndefinedFunction
 
 from derive.core import Domain
 from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.divergence import divergence
-from derive.ledger.domain import points
+from derive.ledger.domain import declared, points
 from derive.ledger.rewriting import carried_out, replace_function
-from derive.ledger.roots import points_on
+from derive.ledger.roots import holds, points_on
 from derive.nodes.averages import DivergentAverage
 from derive.nodes.binders import Binder
 from derive.nodes.functions import log_cosh
@@ -25,7 +25,8 @@ from derive.nodes.laws import Density
 from derive.nodes.timebox import TimedOut, timebox
 
 __all__ = [
-    "FAMILIES", "Comparison", "Instances", "Tally", "ball_text", "bound_functions", "compare", "function_instances",
+    "FAMILIES", "Comparison", "Instances", "Tally", "ball_text", "bound_functions", "compare", "corners",
+    "function_instances",
     "instantiated", "probe", "shown_functions", "shown_point", "shown_value", "undefined_functions",
 ]
 
@@ -122,6 +123,8 @@ def _compare_mp(lhs: Expr, rhs: Expr, point: Mapping[Symbol, Any], why: str) -> 
 
     from derive.nodes.mp_eval import compile_mp
 
+    if lhs.has(DiracDelta) or rhs.has(DiracDelta):
+        return Comparison("open", "a delta function has no values at points", "mpmath")
     symbols = list(point)
     found: list[Any] = []
     sizes: list[Any] = []
@@ -173,6 +176,27 @@ def shown_point(point: Mapping[Any, Any], value: str = "") -> tuple[tuple[str, s
     """A witness: the symbols' values, and the value of lhs - rhs there."""
     shown = tuple((str(s), str(v)) for s, v in sorted(point.items(), key=lambda kv: str(kv[0])))
     return (*shown, ("lhs - rhs", value)) if value else shown
+
+
+def corners(symbols: set[Symbol], domain: Domain, heavy: bool) -> Iterator[dict[Symbol, Rational]]:
+    """Simple exact points: zero, one, closed ends; middles too, and the very large and small, where values cost little."""
+    symbols = symbols | {s for k in domain.constraints for s in k.free_symbols if isinstance(s, Symbol)}
+    if not symbols or len(symbols) > 3:
+        return
+    far = () if heavy else (Integer(10) ** 15, Rational(1, 10**15))
+    choices = []
+    ordered = sorted(symbols, key=lambda s: s.name)
+    for s in ordered:
+        r = declared(s, domain)
+        middle = () if heavy or len(symbols) > 2 else ((r.lower + r.upper) / 2,)
+        simple = (Integer(0), Integer(1), Integer(-1), r.lower, r.upper, *middle, *far)
+        candidates = [v for v in simple if v.is_Rational and v in r]
+        choices.append(list(dict.fromkeys(candidates)) or [None])
+    for values in product(*choices):
+        if None not in values:
+            point = dict(zip(ordered, values, strict=True))
+            if all(holds(k, point) for k in domain.constraints):
+                yield point
 
 
 # ---- undefined functions

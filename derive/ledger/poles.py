@@ -1,0 +1,129 @@
+"""Where the two sides of an equation are not both defined: a pole of one that the other does not share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sympy import Basic, Eq, Expr, Poly, PolynomialError, Rational, Symbol, log, nan, zoo
+from sympy.core.function import AppliedUndef
+
+from derive.core import Domain, Evidence, Verdict
+from derive.ledger.domain import declared, points, seed_of
+from derive.ledger.roots import holds
+from derive.ledger.sampling import corners, shown_point
+from derive.nodes.binders import Binder
+from derive.nodes.timebox import TimedOut, timebox
+
+__all__ = ["one_sided_pole", "undefined_at"]
+
+_TRIES = 8
+_SECONDS = 2.0
+
+
+def undefined_at(sides: Sequence[Expr], domain: Domain) -> Evidence | None:
+    """A refutation by a simple exact point of the domain at which one of several expressions is not defined (a division
+    by zero) and no other is either, or all others are finite; None where none was met."""
+    if any(e.has(Binder, AppliedUndef) for e in (*sides, *domain.constraints)):
+        return None
+    symbols = {s for e in sides for s in e.free_symbols if isinstance(s, Symbol)}
+    for point in corners(symbols, domain, False):
+        for k, e in enumerate(sides):
+            others = [o.xreplace(point) for j, o in enumerate(sides) if j != k]
+            if e.xreplace(point).has(nan, zoo) and not any(o.has(nan, zoo) for o in others):
+                return _refuted({s: v for s, v in point.items() if s in symbols})
+    return None
+
+
+def one_sided_pole(claim: Eq, domain: Domain, given: Sequence[Basic] = ()) -> Evidence | None:
+    """A refutation by a point of the domain that obeys the premises, at which one side of an equation divides by zero
+    and the other is defined; None where none was met.
+
+    Two sides that are equal as rational functions need not be equal where a factor was cancelled.
+
+    >>> x = Symbol("x", real=True)
+    >>> one_sided_pole(Eq((x**2 - 1)/(x - 1), x + 1, evaluate=False), Domain()).detail
+    'not defined at x = 1: a division by zero'
+    """
+    from derive.ledger.ladder import _sharp, _sharp_domain
+
+    facts = Domain(domain.intervals, (*domain.constraints, *(
+        g for g in given if getattr(g, "is_Relational", False) and not isinstance(g, Eq))))
+    equations = [g for g in given if isinstance(g, Eq)]
+    everything = (claim.lhs, claim.rhs, *(side for g in equations for side in g.args))
+    if any(e.has(AppliedUndef) for e in facts.constraints):
+        return None
+    sharp, _ = _sharp(everything, facts)
+    inside = _sharp_domain(facts, _sharp(everything, facts)[1])
+    left, right = _divisors(sharp[0]), _divisors(sharp[1])
+    if not any(_may_vanish(d) for d in (*left, *right)):
+        return None
+    premises = [Eq(sharp[k], sharp[k + 1], evaluate=False) for k in range(2, len(sharp), 2)]
+    try:
+        return timebox(_SECONDS, _pole, left, right, inside, premises)
+    except (TimedOut, ArithmeticError, NotImplementedError, TypeError, ValueError):
+        return None
+
+
+def _divisors(e: Basic) -> tuple[Expr, ...]:
+    """What an expression divides by, or takes the logarithm of, outside averages; for functions that nothing is known
+    of only their arguments are looked at."""
+    if isinstance(e, Binder):
+        return ()
+    found = tuple(d for a in e.args for d in _divisors(a))
+    if getattr(e, "is_Pow", False) and e.exp.is_negative:
+        return (*found, e.base)
+    return (*found, e.args[0]) if isinstance(e, log) else found
+
+
+def _may_vanish(d: Expr) -> bool:
+    return bool(d.free_symbols) and d.is_nonzero is not True and not d.has(Binder, AppliedUndef)
+
+
+def _pole(left: Sequence[Expr], right: Sequence[Expr], domain: Domain, premises: Sequence[Eq]) -> Evidence | None:
+    from derive.ledger.ladder import _eliminate, _eliminations
+
+    solved, narrowed = _eliminations(premises, domain, ())[0] if premises else ((), domain)
+    if len(solved) < len(premises):
+        return None
+    sides = [[_eliminate(d, solved) for d in side] for side in (left, right)]
+    for own, other in (sides, sides[::-1]):
+        for d in own:
+            if not _may_vanish(d):
+                continue
+            for point in _zeros(d, (*own, *other), narrowed):
+                if all(_away(o, point) for o in other):
+                    values = {s: v.xreplace(point) for _, s, v in solved if not v.xreplace(point).free_symbols}
+                    return _refuted({**point, **values})
+    return None
+
+
+def _zeros(d: Expr, others: Sequence[Expr], domain: Domain) -> Iterator[Mapping[Symbol, Rational]]:
+    """Rational points of the domain at which a divisor vanishes exactly."""
+    symbols = {s for e in (d, *others) for s in e.free_symbols if isinstance(s, Symbol)}
+    for start in points(symbols, Domain(domain.intervals), seed_of(d), _TRIES):
+        for symbol in sorted(d.free_symbols, key=str):
+            rest = {s: v for s, v in start.items() if s != symbol}
+            for root in _rational_roots(d.xreplace(rest), symbol):
+                point = {**rest, symbol: root}
+                if root in declared(symbol, domain) and all(holds(c, point) for c in domain.constraints):
+                    yield point
+
+
+def _rational_roots(d: Expr, symbol: Symbol) -> list[Rational]:
+    try:
+        poly = Poly(d.as_numer_denom()[0], symbol, domain="QQ")
+    except PolynomialError:
+        return [v for v in (Rational(0), Rational(1), Rational(-1)) if d.xreplace({symbol: v}) == 0]
+    return list(poly.ground_roots()) if 0 < poly.degree() <= 8 else []
+
+
+def _away(d: Expr, point: Mapping[Symbol, Rational]) -> bool:
+    """Whether a divisor is certainly not zero at a point."""
+    return bool(d.xreplace(dict(point)).is_nonzero)
+
+
+def _refuted(point: Mapping[Any, Any]) -> Evidence:
+    shown = tuple((k.lstrip("_"), v) for k, v in shown_point(point))
+    at = ", ".join(f"{k} = {v}" for k, v in shown)
+    return Evidence(Verdict.REFUTED, f"not defined at {at}: a division by zero", shown)
