@@ -143,7 +143,7 @@ def test_an_error_planted_in_latex_is_refuted_where_it_stands(right: str, wrong:
 def test_a_mark_of_the_byte_order_hides_nothing(tmp_path: Path) -> None:
     place = tmp_path / "marked.md"
     place.write_bytes(b"\xef\xbb\xbf" + page("{step} s\n:rule: identity\nx + x = 2*x").replace("\n", "\r\n").encode())
-    assert read_page(place).lines == {"s": 7}
+    assert read_page(place).lines == {"s": 6}
 
 
 @pytest.mark.parametrize("opened", ["``` {step} s", "```{ step } s", "```  {step}   s"])
@@ -161,5 +161,5 @@ def test_a_byte_that_is_no_text_is_named_with_its_line(tmp_path: Path) -> None:
 
 def test_too_much_latex_is_named_with_its_line() -> None:
     text = page("{step} s\n:rule: identity\n" + r"\left(" * 4000 + "x" + r"\right)" * 4000 + " = x")
-    with pytest.raises(DeriveError, match="line 8: .* characters given"):
+    with pytest.raises(DeriveError, match=r"line 8: \d+ characters given"):
         read_page(text)

@@ -179,7 +179,7 @@ def shown_point(point: Mapping[Any, Any], value: str = "") -> tuple[tuple[str, s
 
 
 def corners(symbols: set[Symbol], domain: Domain, heavy: bool) -> Iterator[dict[Symbol, Rational]]:
-    """Simple exact points: zero, one, closed ends; middles too, and the very large and small, where values cost little."""
+    """Simple exact points: zero, one, closed ends; also middles, the very large and small, where values cost little."""
     symbols = symbols | {s for k in domain.constraints for s in k.free_symbols if isinstance(s, Symbol)}
     if not symbols or len(symbols) > 3:
         return
