@@ -255,3 +255,13 @@ def test_balls_of_doubles_overlap_those_of_many_bits(noisy: bool) -> None:
             assert a.overlaps(b)
             assert a.rad() < arb("1e-8")
             assert b.rad() < arb("1e-12")
+
+
+def test_an_unknown_of_another_branch_is_not_asked_for() -> None:
+    """Below the collapse the basin has the radius at which it froze; the s of the branch above has no root there."""
+    quantity = atlas["basin-radius"].with_(ensemble=HiddenManifold(sp.sign))
+    found = certify(quantity, 6, alpha="1/5", t="3/10", alpha_D="1/2")
+    assert found.verdict is Verdict.CERTIFIED, found.obstacle
+    assert found.branch == "collapsed"
+    value = float(quantity.solver()(alpha=0.2, t=0.3, alpha_D=0.5).value)
+    assert float(found.lower) - 1e-9 <= value <= float(found.upper) + 1e-9

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["average_depth", "certify"]
 
-_LADDER = (10, 14, 22, 30)
-"""Digits that are proven one after the other where each takes long."""
+_FIRST_DIGITS, _LADDER = 10, (14, 22, 30)
+"""Digits that are proven one after the other where each takes long: those that doubles can show come first."""
 _SADDLE = 3
 
 
@@ -175,12 +175,14 @@ class _Work:
         As many as doubles can show come first.
         """
         self.guesses = guesses
+        self.best = self.attempt(min(self.digits, _FIRST_DIGITS), DOUBLES - 8)
         for digits in (*(d for d in _LADDER if d < self.digits), self.digits):
-            found = self.attempt(digits, DOUBLES - 8 if digits <= _LADDER[0] else int(digits * 3.33) + 16)
-            if self.best is not None and found.digits <= self.best.digits:
+            if self.best.digits >= digits:
+                continue
+            found = self.attempt(digits, int(digits * 3.33) + 16)
+            if found.digits <= self.best.digits:
                 break
             self.best = found
-        assert self.best is not None
         short = self.best.digits < self.digits
         return replace(self.best, obstacle=f"{self.best.digits} of {self.digits} digits" if short else "")
 
@@ -193,17 +195,22 @@ class _Work:
         }
         brackets: dict[str, tuple[str, str]] = {}
         said: list[str] = []
-        asked = self.asked()
+        asked, missing = self.asked(), dict[Symbol, str]()
         for stage in problem.stages:
             chain = saddle_chain(stage)
-            if chain is not None:
-                parts: list[Stage | SaddleStage] = [*chain[0], chain[1]]
-                if asked & {k for part in parts for k in _made_known(part)}:
+            parts: list[Stage | SaddleStage] = [stage] if chain is None else [*chain[0], chain[1]]
+            made = {k for part in parts for k in _made_known(part)}
+            try:
+                if chain is None:
+                    assert isinstance(stage, Stage)
+                    self.settle(stage, known, self.guesses.get(self.names[stage.unknown]), bits, brackets, said)
+                elif asked & made:
                     self.saddle(*chain, known, bits, brackets, said)
-                continue
-            assert isinstance(stage, Stage)
-            self.settle(stage, known, self.guesses.get(self.names[stage.unknown]), bits, brackets, said)
-        branch = self.branch(known, bits)
+            except Obstacle as reason:  # the branch that holds may do without
+                missing |= dict.fromkeys(made, str(reason))
+            except NotEnclosed as reason:
+                missing |= dict.fromkeys(made, f"no enclosure is known: {reason}")
+        branch = self.branch(known, bits, missing)
         found = proven_digits(enclose(branch.value, known, bits + 32), digits, problem.positive, bits + 32)
         image = "the image of the box of all brackets" if self.roots else "the Newton image of the bracket"
         existence = f"{image} lies inside it" if brackets else "an explicit formula"
@@ -288,9 +295,10 @@ class _Work:
             return SaddleRoots(stage, thresholds, known, overlaps, starts, is_even(stage))
         except NoBox as reason:
             names = ", ".join(s.name for s in (*stage.unknowns, *(x for x, _ in thresholds)))
+            remark = ": a multiple root, or one too close to another, cannot be certified" if reason.multiple else ""
             raise Obstacle(
-                f"no box about {names} was found in which their equations are shown to have one solution ({reason}): a "
-                "multiple root, or one too close to another, cannot be certified") from None
+                f"no box about {names} was found in which their equations are shown to have one solution "
+                f"({reason}){remark}") from None
 
     def end_at(self, stage: Stage, known: Mapping[Symbol, Any], guess: float) -> tuple[Expr, int] | None:
         """The end of a stage's interval at which the solver found its unknown, and the side."""
@@ -394,9 +402,15 @@ class _Work:
         balls, brackets = krawczyk(equations, unknowns, fixed, starts, bits, stays)
         return list(zip(unknowns, balls, brackets, strict=True))
 
-    def branch(self, known: Mapping[Symbol, Any], bits: int) -> Any:
-        """The first branch whose condition is shown, those before it being shown not to hold."""
+    def branch(self, known: Mapping[Symbol, Any], bits: int, missing: Mapping[Symbol, str]) -> Any:
+        """The first branch whose condition is shown, those before it being shown not to hold.
+
+        Raises: Obstacle where none is, and where it asks for an unknown that is missing, for the reason given.
+        """
         for case in self.quantity.problem.branches:
+            needed = case.condition.free_symbols | (set() if case.value is None else case.value.free_symbols)
+            for unknown in needed & missing.keys():
+                raise Obstacle(missing[unknown])
             true = holds(case.condition, known, bits)
             if true is None:
                 raise Obstacle(f"balls do not decide the condition of the branch {case.name!r}")

@@ -30,6 +30,8 @@ _EXP_ERROR = 2.0**-46
 """Relative error of the exponential: 2^-48 by Horner's rule, 2^-53 each from r and the remainder, and room."""
 _FARTHEST = 690.0
 _BLOCK = 512
+_AT_ONCE = 30_000_000
+"""Products of balls in one call of compiled code, a second or two."""
 
 Floats = np.ndarray
 
@@ -238,8 +240,12 @@ class FlintArray:
         return self._each(lambda v: v.log())
 
     def __matmul__(self, other: FlintArray) -> FlintArray:
-        product = arb_mat(self.values.tolist()) * arb_mat(other.values.tolist())
-        return FlintArray(_objects(product.entries(), (self.shape[0], other.shape[1])))
+        (count, inner), width = self.shape, other.shape[1]
+        right, entries = arb_mat(other.values.tolist()), list[arb]()
+        rows = max(1, _AT_ONCE // (inner * width))
+        for k in range(0, count, rows):  # compiled code does not hear that time ran out
+            entries += (arb_mat(self.values[k : k + rows].tolist()) * right).entries()
+        return FlintArray(_objects(entries, (count, width)))
 
     def dot(self, other: FlintArray) -> arb:
         """The sum of the products of two rows."""

@@ -9,6 +9,8 @@ from flint import arb, arb_mat
 
 from derive.ledger.balls import NotEnclosed, precision
 
+_NOT_INSIDE = "the operator does not map them into themselves"
+
 __all__ = ["NoBox", "contraction", "contraction_box"]
 
 #: the equations (False) or their Jacobian (True) at a box, at so many bits: a matrix of balls
@@ -16,7 +18,14 @@ Equations = Callable[[Sequence[Any], int, bool], Any]
 
 
 class NoBox(Exception):
-    """No box was found in which the equations have exactly one solution."""
+    """No box was found in which the equations have exactly one solution.
+
+    Attributes: multiple (whether all was enclosed, so that the solution is multiple, or close to another).
+    """
+
+    def __init__(self, reason: str = _NOT_INSIDE) -> None:
+        super().__init__(reason)
+        self.multiple = reason == _NOT_INSIDE
 
 
 def contraction(at: Equations, box: Sequence[Any], bits: int) -> list[Any]:
@@ -47,7 +56,7 @@ def contraction_box(
         a box whether all of it may be looked at; bits (of the working precision).
     Raises: NoBox, with the last thing that stood in the way.
     """
-    reason = "the operator does not map them into themselves"
+    reason = _NOT_INSIDE
     for width in widths:
         with precision(bits):
             whole = [arb(s, float(width) * max(1.0, abs(s))) for s in starts]
@@ -59,5 +68,5 @@ def contraction_box(
             continue
         if inside and all(w.contains_interior(b) for w, b in zip(whole, image, strict=True)):
             return whole, image
-        reason = "the operator does not map them into themselves"
+        reason = _NOT_INSIDE
     raise NoBox(reason)
