@@ -52,6 +52,7 @@ class BallArray(Protocol):
     def exp(self) -> BallArray: ...
     def log(self) -> BallArray: ...
     def dot(self, other: Any) -> arb: ...
+    def grouped(self, owner: np.ndarray, count: int) -> BallArray: ...
     def upper(self) -> Floats: ...
     def positive(self) -> np.ndarray: ...
     def total(self) -> arb: ...
@@ -159,6 +160,13 @@ class DoubleArray:
         rad = abs(self.mid) * other.rad + self.rad * (abs(other.mid) + other.rad) + rounding
         return arb(mid, float(rad.sum()) * (1 + terms.size * 2 * _UNIT) * _SAFE + _TINY)
 
+    def grouped(self, owner: np.ndarray, count: int) -> DoubleArray:
+        """The sums of the rows that belong to each of so many owners."""
+        mid, rad, size = (np.zeros((count, self.shape[1])) for _ in range(3))
+        for total, rows in ((mid, self.mid), (rad, self.rad), (size, abs(self.mid))):
+            np.add.at(total, owner, rows)
+        return DoubleArray(mid, (rad + size * len(owner) * 2 * _UNIT) * (1 + len(owner) * 4 * _UNIT) * _SAFE + _TINY)
+
     def upper(self) -> Floats:
         """Bounds of the moduli."""
         found: Floats = (abs(self.mid) + self.rad) * _SAFE
@@ -250,6 +258,13 @@ class FlintArray:
     def dot(self, other: FlintArray) -> arb:
         """The sum of the products of two rows."""
         return (self.reshape(1, -1) @ other.reshape(-1, 1)).arbs()[0]
+
+    def grouped(self, owner: np.ndarray, count: int) -> FlintArray:
+        """The sums of the rows that belong to each of so many owners."""
+        found = _objects([arb(0)] * (count * self.shape[1]), (count, self.shape[1]))
+        for k, row in zip(owner, self.values, strict=True):
+            found[k] = found[k] + row
+        return FlintArray(found)
 
     def upper(self) -> Floats:
         """Bounds of the moduli."""

@@ -166,7 +166,7 @@ class SiteBalls(SitePanels):
             return _Depths(levels, bottoms)
 
     def _field_rule(
-        self, polys: Sequence[Sequence[_Monomial]], depths: _Depths, law: BallArray | None, weight: BallArray
+        self, polys: Sequence[Sequence[_Monomial]], depths: _Depths, law: BallArray | np.ndarray, weight: BallArray
     ) -> tuple[list[int], list[arb]]:
         """Nodes of each panel in omega, and the error that this makes in each average.
 
@@ -276,15 +276,15 @@ class SiteBalls(SitePanels):
 
     def _weights(
         self, count_u: int, count_x: int, polys: Sequence[Sequence[_Monomial]]
-    ) -> tuple[list[arb], BallArray | None, dict[tuple[int, int], BallArray], arb]:
-        """The nodes x; the weight of each x given u, None where each u has its own; for each power of u and sigma(u)
-        the weight of every u; the sum of the plain weights."""
+    ) -> tuple[list[arb], BallArray | np.ndarray, dict[tuple[int, int], BallArray], arb]:
+        """The nodes x; the weight of each x given u, or the x of each u where there is no noise; for each power of u
+        and sigma(u) the weight of every u; the sum of the plain weights."""
         nodes = self.nodes(self.u_panels, count_u)
         root = (2 * arb.pi()).sqrt()
         self.us = us = [u for u, _, _ in nodes]
         entries = [panel.sigma(u) for u, _, panel in nodes]
         base = [w * (-u * u / 2).exp() / root for u, w, _ in nodes]
-        law: BallArray | None
+        law: BallArray | np.ndarray
         if self.noisy:
             pairs = self.nodes(self.x_panels, count_x)
             xs = [x for x, _, _ in pairs]
@@ -301,14 +301,12 @@ class SiteBalls(SitePanels):
                     group[key] = len(xs)
                     xs.append(self.amplitude * e)
                 place.append(group[key])
-            law = None
-            if len(xs) < len(us):
-                law = self.array([arb(int(k == i)) for i in range(len(xs)) for k in place]).reshape(len(xs), len(us))
+            law = np.array(place)
         outer = sorted({term.outer for poly in polys for term in poly} | {(0, 0)})
         found = {(i, j): self.array([b * _power(u, i) * _power(e, j)
                                      for b, u, e in zip(base, us, entries, strict=True)]) for i, j in outer}
         plain = sum((abs(b) for b in base), arb(0))
-        if self.noisy and law is not None:
+        if not isinstance(law, np.ndarray):
             plain = (law @ self.array(base).reshape(-1, 1)).total().max(plain)
         return xs, law, found, plain
 
@@ -320,10 +318,10 @@ class SiteBalls(SitePanels):
         return (away * away * half).exp() * self.array([w * scale for _, w, _ in fields]).reshape(1, -1)
 
     @staticmethod
-    def _plane(law: BallArray | None, weight: BallArray, columns: BallArray) -> BallArray:
+    def _plane(law: BallArray | np.ndarray, weight: BallArray, columns: BallArray) -> BallArray:
         """The weight of every (x, column) from that of (u, column)."""
         right = columns * weight.reshape(-1, 1)
-        return right if law is None else law @ right
+        return right.grouped(law, int(law.max()) + 1) if isinstance(law, np.ndarray) else law @ right
 
     def _left_out(self, poly: Sequence[_Monomial], dropped: Mapping[tuple[int, int], arb]) -> arb:
         """A bound of the sum over the points that are left out."""
@@ -347,6 +345,8 @@ class SiteBalls(SitePanels):
         pulls = [self.B * x + self.c for x in xs]
         loads = (np.where(heavy, plane.upper(), 0.0) * np.exp(np.clip(bottom, None, 600.0))).sum(axis=1)
         count = self._inner_count(polys, pairs, pulls, loads)
+        if count * len(self.y_panels) * max(len(xs), len(fields)) > 2 * MAX_PLANE:
+            raise NotEnclosed(f"averages that take more than {2 * MAX_PLANE} points")
         nodes = self.nodes(self.y_panels, count)
         sigma = [panel.sigma(y) for y, _, panel in nodes]
         scale = 1 / (2 * arb.pi() * self.V).sqrt()
@@ -404,19 +404,21 @@ class SiteBalls(SitePanels):
         rules, and what lies beyond the panels."""
         with precision(ROUGH):
             least = arb(self.V.lower())
-            sizes, rules = [], []
             strengths = [arb(abs(pull).upper()) for pull in pulls]
+            strong = DoubleArray.of(strengths).reshape(-1, 1)
+            rise = [k.height**2 / (2 * least) for k in self.y_panels]
+            across = [e - C * k.imaginary**2 for e, k in zip(rise, self.y_panels, strict=True)]
+            own = [e + C * k.real**2 for e, k in zip(rise, self.y_panels, strict=True)] if C > 0 else across
+            sizes = (strong * DoubleArray.of([k.real for k in self.y_panels]) + DoubleArray.of(own)).exp().upper()
+            if C < 0:
+                highest = strong * strong * DoubleArray.of([1 / (-4 * C)]) + DoubleArray.of(across)
+                sizes = np.fmin(sizes, highest.exp().upper())
+            rules = []
             for k in self.y_panels:
-                own = k.height**2 / (2 * least) + (C * k.real**2 if C > 0 else -C * k.imaginary**2)
-                across = -C * k.imaginary**2 + k.height**2 / (2 * least)
-                each = [own + b * k.real for b in strengths]
-                if C < 0:
-                    each = [e.min(b**2 / (-4 * C) + across) for e, b in zip(each, strengths, strict=True)]
-                sizes.append([float(e.exp().upper()) for e in each])
                 far = (self.reach_y + self.field + 2 * k.height) / least.sqrt()
                 plain = k.half * gauss_error(ellipse(k.height, k.half), count) / (2 * arb.pi() * least).sqrt()
                 rules.append([float((plain * far**a * (k.real + k.imaginary) ** c).upper()) for a, c in pairs])
-            found: np.ndarray = np.array(sizes).T @ np.array(rules) * float(_MARGIN)
+            found: np.ndarray = sizes @ np.array(rules) * float(_MARGIN)
             if tails:
                 tilts = [Tilt(self.growth, b, C, arb(self.V.upper()), self.field) for b in strengths]
                 found = found + np.array([[float(tail_moment(tilt, a, c, self.cut).upper()) for a, c in pairs]

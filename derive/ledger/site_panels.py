@@ -120,7 +120,7 @@ class SitePanels:
             if self.noisy:
                 return bool(moved**2 < 6 * self.s.lower())
             wide = amplitude * panel.real  # sigma turns complex with u: x must stay in its strip
-            return bool(moved <= arb(self.tilt_at(wide.max(reach_x), self.field).query_strip(B).lower()))
+            return bool(moved <= arb(self.tilt_at(wide, self.field).query_strip(B).lower()))
 
         self.u_panels = self._cover(ends, free.min(arb(1.5)), calm)
         # x
