@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-__all__ = ["FACTS", "REFERENCES", "Fact", "Reference"]
+__all__ = ["FACTS", "REFERENCES", "VALUES", "Fact", "Reference"]
 
 _TIMES = "quadrature and root finding from the definitions, twice and independently of this program (project's notes)"
 _RECORD = "Monte Carlo extrapolation with its error, notebooks/records/collapse-time.json"
@@ -62,6 +62,11 @@ REFERENCES: tuple[Reference, ...] = (
     _reference("rem-condensation", "1.177410022515475", "1e-15", "exact",
                "Derrida (1981): beta_c = 2 sqrt(log 2) at log 2 levels of variance 1/2, here of variance 1",
                alpha="0.693147180559945309"),
+    _reference("participation-ratio", "0.411294988742262", "1e-14", "exact",
+               "Derrida (1981), Gross and Mezard (1984): Y = 1 - T/T_c, here lam_*/lam with lam_*^2/2 = alpha",
+               alpha="0.693147180559945309", lam="2"),
+    _reference("participation-ratio", "0", "1e-14", "exact", "B1: no pattern has a finite weight above T_c",
+               alpha="0.693147180559945309", lam="1"),
     _reference("retrieval-capacity", "0.375", "1e-15", "exact", "B1: lam - lam^2/2", lam="0.5"),
     _reference("retrieval-capacity", "0.6226", "5e-5", "reference number", _TIMES, ensemble="spherical", lam="1"),
     _reference("retrieval-capacity", "1.3297", "5e-5", "reference number", _TIMES, ensemble="spherical", lam="5"),
@@ -87,6 +92,26 @@ REFERENCES: tuple[Reference, ...] = (
     _reference("kl-divergence", "0", "1e-9", "reference number", f"its minimum is at t_g; t_g by {_TIMES}",
                alpha="0.2", alpha_D="0.5", t="0.387395431"),
 )
+
+_SADDLE = "saddle point by direct quadrature and root finding, tests/systems/manifold_reference.py"
+_LAW = "Marchenko and Pastur (1967): edges (1 -+ sqrt(alpha_D))^2/alpha_D, 1 and 9 at alpha_D = 1/4"
+VALUES: tuple[Reference, ...] = (
+    _reference("spectral-edges", "1 9", "1e-12", "exact", _LAW, alpha_D="1/4"),
+    _reference("spectral-gap", "0.25", "1e-12", "exact", f"c/(t + c) at the lower edge c; {_LAW}",
+               alpha_D="1/4", t="3"),
+    _reference("gap-times", "1.5", "1e-12", "exact", f"c/(t + c) = G at the lower edge c; {_LAW}",
+               alpha_D="1/4", resolution="2/5"),
+    *(_reference(name, value, "1e-8", "reference number", _SADDLE, ensemble="manifold tanh(h)", alpha_D="0.5", **at)
+      for name, value, at in (
+          ("rem-condensation", "1.68359054", {"alpha": "0.2"}),
+          ("retrieval-capacity", "0.14867548", {"lam": "0.5"}),
+          ("onset-time", "1.33042906", {"alpha": "0.2"}),
+          ("collapse-time", "0.57437694", {"alpha": "0.2"}),
+          ("generalization-time", "0.16024643", {"alpha": "0.2"}),
+      )),
+)
+"""Numbers that only solvers are compared with: read off a spectrum, several in one text where there are several values,
+or at a saddle point."""
 
 _EDGES = ("edges (1 -+ sqrt(alpha_D))^2/alpha_D of Marchenko and Pastur (1967), 1 and 9 at alpha_D = 1/4; "
           "<1/(c - z)> there, -1/2 and -1/6, by quadrature of their density, and u = -1/<1/(c - z)>")

@@ -3,30 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from numpy import ravel
 from sympy import Basic, Rational, Symbol
 
 from derive.ledger.definitions import DefinitionTrial, Numbers, definition_trials
-from derive.references import FACTS, REFERENCES, Fact, Reference
+from derive.references import FACTS, REFERENCES, VALUES, Fact, Reference
 
 if TYPE_CHECKING:
     from derive.quantity import Quantity
 
-__all__ = ["known_facts", "known_numbers", "mutated_definitions"]
+__all__ = ["Comparison", "compared_numbers", "known_facts", "known_numbers", "mutated_definitions"]
+
+_FLOAT = 1e-12
+_SPREAD = 3  # a simulation may miss by so many of its errors
 
 
-def known_numbers(quantity: Quantity, references: Iterable[Reference] = REFERENCES) -> list[Numbers]:
-    """The numbers that are known of a quantity, as its derivation speaks of them."""
-    found = []
+@dataclass(frozen=True)
+class Comparison:
+    """What the solver of a quantity gives where a number is known.
+
+    Attributes: known (the number or numbers, with where they are from), found (nan where there is no root), agrees.
+    """
+
+    known: Reference
+    found: tuple[float, ...]
+    agrees: bool
+
+    @property
+    def text(self) -> str:
+        """Both numbers in one line."""
+        at = ", ".join(f"{k} = {v}" for k, v in self.known.parameters.items())
+        found = " ".join(f"{v:.12g}" for v in self.found)
+        return f"{found} at {at}, where {self.known.value} is known ({self.known.kind}: {self.known.source})"
+
+
+def compared_numbers(
+    quantity: Quantity, references: Iterable[Reference] = (*REFERENCES, *VALUES)
+) -> list[Comparison]:
+    """The solver of a quantity at the points where its value is known from elsewhere.
+
+    The ledger is about the derivation; this is about what is solved: an equation or a branch that was handed to the
+    solver and is none of the derivation's gives another number.
+    """
+    compared = []
+    for known in _about(quantity, references):
+        solution = quantity.solver()(**{k: float(Rational(v)) for k, v in known.parameters.items()})
+        found = tuple(float(v) for v in ravel(solution.value))
+        wanted = tuple(float(v) for v in known.value.split())
+        error = float(known.error) * (_SPREAD if known.kind == "simulation" else 1) + _FLOAT
+        near = len(found) == len(wanted) and all(abs(u - v) <= error for u, v in zip(found, wanted, strict=True))
+        compared.append(Comparison(known, found, near))
+    return compared
+
+
+def _about(quantity: Quantity, references: Iterable[Reference]) -> Iterator[Reference]:
+    """The numbers that are known of a quantity, its ensemble being the same."""
     for known in references:
         if known.quantity != quantity.name or known.ensemble not in ("", str(quantity.ensemble)):
             continue
         if known.ensemble == "" and str(quantity.ensemble) not in _usual(quantity.name):
             continue
+        if {p.name for p in quantity.parameters} == set(known.parameters):
+            yield known
+
+
+def known_numbers(quantity: Quantity, references: Iterable[Reference] = REFERENCES) -> list[Numbers]:
+    """The numbers that are known of a quantity, as its derivation speaks of them."""
+    found = []
+    for known in _about(quantity, references):
         symbols = {p.name: p.symbol for p in quantity.parameters}
-        if set(symbols) != set(known.parameters):
-            continue
         values = {symbols[name]: Rational(text) for name, text in known.parameters.items()}
         symbol = _value_symbol(quantity)
         values[symbol] = Rational(known.value)

@@ -236,11 +236,13 @@ def check(
 ) -> int:
     """Check derivations step by step; all of them without a name.
 
-    Exit status 1 where a step is REFUTED or UNDECIDED; with --mutate, where a planted error was neither caught nor
-    explained. Errors are planted in steps, in rules and in definitions.
+    What is solved is compared with numbers that are known from elsewhere, where there are any. Exit status 1 where a
+    step is REFUTED or UNDECIDED or a known number is missed; with --mutate, where a planted error was neither caught
+    nor explained. Errors are planted in steps, in rules and in definitions.
     """
     from derive.core import Verdict
     from derive.ledger.derivation import check_many
+    from derive.witnesses import compared_numbers
 
     if page is not None:
         if names or any(options.values()):
@@ -265,7 +267,12 @@ def check(
         ledgers = check_many(derivations, workers=jobs or _cores(), progress=progress)
     found = [(q, ledgers[d.name]) for q, d in zip(wanted, derivations, strict=True)]
     order = [v.name for v in sorted(Verdict, key=lambda v: (v is Verdict.ASSUMED, -v.value))]
-    status = 0 if all(ledger.sound for _, ledger in found) else 1
+    with progress_bar("solving where numbers are known", len(wanted)) as report:
+        numbers = []
+        for i, quantity in enumerate(wanted):
+            report(i, quantity.name)
+            numbers += compared_numbers(quantity)
+    status = 0 if all(ledger.sound for _, ledger in found) and all(k.agrees for k in numbers) else 1
     if as_json:
         totals = {v: sum(ledger.counts[v] for _, ledger in found) for v in order}
         claims = [{**claim, "quantity": q.name} for q, ledger in found for claim in ledger.to_dict()["claims"]]
@@ -282,7 +289,8 @@ def check(
         weakest = Verdict.weakest(ledger.verdict for _, ledger in found).name
         click.echo(
             json.dumps(
-                {"schema": SCHEMA, "verdict": weakest, "counts": totals, "quantities": quantities, "claims": claims},
+                {"schema": SCHEMA, "verdict": weakest, "counts": totals, "quantities": quantities, "claims": claims,
+                 "numbers": [_number_dict(k) for k in numbers]},
                 indent=2,
             )
         )
@@ -314,7 +322,20 @@ def check(
             witness = ", ".join(f"{k} = {v}" for k, v in evidence.witness)
             words = " ".join(evidence.detail.split()) + (f" at {witness}" if witness else "")
             click.echo(f"{quantity.name}, step {label}: {evidence.verdict.name}: {words}")
+    for number in numbers:
+        if not number.agrees:
+            click.echo(f"{number.known.quantity}, solver: REFUTED: {number.text}")
+    if numbers:
+        met = sum(k.agrees for k in numbers)
+        click.echo(f"known numbers met by the solvers: {met} of {len(numbers)}")
     return status
+
+
+def _number_dict(number: Any) -> dict[str, Any]:
+    known = number.known
+    return {"quantity": known.quantity, "parameters": dict(known.parameters), "known": known.value,
+            "error": known.error, "found": [v if math.isfinite(v) else None for v in number.found],
+            "agrees": number.agrees, "kind": known.kind, "source": known.source}
 
 
 def _page(path: str, mutate: bool, share: float, seed: int, jobs: int, as_json: bool) -> int:

@@ -1,18 +1,22 @@
 """Definitions that are wrong on purpose: no derivation refutes them, known numbers do."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sympy import Eq, Function, Interval, Rational, Symbol, oo, sqrt
+from click.testing import CliRunner
+from sympy import Eq, Function, Interval, Rational, Symbol, oo, sqrt, tanh
 
-from derive import DeriveError, atlas
-from derive.core import Domain, Step
+from derive import DeriveError, Spherical, atlas
+from derive.cli import cli
+from derive.core import Domain, Problem, Step
 from derive.ledger import Derivation
 from derive.ledger.definitions import Numbers, definition_trials
-from derive.references import FACTS, REFERENCES
-from derive.witnesses import known_numbers
+from derive.quantity import Quantity, Result
+from derive.references import FACTS, REFERENCES, VALUES
+from derive.witnesses import compared_numbers, known_numbers
 
 a, x = Symbol("a", positive=True), Symbol("x", positive=True)
 ROOM = Domain(((a, Interval.open(0, oo)), (x, Interval.open(0, oo))))
@@ -44,16 +48,60 @@ def test_an_error_below_the_digits_of_the_number_is_not_seen() -> None:
     assert not any(t.caught for t in definition_trials(SIDE, [known("1.5", 10.0)], per_step=30))
 
 
-@pytest.mark.parametrize("reference", REFERENCES, ids=lambda r: f"{r.quantity} {dict(r.parameters)}")
-def test_the_solver_meets_every_reference(reference) -> None:
-    quantity = atlas[reference.quantity]
-    if reference.ensemble == "spherical":
-        from derive import Spherical
+@pytest.mark.parametrize("name", sorted({r.quantity for r in (*REFERENCES, *VALUES)}))
+def test_the_solver_meets_every_reference(name: str) -> None:
+    compared = [c for q in ensembles(name) for c in compared_numbers(q)]
+    missed = [c.text for c in compared if not c.agrees]
+    assert not missed
+    every = [r for r in (*REFERENCES, *VALUES) if r.quantity == name and r.ensemble != "manifold tanh(h)"]
+    assert [c.known for c in compared] == every
 
-        quantity = quantity.with_(ensemble=Spherical())
-    found = quantity.solver()(**{k: float(v) for k, v in reference.parameters.items()})
-    error = float(reference.error) * (3 if reference.kind == "simulation" else 1)
-    assert abs(float(found.value) - float(reference.value)) <= error + 1e-12
+
+@pytest.mark.parametrize("name", [
+    "collapse-time", *(pytest.param(r.quantity, marks=pytest.mark.slow) for r in VALUES
+                       if r.ensemble and r.quantity != "collapse-time")])
+def test_the_solver_meets_the_saddle_points_of_tanh(name: str) -> None:
+    compared = compared_numbers(atlas[name].with_(activation=tanh))
+    assert [c.agrees for c in compared] == [True], [c.text for c in compared]
+
+
+def ensembles(name: str) -> list[Quantity]:
+    usual = atlas[name]
+    return [usual, usual.with_(ensemble=Spherical())] if name == "retrieval-capacity" else [usual]
+
+
+def asked_wrongly(name: str, wrong: Callable[[Problem], Problem]) -> Quantity:
+    """A quantity whose derivation is right and whose solver is given something else."""
+    right = atlas[name]
+    result = Result(right.derivation, right.equation, wrong(right.problem))
+    return replace(right, make=lambda: result)
+
+
+@pytest.mark.parametrize(("name", "wrong"), [
+    ("collapse-time", lambda p: replace(p, stages=(replace(p.stages[0], residual=p.stages[0].residual + 1),))),
+    ("onset-time", lambda p: replace(p, branches=(replace(p.branches[0], value=2*p.branches[0].value),))),
+    ("kl-divergence", lambda p: replace(p, branches=tuple(
+        k if k.value is None else replace(k, value=-k.value + 1) for k in p.branches))),
+    ("participation-ratio", lambda p: replace(p, branches=p.branches[::-1])),
+])
+def test_a_solver_that_is_given_another_equation_is_caught(
+    name: str, wrong: Callable[[Problem], Problem]
+) -> None:
+    compared = compared_numbers(asked_wrongly(name, wrong))
+    assert any(not c.agrees for c in compared)
+    assert "is known" in next(c.text for c in compared if not c.agrees)
+
+
+def test_check_is_red_where_the_solver_misses_a_number() -> None:
+    wrong = asked_wrongly("rem-condensation", lambda p: replace(
+        p, stages=(replace(p.stages[0], residual=p.stages[0].residual - 1),)))
+    for obj, status in ((atlas, 0), ({"rem-condensation": wrong}, 1)):
+        done = CliRunner().invoke(cli, ["check", "rem-condensation", "-j", "1"], obj=obj)
+        assert done.exit_code == status, done.output
+        assert ("rem-condensation, solver: REFUTED" in done.output) is bool(status)
+        assert f"known numbers met by the solvers: {1 - status} of 1" in done.output
+        told = json.loads(CliRunner().invoke(cli, ["check", "rem-condensation", "-j", "1", "--json"], obj=obj).stdout)
+        assert [n["agrees"] for n in told["numbers"]] == [not status]
 
 
 def test_the_simulated_reference_is_that_of_the_record() -> None:
