@@ -83,6 +83,15 @@ def test_no_root_is_no_certificate() -> None:
     assert "entropy" in found.obstacle
 
 
+def test_without_the_root_that_no_branch_mentions_there_is_no_value() -> None:
+    """The overlap at a given amplitude is explicit, but it bounds a basin only where some noise is tolerated."""
+    basin = atlas["retrieval-basin"].with_(ensemble=HiddenManifold()).given("a")
+    found = certify(basin, 20, alpha="1.18", lam="2.29", a="0.0582", alpha_D="4.76")
+    assert found.verdict is Verdict.UNDECIDED
+    assert found.value == "nan"
+    assert "no noise is tolerated" in found.obstacle
+
+
 @pytest.mark.parametrize("power", [2, 3])
 def test_a_multiple_root_cannot_be_certified(power: int) -> None:
     x = Symbol("t_c", positive=True)

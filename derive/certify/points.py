@@ -7,7 +7,7 @@ and the value is the ball that follows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -405,20 +405,29 @@ class _Work:
     def branch(self, known: Mapping[Symbol, Any], bits: int, missing: Mapping[Symbol, str]) -> Any:
         """The first branch whose condition is shown, those before it being shown not to hold.
 
-        Raises: Obstacle where none is, and where it asks for an unknown that is missing, for the reason given.
+        Raises: Obstacle where none is, and where it asks for an unknown that is missing, for the reason given; all
+            branches ask for the unknowns that none mentions.
         """
+        from derive.solvers.numpy_target import always_needed
+
+        always = always_needed(self.quantity.problem)
         for case in self.quantity.problem.branches:
-            needed = case.condition.free_symbols | (set() if case.value is None else case.value.free_symbols)
-            for unknown in needed & missing.keys():
-                raise Obstacle(missing[unknown])
+            _refuse(case.condition.free_symbols, missing)
             true = holds(case.condition, known, bits)
             if true is None:
                 raise Obstacle(f"balls do not decide the condition of the branch {case.name!r}")
             if true:
                 if case.value is None:
                     raise Obstacle(case.reason or "there is no value")
+                _refuse(case.value.free_symbols | always, missing)
                 return case
         raise Obstacle("no branch holds")
+
+
+def _refuse(needed: Set[Symbol], missing: Mapping[Symbol, str]) -> None:
+    """Raises: Obstacle where an unknown that is needed is missing."""
+    for unknown in sorted(needed & missing.keys(), key=str):
+        raise Obstacle(missing[unknown])
 
 
 def _away(end: Expr, unknown: Symbol, guess: float | None, known: Mapping[Symbol, Any]) -> bool:
