@@ -79,10 +79,11 @@ def _methods() -> tuple[Derivation, ...]:
 
 
 def kills(record: Mapping[str, Any]) -> Kills:
-    """What a mutation record says of each step."""
+    """What a mutation record says of each step, those that were mutated with another one included."""
     return {
-        (k["derivation"], k["label"]): (k["killed"] + k["survived"] + k["undecided"], k["killed"])
+        (derivation, label): (k["killed"] + k["survived"] + k["undecided"], k["killed"])
         for k in record.get("by_step", ())
+        for derivation, label in ((k["derivation"], k["label"]), *k.get("also", ()))
     }
 
 

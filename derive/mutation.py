@@ -27,7 +27,7 @@ from derive.witnesses import known_numbers
 if TYPE_CHECKING:
     from derive.quantity import Quantity
 
-__all__ = ["WholeReport", "mutation_report", "rule_trials", "write_report"]
+__all__ = ["WholeReport", "mutation_report", "replica_derivations", "rule_trials", "write_report"]
 
 SCHEMA = 1
 _PER_DEFINITION = 6
@@ -89,14 +89,33 @@ class WholeReport:
         }
 
 
+def replica_derivations() -> tuple[Derivation, ...]:
+    """The replica calculations: on a hidden manifold, symmetric, with its stability, with blocks, Bayes-optimal, and
+    linear; and the spin glass with three-spin interactions on the sphere."""
+    from derive.methods import replica, replica_bayes, replica_breaking, replica_linear, replica_stability
+    from derive.methods.replica_spins import SpinGlass
+    from derive.symbols import q
+
+    return (
+        replica.symmetric_derivation(),
+        replica_stability.stability_derivation(),
+        replica_breaking.breaking_derivation(),
+        replica_bayes.bayes_derivation(),
+        replica_linear.memory_derivation(),
+        replica_linear.diffusion_derivation(),
+        SpinGlass(q**3 / 2, None).derivation(),
+    )
+
+
 def mutation_report(
-    quantities: Sequence[Quantity], *, seed: int = 0, share: float = 1.0, workers: int = 1,
-    progress: Progress | None = None, say: Callable[[str], None] = lambda words: None,
+    quantities: Sequence[Quantity], methods: Sequence[Derivation] = (), *, seed: int = 0, share: float = 1.0,
+    workers: int = 1, progress: Progress | None = None, say: Callable[[str], None] = lambda words: None,
 ) -> WholeReport:
-    """Plant errors in the derivations of quantities, in all rules and in definitions.
+    """Plant errors in the derivations of quantities and of methods, in all rules and in the quantities' definitions.
 
     Args:
         quantities: whose derivations and definitions are mutated.
+        methods: derivations of no quantity, mutated as well.
         seed, share: which mutants are drawn, and how many of them, in (0, 1]; all rules are always tried.
         workers: processes.
         progress: called after each mutant of a step; say: called with a word on what comes next.
@@ -104,7 +123,7 @@ def mutation_report(
     """
     start = time.perf_counter()
     derivations = [q.derivation for q in quantities]
-    steps = mutate(derivations, seed=seed, share=share, workers=workers, progress=progress)
+    steps = mutate((*derivations, *methods), seed=seed, share=share, workers=workers, progress=progress)
     say("rules")
     rules = rule_trials(derivations, workers)
     say("definitions")

@@ -238,7 +238,8 @@ def check(
 
     What is solved is compared with numbers that are known from elsewhere, where there are any. Exit status 1 where a
     step is REFUTED or UNDECIDED or a known number is missed; with --mutate, where a planted error was neither caught
-    nor explained. Errors are planted in steps, in rules and in definitions.
+    nor explained. Errors are planted in steps, in rules and in definitions; without a name, in the steps of the replica
+    calculations too.
     """
     from derive.core import Verdict
     from derive.ledger.derivation import check_many
@@ -255,7 +256,7 @@ def check(
             report(i, quantity.name)
             derivations.append(quantity.derivation)
     if mutate:
-        return _mutations(wanted, share, seed, jobs or _cores(), as_json, output)
+        return _mutations(wanted, not names, share, seed, jobs or _cores(), as_json, output)
     done = 0
     with progress_bar("checking", sum(len(k) for k in derivations)) as report:
 
@@ -384,14 +385,17 @@ def _page_mutations(derivation: Any, share: float, seed: int, jobs: int, as_json
 
 
 def _mutations(
-    quantities: Sequence[Any], share: float, seed: int, jobs: int, as_json: bool, output: str | None
+    quantities: Sequence[Any], whole: bool, share: float, seed: int, jobs: int, as_json: bool, output: str | None
 ) -> int:
-    """Plant errors in steps, rules and definitions; 1 where one of the former two was neither caught nor explained."""
-    from derive.mutation import mutation_report, write_report
+    """Plant errors in steps, rules and definitions; 1 where one of the former two was neither caught nor explained.
+
+    Whole: the replica calculations, on which several quantities stand, are mutated too.
+    """
+    from derive.mutation import mutation_report, replica_derivations, write_report
 
     with progress_bar("mutants", None) as report:
         found = mutation_report(
-            quantities, seed=seed, share=share, workers=jobs,
+            quantities, replica_derivations() if whole else (), seed=seed, share=share, workers=jobs,
             progress=lambda done, total, trial: report(done, f"of {total}: {trial.mutant.label}"),
             say=lambda words: report(0, words))
     data = {"schema": SCHEMA, **found.to_dict()}
@@ -434,7 +438,8 @@ def _show_mutants(found: Any) -> None:
     rate = f"{100 * found.kill_rate:.1f} %" if refutable else "no refutable mutant"
     click.echo(
         f"\n{found.generated} mutants of {found.steps} checked steps (seed {found.seed}, share {found.share:g});"
-        f" {found.assumed} assumed steps left out; killed of those not equivalent: {rate}"
+        f" {sum(map(len, found.shared.values()))} more steps claim the same from the same and are caught with them,"
+        f" {found.assumed} assumed steps are left out; killed of those not equivalent: {rate}"
     )
 
 

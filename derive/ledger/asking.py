@@ -5,24 +5,27 @@ One way in for all who ask: the check of a derivation, mutations, a reader's own
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from itertools import combinations
 
-from sympy import Basic, Eq, Integer, Rel
+from sympy import Basic, Eq, Integer, Rel, Symbol
+from sympy.core.function import AppliedUndef
 from sympy.logic.boolalg import And
 
 from derive.core import Evidence, Step, UniqueRoot, Verdict
-from derive.ledger.context import Context, context
+from derive.ledger.context import Context, context, parts_of
 from derive.ledger.derivation import Derivation, check_step
 from derive.ledger.domain import seed_of
 from derive.ledger.inequalities import Case, agreements
 from derive.ledger.ladder import prove_identity
 from derive.ledger.replica import explicit_agreements
-from derive.ledger.rewriting import carried_out, rewrite
+from derive.ledger.rewriting import carried_out, defines, rewrite
 from derive.ledger.rules_algebra import same_zeros
 from derive.ledger.sampling import Tally, bound_functions, probe
 from derive.nodes.timebox import TimedOut, timebox
 
-__all__ = ["agreeing_points", "ask", "same_claim", "with_claim"]
+__all__ = ["agreeing_points", "ask", "exchanged", "renamed", "same_claim", "with_claim"]
 
 _FAILURES = (ArithmeticError, LookupError, NotImplementedError, RecursionError, TypeError, ValueError)
 
@@ -98,6 +101,36 @@ def _same(derivation: Derivation, step: Step, other: Basic) -> str | None:
     return None
 
 
+def renamed(derivation: Derivation, step: Step, other: Basic) -> bool:
+    """Whether another claim is that of a step with two symbols exchanged that only stand for every value of a domain.
+
+    They do where the domain does not tell them apart and the premises are definitions of functions, which hold for
+    every argument, or do not contain them.
+    """
+    assert isinstance(step.claim, Basic)
+    domain = context(replace(step, premises=()), {}).domain
+    for a, b in combinations(sorted((s for s in step.claim.free_symbols if isinstance(s, Symbol)), key=str), 2):
+        names = {a: b, b: a}
+        if a.assumptions0 != b.assumptions0 or exchanged(step.claim, names) != other:
+            continue
+        premises = (p for n in step.premises if not isinstance(c := derivation[n].claim, str) for p in parts_of(c))
+        told_apart = (domain.interval(a) != domain.interval(b)
+                      or {k.xreplace(names) for k in domain.constraints} != set(domain.constraints)
+                      or any({a, b} & p.free_symbols and not (isinstance(p, Eq) and isinstance(p.lhs, AppliedUndef)
+                                                              and defines(p)) for p in premises))
+        return not told_apart
+    return False
+
+
+def exchanged(e: Basic, names: Mapping[Symbol, Symbol]) -> Basic:
+    """Other symbols in a claim; relations are not evaluated, which costs more than to make them."""
+    if isinstance(e, And):
+        return And(*(exchanged(a, names) for a in e.args))
+    if isinstance(e, Rel):
+        return e.func(*(a.xreplace(names) for a in e.args), evaluate=False)
+    return e.xreplace(names)
+
+
 def agreeing_points(derivation: Derivation, label: str, relation: Basic, *, seconds: float = 6.0) -> int:
     """At how many random points of a step's domain that obey its premises a relation holds in balls, as it stands.
 
@@ -140,6 +173,7 @@ def _agreeing(relation: Eq, where: Context) -> int:
     domain = replace(where.domain, constraints=facts)
     tally = Tally()
     lhs, rhs = sides.args
-    for tally in probe(lhs, rhs, domain, left, seed_of(relation), 12, 0):  # noqa: B007
-        pass
+    for tally in probe(lhs, rhs, domain, left, seed_of(relation), 48, 0):
+        if tally.agreed >= 12:
+            break
     return 0 if tally.refuted or tally.methods != {"balls"} else tally.agreed

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["split_average"]
 
+#: of so many variables of an average all mirror images are compared
+_MIRRORS = 4
+
 
 def split_average(field: Field, node: Basic) -> Fraction:
     """The normal form of a node with bound variables.
@@ -33,7 +36,7 @@ def split_average(field: Field, node: Basic) -> Fraction:
         outside, inside = _additive_split(field, field.build(node.g), node.var)
         if inside.is_zero:
             return outside
-        (inside,) = _mirrored(field, (inside,), node.var, node.law)
+        (inside,) = _mirrored(field, (inside,), (node.var,), node.law)
         key = ("LogAverageExp", inside.key, node.law)
         made = _atom(field, key, LogAverageExp(field.to_expr(inside), node.var, node.law))
         return field.add(outside, made)
@@ -46,7 +49,7 @@ def split_average(field: Field, node: Basic) -> Fraction:
             if own.num.is_constant() and own.den.is_constant():
                 result = field.add(result, free)
                 continue
-            own, leaning = _mirrored(field, (own, tilt), node.var, node.law)
+            own, leaning = _mirrored(field, (own, tilt), (node.var,), node.law)
             tilt_expr = field.to_expr(leaning)
             tilted = ("TiltedAverage", own.key, leaning.key, node.law)
             made = _atom(field, tilted, TiltedAverage(field.to_expr(own), tilt_expr, node.var, node.law))
@@ -55,19 +58,23 @@ def split_average(field: Field, node: Basic) -> Fraction:
     return field.opaque(node)
 
 
-def _mirrored(field: Field, parts: tuple[Fraction, ...], var: Symbol, law: Law) -> tuple[Fraction, ...]:
-    """The parts or their mirror images in the variable of an even law, which have the same average: the first of both
+def _mirrored(
+    field: Field, parts: tuple[Fraction, ...], variables: tuple[Symbol, ...], law: Law
+) -> tuple[Fraction, ...]:
+    """The parts or their mirror images in some variables of an even law, which have the same average: the first of all
     in the order of their texts."""
     from derive.ledger.merging import even_law
 
     if not even_law(law):
         return parts
     shown = tuple(field.to_expr(p) for p in parts)
-    flipped = tuple(_flipped(e, var) for e in shown)
-    if flipped == shown:
+    images: dict[tuple[Expr, ...], None] = {shown: None}
+    for variable in variables[:_MIRRORS]:
+        images |= dict.fromkeys(tuple(_flipped(e, variable) for e in image) for image in tuple(images))
+    if len(images) == 1:
         return parts
-    other = tuple(field.build(e) for e in flipped)
-    return min((parts, other), key=lambda form: str(tuple(field.to_expr(p) for p in form)))
+    forms = (parts, *(tuple(field.build(e) for e in image) for image in images if image != shown))
+    return min(forms, key=lambda form: str(tuple(field.to_expr(p) for p in form)))
 
 
 def _flipped(e: Expr, var: Symbol) -> Expr:
@@ -103,8 +110,7 @@ def _linear(
             if not used:
                 term = field.mul(term, part)
                 continue
-            if len(used) == 1:
-                (part,) = _mirrored(field, (part,), used[0], law)
+            (part,) = _mirrored(field, (part,), used, law)
             arguments = used if kind is GaussianAverage else (*used, law)
             made = kind(field.to_expr(part), *arguments)
             if isinstance(made, kind) and made.bound_symbols != used:  # the names of the variables carry no meaning

@@ -20,6 +20,7 @@ from sympy.logic.boolalg import And, BooleanFalse, BooleanTrue, Not, Or
 
 from derive.ledger.ball_functions import FUNCTIONS, Ball, NotEnclosed, integer_power, precision, real_part
 from derive.ledger.ball_programs import finite_sum, placed, program_of, smoothed
+from derive.ledger.exact_nodes import nodes_of
 from derive.ledger.spectral_balls import over_marchenko_pastur
 from derive.ledger.trapezoidal import line_integral
 from derive.nodes.averages import GaussianAverage, LogAverageExp, MeasureAverage, SpectralAverage, TiltedAverage
@@ -359,6 +360,9 @@ class _Evaluator:
     # ---- averages
 
     def _on_GaussianAverage(self, e: GaussianAverage) -> Ball:
+        nodes = nodes_of(e.body, e.variables)
+        if nodes is not None:
+            return sum((self(weight) * self(value) for weight, value in nodes), arb(0))
         if len(e.variables) == 1:
             return self.average(e.body, e.variables[0], Normal())
         first, *rest = e.variables  # one after the other

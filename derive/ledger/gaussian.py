@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flint import arb
 from sympy import Add, Basic, Derivative, Dummy, Eq, Expr, ImmutableMatrix, Rational, Rel, Symbol, exp, eye, log, sqrt
 from sympy.core.function import AppliedUndef, UndefinedFunction
 
@@ -15,7 +14,7 @@ from derive.ledger.context import context, hints_of, parts_of, undecided, weaken
 from derive.ledger.domain import points, seed_of
 from derive.ledger.ladder import prove_identity
 from derive.ledger.rewriting import carried_out, defines, replace_function, rewrite
-from derive.ledger.sampling import applied_functions, shown_point
+from derive.ledger.sampling import applied_functions, ball_text, shown_point
 from derive.nodes.averages import DivergentAverage, GaussianAverage, LogAverageExp, TiltedAverage
 from derive.nodes.binders import Binder
 from derive.nodes.laws import Normal
@@ -90,7 +89,7 @@ def _gap(pair: Basic, point: Mapping[Symbol, Rational]) -> str | None:
         ball = enclose(left - right, {}, 128)
     except (NotEnclosed, ValueError, ZeroDivisionError):
         return None
-    return str(ball.str(10)) if isinstance(ball, arb) and ball.is_finite() and not ball.contains(0) else None
+    return ball_text(ball) if ball.is_finite() and not ball.contains(0) else None
 
 
 # ---- derivatives of averages over omega + sqrt(V) w

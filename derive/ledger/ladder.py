@@ -24,6 +24,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from sympy import (
+    Add,
     Basic,
     Derivative,
     Dummy,
@@ -47,6 +48,7 @@ from sympy.core.function import AppliedUndef, UndefinedFunction
 from derive.core import Domain, Evidence, Verdict
 from derive.ledger.domain import declared, seed_of, sharpened
 from derive.ledger.field import Field, Fraction, Full, Generator, Unsupported
+from derive.ledger.members import named_only, simple_members
 from derive.ledger.rewriting import carried_out, defines, rewrite
 from derive.ledger.sampling import Tally, bound_functions, compare, corners, probe, shown_point
 from derive.nodes.averages import Average, DivergentAverage
@@ -56,7 +58,7 @@ from derive.nodes.timebox import TimedOut, timebox
 
 __all__ = [
     "Contradiction", "Proof", "closed_forms", "exactly_zero", "forget", "holds_everywhere", "independent",
-    "prove_identity", "refuted_identity", "vanishes",
+    "prove_identity", "refuted_by_members", "refuted_by_values", "refuted_identity", "shown_with", "vanishes",
 ]
 
 #: points that must agree before an identity is called corroborated
@@ -136,8 +138,11 @@ def refuted_identity(
     ready = _prepared(sympify(lhs), sympify(rhs), domain or Domain(), rewriting)
     if ready.a == ready.b:
         return None
-    trial = _trial(ready, _eliminations(ready.given, ready.domain, (ready.a, ready.b)))
     seed = seed_of(_plain(ready.a, ready.names), _plain(ready.b, ready.names))
+    member = refuted_by_members(ready, seed) if ready.heavy else None
+    if member is not None:
+        return member
+    trial = _trial(ready, _eliminations(ready.given, ready.domain, (ready.a, ready.b)))
     for count, coarse, share in ((ENOUGH, True, 0.4), (ENOUGH, False, 0.6)):
         tally = _points(trial, seed, count, 3, share * seconds, coarse=coarse)
         if tally.refuted:
@@ -170,13 +175,21 @@ def _prepared(lhs: Expr, rhs: Expr, domain: Domain, rewriting: Sequence[Basic]) 
     given = [e for e in rewriting if isinstance(e, Eq)]
     relations = [e for e in rewriting if not isinstance(e, Eq) and getattr(e, "is_Relational", False)]
     pair, left = rewrite(_Pair(carried_out(lhs), carried_out(rhs)), given)
-    left_side, right_side = pair.args
+    left_side, right_side = _apart_from_averages(*pair.args)
+    left = named_only(left, (left_side, right_side, *domain.constraints, *relations))
     facts = Domain(domain.intervals, (*domain.constraints, *relations, *_ranges(given, domain)))
     sides, names = _sharp((left_side, right_side, *(e for eq in left for e in eq.args)), facts)
     left = tuple(Eq(sides[2 + 2 * i], sides[3 + 2 * i], evaluate=False) for i in range(len(left)))
     bound = bound_functions(c.xreplace(names) for c in (*domain.constraints, *relations))
     back = {v: k for k, v in names.items()}
     return _Prepared(sides[0], sides[1], _sharp_domain(facts, names), left, back, bound)
+
+
+def _apart_from_averages(left: Expr, right: Expr) -> tuple[Expr, Expr]:
+    """Two sides without the averages that are terms of both."""
+    common = {t for t in Add.make_args(left) if t.has(Binder)} & set(Add.make_args(right))
+    rest = (Add(*(t for t in Add.make_args(e) if t not in common)) for e in (left, right))
+    return (left, right) if not common else (next(rest), next(rest))
 
 
 class _Pair(Basic):  # type: ignore[misc]
@@ -216,6 +229,9 @@ def _decide(ready: _Prepared, seconds: float) -> Evidence:
     if proof is not None and not proof.open and heavy:
         return Evidence(Verdict.PROVED, proof.text)
     if heavy:
+        member = refuted_by_members(ready, seed)
+        if member is not None:
+            return member
         quick = _points(trial, seed, 20, 0, min(seconds, 3.0), coarse=True)
         if not quick.refuted:
             quick = _points(trial, seed, 1, 1, min(seconds, 2.0))
@@ -242,6 +258,33 @@ def _decide(ready: _Prepared, seconds: float) -> Evidence:
         return _refutation(special, names)
     spent = time.perf_counter() - start
     return _unproved(proof, attempts, rest, spent)
+
+
+def refuted_by_members(ready: _Prepared, seed: int) -> Evidence | None:
+    """A point, and simple functions for those that are averaged, where the premises hold and the two sides differ."""
+    zeros = [g.lhs - g.rhs for g in ready.given]
+    for member in simple_members((ready.a, ready.b), zeros, ready.domain, seed, ready.bound):
+        left, right, *rest = member.exprs
+        equations = tuple(Eq(e, 0, evaluate=False) for e in rest if e != 0)
+        found = None
+        if any(e.has(AppliedUndef) for e in member.exprs):
+            found = refuted_by_values(left, right, member.domain, equations, ready.names)
+        if found is None:
+            used, narrowed = _eliminations(equations, member.domain, (left, right))[0]
+            unsolved = tuple(e for e in equations if e not in {p for p, _, _ in used})
+            trial = _Trial(_eliminate(left, used), _eliminate(right, used), narrowed, unsolved, ready.bound)
+            tally = _points(trial, seed, 2, 0, 1.0, coarse=True)
+            found = _refutation(tally, ready.names) if tally.refuted else None
+        if found is not None:
+            return shown_with(found, member.shown)
+    return None
+
+
+def shown_with(found: Evidence, shown: Sequence[tuple[str, str]]) -> Evidence:
+    """A refutation with more of its point: the values that a member of a class of functions was closed at."""
+    shown = tuple((k.lstrip("_"), v) for k, v in shown)
+    at = ", ".join(f"{k} = {v}" for k, v in shown)
+    return Evidence(found.verdict, f"{found.detail}, where {at}", (*shown, *found.witness))
 
 
 def refuted_by_values(
@@ -449,7 +492,7 @@ def _refutation(tally: Tally, names: dict[Symbol, Symbol]) -> Evidence:
     at = ", ".join(f"{k.lstrip('_')} = {v}" for k, v in tally.witness if k != "lhs - rhs")
     witness = tuple((k.lstrip("_"), v) for k, v in tally.witness)
     how = "a ball that excludes zero" if tally.method == "balls" else "sampled in mpmath at 40 and 50 digits"
-    return Evidence(Verdict.REFUTED, f"lhs - rhs = {tally.value} at {at} ({how})", witness)
+    return Evidence(Verdict.REFUTED, f"lhs - rhs = {tally.value}{f' at {at}' if at else ''} ({how})", witness)
 
 
 def _zero_given(difference: Expr, solved: _Solved, domain: Domain) -> Proof | None:

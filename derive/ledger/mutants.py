@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -46,14 +46,19 @@ from sympy import (
 )
 from sympy.core.function import AppliedUndef
 from sympy.logic.boolalg import And
+from sympy.printing.str import StrPrinter
 
 from derive.core import DeriveError, Step, UniqueRoot, Verdict
+from derive.ledger.asking import agreeing_points, ask, exchanged, renamed, same_claim
+from derive.ledger.context import parts_of
 from derive.ledger.derivation import Derivation, content_of
 from derive.ledger.explained import EXPLAINED
 from derive.ledger.processes import each
 from derive.nodes.extremum import Extremum
 
-__all__ = ["OPERATORS", "Mutant", "MutationReport", "Outcome", "Trial", "drawn_mutants", "mutants_of", "mutate"]
+__all__ = [
+    "OPERATORS", "Mutant", "MutationReport", "Outcome", "Trial", "drawn_mutants", "mutants_of", "mutate", "question_of",
+]
 
 _DEPTH = 7
 _SECONDS = 25.0
@@ -95,7 +100,8 @@ class MutationReport:
     """What became of all mutants.
 
     Attributes: trials (in the order of generation), steps (mutated), assumed (steps left out because nothing checks
-    them), seed, share (of the mutants, drawn by the seed).
+    them), seed, share (of the mutants, drawn by the seed), shared ((derivation, label) of a step -> the same of other
+    steps that claim the same by the same rule from the same premises, and are mutated with it).
     """
 
     trials: tuple[Trial, ...]
@@ -103,6 +109,7 @@ class MutationReport:
     assumed: int
     seed: int
     share: float
+    shared: Mapping[tuple[str, str], tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
     def count(self, outcome: Outcome, operator: str | None = None) -> int:
         """How many mutants had an outcome, by one operator or by all."""
@@ -148,11 +155,16 @@ class MutationReport:
             **{o.value: self.count(o) for o in Outcome},
             "kill_rate": self.kill_rate if self.generated > self.count(Outcome.EQUIVALENT) else None,
             "steps": self.steps,
+            "shared": sum(map(len, self.shared.values())),
             "assumed": self.assumed,
             "seed": self.seed,
             "share": self.share,
             "operators": self.by_operator(),
-            "by_step": [{"derivation": d, "label": label, **counts} for (d, label), counts in self.by_step().items()],
+            "by_step": [
+                {"derivation": d, "label": label, **counts,
+                 **({"also": also} if (also := [list(k) for k in self.shared.get((d, label), ())]) else {})}
+                for (d, label), counts in self.by_step().items()
+            ],
             "left": [
                 {"derivation": t.mutant.derivation, "label": t.mutant.label, "operator": t.mutant.operator,
                  "claim": str(t.mutant.claim), "outcome": t.outcome.value, "detail": t.detail,
@@ -275,7 +287,7 @@ def _swaps(claim: Basic) -> Iterator[Basic]:
     for at, a in enumerate(symbols):
         for b in symbols[at + 1:]:
             if a.is_positive == b.is_positive:
-                yield claim.xreplace({a: b, b: a})
+                yield exchanged(claim, {a: b, b: a})
                 yield _first_only(claim, a, b)
 
 
@@ -322,7 +334,8 @@ def _rebuilt(claim: Basic, path: Sequence[int], other: Basic) -> Basic | None:
 
 def _typed(claim: Basic) -> bool:
     """Whether a matrix is equated with a matrix of its shape, and a number with a number, wherever two are equated."""
-    return all(getattr(e.lhs, "shape", None) == getattr(e.rhs, "shape", None) for e in claim.atoms(Rel))
+    return all(getattr(e.lhs, "shape", None) == getattr(e.rhs, "shape", None)
+               for e in parts_of(claim) if isinstance(e, Rel))
 
 
 def _key(claim: Basic) -> Any:
@@ -345,7 +358,7 @@ def mutate(
     """Make mutants of every checked step and ask the rules about them.
 
     Args:
-        derivations: a step that several share is mutated once.
+        derivations: a claim that several derive by one rule from the same premises is mutated once.
         seed: draws which mutants are tried where there are more than `per_step`, and the share.
         share: of all mutants, in (0, 1].
         per_step: at most so many mutants of one step, spread over the operators.
@@ -355,35 +368,57 @@ def mutate(
     """
     if not 0 < share <= 1:
         raise DeriveError(f"share = {share} of the mutants", given=str(share), allowed="a number in (0, 1]")
-    mutants: list[tuple[Derivation, Mutant]] = []
-    seen: set[Any] = set()
-    assumed = steps = 0
+    users: dict[Any, list[tuple[Derivation, Step]]] = {}
     for derivation in derivations:
         for step in derivation:
-            key = content_of(derivation, step)
-            if key in seen:
-                continue
-            seen.add(key)
-            if step.rule in ("definition", "assumption", "theorem"):
-                assumed += 1
-                continue
-            chosen = drawn_mutants(step, seed, per_step, share)
-            steps += bool(chosen)
-            mutants += [(derivation, Mutant(derivation.name, step.label, name, claim)) for name, claim in chosen]
+            users.setdefault(question_of(derivation, step), []).append((derivation, step))
+    checked = [found for found in users.values() if found[0][1].rule not in _UNCHECKED]
+    draws = [drawn_mutants(found[0][1], seed, per_step, share) for found in checked]
+    mutants = [(derivation, Mutant(derivation.name, step.label, name, claim))
+               for k, ((derivation, step), *_) in enumerate(checked) for name, claim in draws[k]]
+    shared = {(d.name, s.label): tuple((other.name, twin.label) for other, twin in rest)
+              for k, ((d, s), *rest) in enumerate(checked) if draws[k] and rest}
     trials: list[Trial | None] = [None] * len(mutants)
     tasks = [partial(try_mutant, derivation, mutant) for derivation, mutant in mutants]
     for done, (index, trial) in enumerate(each(tasks, workers)):
         trials[index] = trial
         if progress is not None:
             progress(done + 1, len(mutants), trial)
-    return MutationReport(tuple(t for t in trials if t is not None), steps, assumed, seed, share)
+    return MutationReport(tuple(t for t in trials if t is not None), sum(map(bool, draws)),
+                          len(users) - len(checked), seed, share, shared)
+
+
+_UNCHECKED = ("definition", "assumption", "theorem")
+
+
+def question_of(derivation: Derivation, step: Step) -> Any:
+    """What a rule is asked: claim, domain and rule, and the same of the premises, without their names.
+
+    Steps with the same question have the same answer, and an error planted in one is planted in all.
+    """
+    from derive.ledger.rules import RULES
+
+    if step.rule in _UNCHECKED or RULES[step.rule].lineage:
+        return content_of(derivation, step)
+    places = {name: k for k, name in enumerate(step.premises)}
+    hints = tuple((k, places[v] if isinstance(v, str) and v in places else v) for k, v in step.hints)
+    return (step.claim, step.rule, step.domain, hints, tuple(_premise(derivation[n]) for n in step.premises))
+
+
+def _premise(step: Step) -> Any:
+    """A premise as a rule sees it: of a sentence, whether it is taken for granted."""
+    if isinstance(step.claim, str):
+        return step.rule in ("assumption", "theorem")
+    return (step.claim, step.rule, step.domain)
 
 
 def drawn_mutants(step: Step, seed: int, per_step: int, share: float = 1.0) -> list[tuple[str, Basic]]:
     """Some mutants of a step, drawn by the seed, by turns from each operator."""
     queues: dict[str, list[tuple[float, str, Basic]]] = {}
+    written = _Text().doprint
+    original = written(step.claim)
     for name, claim in mutants_of(step):
-        text = f"{seed}|{step.label}|{step.claim}|{name}|{claim}".encode()
+        text = f"{seed}|{step.label}|{original}|{name}|{written(claim)}".encode()
         weight = int.from_bytes(hashlib.sha256(text).digest()[:8], "big") / 2**64
         queues.setdefault(name, []).append((weight, name, claim))
     for queue in queues.values():
@@ -397,14 +432,30 @@ def drawn_mutants(step: Step, seed: int, per_step: int, share: float = 1.0) -> l
     return [(name, claim) for _, name, claim in kept]
 
 
+class _Text(StrPrinter):  # type: ignore[misc]
+    """What str says of many expressions that have most of their parts in common."""
+
+    def __init__(self) -> None:
+        super().__init__({"order": None})
+        self.known: dict[tuple[type, Any], str] = {}
+
+    def _print(self, expr: Any, **kwargs: Any) -> str:
+        if kwargs or not isinstance(expr, Basic):
+            return str(super()._print(expr, **kwargs))
+        key = (type(expr), expr)
+        if key not in self.known:
+            self.known[key] = super()._print(expr)
+        return self.known[key]
+
+
 def _uniform(text: str) -> float:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[8:16], "big") / 2**64
 
 
 def try_mutant(derivation: Derivation, mutant: Mutant) -> Trial:
     """Ask the rule of a step about a mutant of it."""
-    from derive.ledger.asking import agreeing_points, ask, same_claim
-
+    if renamed(derivation, derivation[mutant.label], mutant.claim):
+        return Trial(mutant, Outcome.EQUIVALENT, "the same for every value, with two symbols exchanged")
     found = ask(derivation, mutant.label, mutant.claim, seconds=_SECONDS)
     if found.verdict is Verdict.REFUTED:
         return Trial(mutant, Outcome.KILLED, found.detail, found.witness)

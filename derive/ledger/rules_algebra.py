@@ -25,14 +25,17 @@ from derive.ledger.ladder import (
     independent,
     prove_identity,
     refuted_by_values,
+    shown_with,
     with_field,
 )
+from derive.ledger.members import named_only, simple_members
 from derive.ledger.poles import one_sided_pole
 from derive.ledger.rewriting import carried_out, replace_function, rewrite
 from derive.ledger.roots import points_on
 from derive.ledger.sampling import (
     FAMILIES,
     ball_text,
+    bound_functions,
     function_instances,
     instantiated,
     shown_functions,
@@ -300,6 +303,11 @@ def same_zeros(claim: Eq, premise: Eq, ctx: Context) -> Evidence:
         how = None
     if how is not None and not how.open:
         return Evidence(Verdict.PROVED, how.text)
+    if heavy:
+        renamed = [Eq(e.lhs.xreplace(names), e.rhs.xreplace(names), evaluate=False) for e in left]
+        member = _members_differ(sharp[0], sharp[1], renamed, inside)
+        if member is not None:
+            return member
     for sign in (1, -1):
         try:
             quick = timebox(8.0, _zero, first - sign * second, domain, facts)
@@ -324,6 +332,23 @@ def same_zeros(claim: Eq, premise: Eq, ctx: Context) -> Evidence:
         return valued
     why = f"; {how.text}" if how is not None else ""
     return undecided(f"no factor between the two equations was found that certainly does not vanish{why}")
+
+
+def _members_differ(first: Expr, second: Expr, left: Sequence[Eq], domain: Domain) -> Evidence | None:
+    """The same with simple functions for those that are averaged, so that no value costs an integral."""
+    others = [carried_out(e.lhs - e.rhs) for e in named_only(left, (first, second, *domain.constraints))]
+    bound = bound_functions(domain.constraints)
+    for member in simple_members((first, second), others, domain, seed_of(first, second), bound, True):
+        p, q, *rest = member.exprs
+        rest = [e for e in rest if e != 0]
+        given = tuple(Eq(e, S.Zero, evaluate=False) for e in (q, *rest))
+        found = None
+        if any(e.has(AppliedUndef) for e in member.exprs):
+            found = refuted_by_values(p, S.Zero, member.domain, given)
+        found = found or _only_one_holds(p, q, rest, member.domain, 3, 1.0)
+        if found is not None:
+            return shown_with(found, member.shown)
+    return None
 
 
 def _conditions_left(sides: Sequence[Expr], domain: Domain) -> list[Expr]:

@@ -3,9 +3,12 @@
 import pytest
 from sympy import Eq, Gt, Interval, Symbol, exp, log, oo, sqrt
 
+from derive.claims import kills
 from derive.core import DeriveError, Domain, Step
 from derive.ledger import Derivation
-from derive.ledger.mutants import OPERATORS, Mutant, Outcome, drawn_mutants, mutants_of, mutate, try_mutant
+from derive.ledger.asking import renamed
+from derive.ledger.mutants import OPERATORS, Mutant, Outcome, drawn_mutants, mutants_of, mutate, question_of, try_mutant
+from derive.mutation import replica_derivations
 
 x, y = Symbol("x", real=True), Symbol("y", real=True)
 p = Symbol("p", positive=True)
@@ -76,6 +79,62 @@ def test_the_size_of_a_named_matrix_is_no_part_of_an_error() -> None:
                for name, claim in drawn_mutants(derivation[label], 0, 8)]
         assert len(own) >= 4
         assert all(t.outcome is Outcome.KILLED for t in own), [(str(t.mutant.claim), t.detail) for t in own]
+
+
+def test_what_is_claimed_twice_from_the_same_is_mutated_once() -> None:
+    again = Derivation("again", "The same under other names", (
+        Step("other-square", GOOD["square"].claim, "identity", domain=DOMAIN),
+        Step("cube", Eq((x + 1) ** 3, x**3 + 3 * x**2 + 3 * x + 1, evaluate=False), "identity", domain=DOMAIN),
+    ))
+    assert question_of(GOOD, GOOD["square"]) == question_of(again, again["other-square"])
+    report = mutate([GOOD, again], per_step=1)
+    assert report.shared == {("good", "square"): (("again", "other-square"),)}
+    steps = {(k["derivation"], k["label"]): k for k in report.to_dict()["by_step"]}
+    assert ("again", "other-square") not in steps
+    assert ("again", "cube") in steps
+    assert kills(report.to_dict())["again", "other-square"] == kills(report.to_dict())["good", "square"]
+
+
+def test_premises_that_say_other_things_make_another_question() -> None:
+    def standing_on(premise: Step) -> Derivation:
+        claim = Eq(y, 2 * x + 1, evaluate=False)
+        return Derivation("d", "", (premise, Step("s", claim, "identity", (premise.label,), domain=DOMAIN)))
+
+    one, same, other = (standing_on(Step(label, Eq(y, value), "definition", domain=DOMAIN))
+                        for label, value in (("a", 2 * x + 1), ("b", 2 * x + 1), ("a", x)))
+    assert question_of(one, one["s"]) == question_of(same, same["s"])
+    assert question_of(one, one["s"]) != question_of(other, other["s"])
+
+
+def test_symbols_that_stand_for_every_value_may_be_exchanged() -> None:
+    z = Symbol("z", real=True)
+    even = Domain(((x, Interval(-oo, oo)), (z, Interval(-oo, oo))))
+    step = Step("s", Eq((x - z) * (x + z), x**2 - z**2, evaluate=False), "identity", domain=even)
+    swapped = Eq((z - x) * (z + x), z**2 - x**2, evaluate=False)
+    assert renamed(Derivation("d", "", (step,)), step, swapped)
+    told_apart = Step("s", step.claim, "identity", domain=Domain(((x, Interval(-oo, oo)), (z, Interval(0, 1)))))
+    assert not renamed(Derivation("d", "", (told_apart,)), told_apart, swapped)
+    known = Step("k", Eq(x, z + 1), "definition", domain=even)
+    standing = Step("s", Eq(x - z, 1), "identity", ("k",), domain=even)
+    assert not renamed(Derivation("d", "", (known, standing)), standing, Eq(z - x, 1, evaluate=False))
+
+
+def test_the_whole_report_asks_about_the_replica_calculations(monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    from derive import mutation
+    from derive.cli import cli
+
+    asked: list[tuple[str, ...]] = []
+
+    def noted(quantities, methods, **options):  # type: ignore[no-untyped-def]
+        asked.append(tuple(d.name for d in methods))
+        raise DeriveError("noted", given="", allowed="")
+
+    monkeypatch.setattr(mutation, "mutation_report", noted)
+    CliRunner().invoke(cli, ["check", "--mutate"])
+    CliRunner().invoke(cli, ["check", "--mutate", "rem-condensation"])
+    assert asked == [tuple(d.name for d in replica_derivations()), ()]
 
 
 @pytest.mark.slow

@@ -1,0 +1,197 @@
+"""Simple members of a class of functions: such that averages of them have closed forms, and a value costs no integral.
+
+A claim about every function of a class is refuted by one member.  Functions that stand in an exponent below an average
+are of second degree, with negative squares, or affine; so are those in the arguments of others.  The rest are
+polynomials of second and third degree, of a higher one where they are differentiated.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from sympy import Basic, Derivative, Dummy, Eq, Expr, Integer, Rational, Symbol, cosh, exp, log
+from sympy.core.function import AppliedUndef, UndefinedFunction
+
+from derive.core import DeriveError, Domain
+from derive.ledger.domain import points
+from derive.ledger.sampling import Instances, applied_functions, instantiated, shown_functions, shown_point
+from derive.nodes.averages import DivergentAverage, LogAverageExp, TiltedAverage
+from derive.nodes.binders import Binder
+from derive.nodes.functions import log_cosh
+from derive.nodes.laws import Density
+from derive.nodes.timebox import TimedOut, timebox
+
+__all__ = ["Member", "named_only", "simple_members"]
+
+#: how many are drawn, and how many where premises are to be obeyed, which not each member can
+_MEMBERS, _MORE = 2, 8
+_SECONDS = 3.0
+#: degrees of the polynomials, by turns: values of low degree cost less, those of a higher one see more
+_DEGREES = (2, 3)
+
+
+@dataclass(frozen=True)
+class Member:
+    """Expressions with simple functions in their averages, which are carried out, and where.
+
+    Attributes: exprs; domain (of the symbols that are left); shown (the values that the other symbols have, and the
+    functions, for a witness).
+    """
+
+    exprs: tuple[Expr, ...]
+    domain: Domain
+    shown: tuple[tuple[str, str], ...]
+
+
+def simple_members(
+    exprs: Sequence[Expr], given: Sequence[Expr], domain: Domain, seed: int,
+    bound: frozenset[UndefinedFunction] = frozenset(), solved: bool = False,
+) -> Iterator[Member]:
+    """Expressions at points of the symbols in averages, with simple functions in the place of those that are averaged.
+
+    Averages of no undefined function are carried out as well.  No average is left then, but in the last member, if
+    any, where exponents have a log cosh besides and averages over one variable stay to be enclosed.  Nothing is yielded
+    where a relation or a density speaks of a function that is averaged, or where a premise asks for its values outside
+    an average: a member would have to obey that at every argument.
+
+    Args: exprs; given (expressions that vanish by the premises, which come after the others in a member); domain;
+        seed; bound (functions of which relations speak); solved (one of the expressions will be made to vanish too).
+    """
+    everything = (*exprs, *given)
+    averaged = {a.func for e in everything for node in e.atoms(Binder) for a in applied_functions(node)}
+    taken = {a.func for e in everything for law in e.atoms(Density) for a in applied_functions(law.pdf)} | bound
+    taken |= {a.func for e in given for a in _outside(e)}
+    if averaged & taken or not any(e.has(Binder) for e in everything):
+        return
+    rng = random.Random(seed)
+    free = _named(everything)
+    inside = {s for e in everything for node in e.atoms(Binder) for s in node.free_symbols if s in free}
+    obeying = solved or bool(given)
+    count = _MORE if obeying else _MEMBERS
+    drawn = list(points(inside | _named(domain.constraints), domain, seed, count + 1, 0.35))
+    for number, point in enumerate(drawn):
+        last = number == len(drawn) - 1
+        if last and (obeying or not _blind(everything)):
+            return
+        instances = _drawn(everything, averaged, rng, obeying, _DEGREES[number % len(_DEGREES)], last)
+        at = {s: v for s, v in point.items() if s in inside}
+        try:
+            closed = timebox(_SECONDS, _closed, everything, instances, at, last)
+        except (DivergentAverage, ArithmeticError, ValueError):
+            continue
+        except (TimedOut, DeriveError):
+            return
+        if any(_heavy(e) if last else e.has(Binder) for e in closed):
+            return
+        left = Domain(tuple((s, i.subs(at)) for s, i in domain.intervals if s not in at),
+                      tuple(c for c in (instantiated(k, instances).subs(at) for k in domain.constraints) if c != True))  # noqa: E712
+        yield Member(closed, left, shown_point(at) + shown_functions(instances))
+
+
+def _blind(exprs: Iterable[Basic]) -> bool:
+    """Whether a function in an exponent is differentiated: of second degree, it has a constant curvature."""
+    lifted = {a.func for e in exprs for x in _exponents(e) for a in applied_functions(x)}
+    return any(a.func in lifted for e in exprs for x in e.atoms(Derivative) for a in applied_functions(x))
+
+
+def _heavy(e: Basic) -> bool:
+    """Whether an average over several variables is left, or one inside another."""
+    return any(len(node.bound_symbols) > 1 or any(a.has(Binder) for a in node.args) for node in e.atoms(Binder))
+
+
+def named_only(premises: Sequence[Eq], exprs: Iterable[Basic]) -> tuple[Eq, ...]:
+    """The premises without those that only give a name, or a value, to a function which nothing else mentions."""
+    kept = list(premises)
+    for premise in (*premises, *premises):
+        if premise in kept and isinstance(premise.lhs, AppliedUndef):
+            others = (premise.rhs, *premise.lhs.args, *exprs, *(q for q in kept if q is not premise))
+            if all(a.func != premise.lhs.func for e in others for a in applied_functions(e)):
+                kept.remove(premise)
+    return tuple(kept)
+
+
+def _named(conditions: Iterable[Basic]) -> set[Symbol]:
+    return {s for c in conditions for s in c.free_symbols if isinstance(s, Symbol)}
+
+
+def _closed(
+    exprs: Sequence[Expr], instances: Instances, at: Mapping[Symbol, Rational], as_they_are: bool
+) -> tuple[Expr, ...]:
+    put = (instantiated(e, instances).subs(at) for e in exprs)
+    return tuple(put) if as_they_are else tuple(e.doit() for e in put)
+
+
+def _outside(e: Basic) -> Iterator[AppliedUndef]:
+    """The functions with their arguments that stand outside all averages."""
+    if isinstance(e, Binder):
+        return
+    if isinstance(e, AppliedUndef):
+        yield e
+    for a in e.args:
+        yield from _outside(a)
+
+
+def _drawn(
+    exprs: Iterable[Basic], averaged: set[UndefinedFunction], rng: random.Random, free: bool, degree: int,
+    bent: bool,
+) -> Instances:
+    """A polynomial for each function that is averaged.
+
+    Args: free (a multiple of the first argument is added to those that stand in no exponent and in no other function,
+    its factor left to be chosen); degree (of functions of one argument in an exponent and of those in the arguments of
+    others it is one, of other functions in an exponent two; derivatives that are taken of a function add to it); bent
+    (a log cosh is added to those in an exponent).
+    """
+    applied = {a for e in exprs for a in applied_functions(e) if a.func in averaged}
+    lifted = {a.func for e in exprs for x in _exponents(e) for a in applied_functions(x)}
+    inner = {b.func for a in applied for x in a.args for b in applied_functions(x)}
+    order: dict[UndefinedFunction, int] = {}
+    for e in exprs:
+        for x in e.atoms(Derivative):
+            for a in applied_functions(x.expr):
+                order[a.func] = max(order.get(a.func, 0), int(x.derivative_count))
+    found: dict[UndefinedFunction, tuple[tuple[Symbol, ...], Expr]] = {}
+    for a in sorted(applied, key=lambda f: (f.func.__name__, len(f.args))):
+        if a.func in found:
+            continue
+        variables = tuple(Dummy(f"x{i}", real=True) for i in range(len(a.args)))
+        falling = a.func in lifted
+        flat = a.func in inner or (falling and len(variables) == 1)
+        own = 1 if flat else 2 if falling else degree + order.get(a.func, 0)
+        body = _polynomial(variables, own, falling, rng)
+        if bent and falling:
+            body += log_cosh(_form(variables, rng)) / 2
+        if free and not flat and not falling:
+            body += Dummy(f"slope of {a.func.__name__}", real=True) * variables[0]
+        found[a.func] = (variables, body)
+    return found
+
+
+def _exponents(e: Basic) -> Iterator[Basic]:
+    """What is lifted into an exponent, or stands in a function that is no polynomial, below an average."""
+    for node in e.atoms(Binder):
+        if isinstance(node, LogAverageExp | TiltedAverage):
+            yield node.open()[1][-1]
+        yield from node.atoms(exp, log, cosh, log_cosh)
+
+
+def _polynomial(variables: Sequence[Symbol], degree: int, falling: bool, rng: random.Random) -> Expr:
+    """A sum of powers of linear forms; falling: that of second degree is negative."""
+    body: Expr = Rational(rng.randint(20, 40), rng.randint(20, 40)) + _form(variables, rng)
+    if falling and degree > 1:
+        body -= sum((v**2 * Rational(rng.randint(1, 6), 20) for v in variables), Integer(0))
+        body += sum((a * b * _number(2, 8, 20, rng) for a, b in pairwise(variables)), Integer(0))
+    elif degree > 1:
+        body += sum((_form(variables, rng)**k * _number(4, 12, 20, rng) for k in range(2, degree + 1)), Integer(0))
+    return body
+
+
+def _form(variables: Sequence[Symbol], rng: random.Random) -> Expr:
+    return sum((v * _number(8, 20, 40, rng) for v in variables), Integer(0))
+
+
+def _number(low: int, high: int, over: int, rng: random.Random) -> Rational:
+    return Rational(rng.choice((-1, 1)) * rng.randint(low, high), over)
