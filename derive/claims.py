@@ -19,7 +19,7 @@ from derive.core import DeriveError, Step, Verdict
 from derive.ledger import Derivation, Ledger
 from derive.show import Page, claim_latex
 
-__all__ = ["anchor", "graph", "index", "kills", "page", "published"]
+__all__ = ["anchor", "graph", "index", "kills", "page", "published", "replica_derivations"]
 
 #: (derivation, label) -> (mutants that are not equivalent, how many of them were killed)
 Kills = Mapping[tuple[str, str], tuple[int, int]]
@@ -63,19 +63,31 @@ def published() -> tuple[Derivation, ...]:
 
 
 def _methods() -> tuple[Derivation, ...]:
-    from derive.methods import marchenko_pastur, rem, replica, replica_bayes, replica_breaking, replica_linear
-    from derive.methods.replica_stability import stability_derivation
+    from derive.methods import marchenko_pastur, rem
+
+    return (rem.general_derivation(), marchenko_pastur.derivation(), *_on_a_manifold())
+
+
+def _on_a_manifold() -> tuple[Derivation, ...]:
+    from derive.methods import replica, replica_bayes, replica_breaking, replica_linear, replica_stability
 
     return (
-        rem.general_derivation(),
-        marchenko_pastur.derivation(),
         replica.symmetric_derivation(),
-        stability_derivation(),
+        replica_stability.stability_derivation(),
         replica_breaking.breaking_derivation(),
         replica_bayes.bayes_derivation(),
         replica_linear.memory_derivation(),
         replica_linear.diffusion_derivation(),
     )
+
+
+def replica_derivations() -> tuple[Derivation, ...]:
+    """The replica calculations: on a hidden manifold, symmetric, with its stability, with blocks, Bayes-optimal, and
+    linear; and the spin glass with three-spin interactions on the sphere."""
+    from derive.methods.replica_spins import SpinGlass
+    from derive.symbols import q
+
+    return (*_on_a_manifold(), SpinGlass(q**3 / 2, None).derivation())
 
 
 def kills(record: Mapping[str, Any]) -> Kills:

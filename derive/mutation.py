@@ -27,7 +27,7 @@ from derive.witnesses import known_numbers
 if TYPE_CHECKING:
     from derive.quantity import Quantity
 
-__all__ = ["WholeReport", "mutation_report", "replica_derivations", "rule_trials", "write_report"]
+__all__ = ["WholeReport", "mutation_report", "rule_trials", "write_report"]
 
 SCHEMA = 1
 _PER_DEFINITION = 6
@@ -87,24 +87,6 @@ class WholeReport:
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "versions": _versions(),
         }
-
-
-def replica_derivations() -> tuple[Derivation, ...]:
-    """The replica calculations: on a hidden manifold, symmetric, with its stability, with blocks, Bayes-optimal, and
-    linear; and the spin glass with three-spin interactions on the sphere."""
-    from derive.methods import replica, replica_bayes, replica_breaking, replica_linear, replica_stability
-    from derive.methods.replica_spins import SpinGlass
-    from derive.symbols import q
-
-    return (
-        replica.symmetric_derivation(),
-        replica_stability.stability_derivation(),
-        replica_breaking.breaking_derivation(),
-        replica_bayes.bayes_derivation(),
-        replica_linear.memory_derivation(),
-        replica_linear.diffusion_derivation(),
-        SpinGlass(q**3 / 2, None).derivation(),
-    )
 
 
 def mutation_report(

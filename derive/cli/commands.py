@@ -391,7 +391,8 @@ def _mutations(
 
     Whole: the replica calculations, on which several quantities stand, are mutated too.
     """
-    from derive.mutation import mutation_report, replica_derivations, write_report
+    from derive.claims import replica_derivations
+    from derive.mutation import mutation_report, write_report
 
     with progress_bar("mutants", None) as report:
         found = mutation_report(

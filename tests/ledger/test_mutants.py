@@ -3,12 +3,11 @@
 import pytest
 from sympy import Eq, Gt, Interval, Symbol, exp, log, oo, sqrt
 
-from derive.claims import kills
+from derive.claims import kills, replica_derivations
 from derive.core import DeriveError, Domain, Step
 from derive.ledger import Derivation
 from derive.ledger.asking import renamed
 from derive.ledger.mutants import OPERATORS, Mutant, Outcome, drawn_mutants, mutants_of, mutate, question_of, try_mutant
-from derive.mutation import replica_derivations
 
 x, y = Symbol("x", real=True), Symbol("y", real=True)
 p = Symbol("p", positive=True)
