@@ -29,7 +29,7 @@ _DEGREE = 14
 _EXP_ERROR = 2.0**-46
 """Relative error of the exponential: 2^-48 by Horner's rule, 2^-53 each from r and the remainder, and room."""
 _FARTHEST = 690.0
-_BLOCK = 512
+_BLOCK = 192
 _AT_ONCE = 30_000_000
 """Products of balls in one call of compiled code, a second or two."""
 
@@ -146,17 +146,21 @@ class DoubleArray:
     def __matmul__(self, other: DoubleArray) -> DoubleArray:
         count = self.shape[-1]
         left, right = abs(self.mid), abs(other.mid)
-        rad = left @ (other.rad + right * ((count + 8) * _UNIT)) + self.rad @ (right + other.rad)
-        return DoubleArray(self.mid @ other.mid, rad * (1 + (count + 64) * 4 * _UNIT) * _SAFE + _TINY)
+        rounding = (_BLOCK + count // _BLOCK + 8) * _UNIT
+        rad = left @ (other.rad + right * rounding) + self.rad @ (right + other.rad)
+        mid = np.zeros(rad.shape)
+        for k in range(0, count, _BLOCK):  # so that roundings do not add up over the whole length
+            mid += self.mid[:, k : k + _BLOCK] @ other.mid[k : k + _BLOCK]
+        return DoubleArray(mid, rad * (1 + (count + 64) * 4 * _UNIT) * _SAFE + _TINY)
 
     def dot(self, other: DoubleArray) -> arb:
-        """The sum of the products of two rows: in blocks, so that roundings do not add up over the whole length."""
+        """The sum of the products of two rows, as sums of sums of sums."""
         terms = self.mid * other.mid
-        count = -(-terms.size // _BLOCK)
-        padded = np.zeros(count * _BLOCK)
+        side = int(np.ceil(np.cbrt(terms.size))) + 1
+        padded = np.zeros(side**3)
         padded[: terms.size] = terms
-        mid = float(padded.reshape(count, _BLOCK).sum(axis=1).sum())
-        rounding = (_BLOCK + count + 8) * _UNIT * abs(terms)
+        mid = float(padded.reshape(side, side, side).sum(axis=2).sum(axis=1).sum())
+        rounding = (3 * side + 8) * _UNIT * abs(terms)
         rad = abs(self.mid) * other.rad + self.rad * (abs(other.mid) + other.rad) + rounding
         return arb(mid, float(rad.sum()) * (1 + terms.size * 2 * _UNIT) * _SAFE + _TINY)
 
