@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-from flint import acb
+from flint import acb, arb
 from sympy import Eq, Expr, Symbol
 from sympy.core.function import AppliedUndef, UndefinedFunction
 
 from derive.core import Domain, Evidence, Verdict
 from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.domain import points, seed_of
-from derive.ledger.ladder import _sharp, _sharp_domain
+from derive.ledger.field import Full, Unsupported
+from derive.ledger.ladder import _sharp, _sharp_domain, exactly_zero
 from derive.ledger.roots import points_on
 from derive.ledger.sampling import FAMILIES, corners, function_instances, instantiated, shown_point, shown_value
 from derive.nodes.binders import Binder
@@ -97,10 +99,38 @@ def _values(case: Case, count: int, coarse: bool) -> Iterator[tuple[dict[Any, An
         if zeros:
             drawn = points_on(zeros, symbols, inside, seed, share, 0.5)
         else:
-            drawn = _both(corners(set(symbols), inside, heavy), points(symbols, inside, seed, share, calm))
+            simple = _both(corners(set(symbols), inside, heavy),
+                           _flat_zeros(plain, inside) if case.strict and not coarse else iter(()))
+            drawn = _both(simple, points(symbols, inside, seed, share, calm))
         for point in drawn:
             own = {s: shown_value(v) for s, v in point.items() if s in symbols}
-            yield own, _value(plain, point, coarse)
+            value = _value(plain, point, coarse)
+            if not coarse and not heavy and case.strict and value is not None and _vanishes(plain, point, value):
+                value = arb(0)
+            yield own, value
+
+
+def _vanishes(e: Expr, point: dict[Symbol, Any], value: Any) -> bool:
+    """Whether the value in a ball about zero is zero itself, where that is not seen by the ball."""
+    if value.is_zero() or not value.is_finite() or not value.contains(0) or not _rational(point):
+        return False
+    at = e.xreplace(point)
+    try:
+        return bool(at == 0) or timebox(0.5, exactly_zero, at, Domain()) is not None
+    except (TimedOut, Unsupported, Full, ArithmeticError, TypeError, ValueError):
+        return False
+
+
+def _rational(point: dict[Symbol, Any]) -> bool:
+    return all(getattr(v, "is_Rational", False) for v in point.values())
+
+
+def _flat_zeros(e: Expr, domain: Domain) -> Iterator[dict[Symbol, Any]]:
+    """Rational points at which a rational function vanishes: where a strict inequality may be none."""
+    from derive.ledger.poles import rational_zeros
+
+    if not e.has(Binder, AppliedUndef) and len(e.free_symbols) <= 3:
+        yield from islice(rational_zeros(e, (), domain), 12)
 
 
 def _both(first: Iterator[dict[Symbol, Any]], second: Iterator[dict[Symbol, Any]]) -> Iterator[dict[Symbol, Any]]:

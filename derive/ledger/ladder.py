@@ -226,6 +226,8 @@ def _decide(ready: _Prepared, seconds: float) -> Evidence:
         if early.refuted:
             return _refutation(early, names)
     proof = _cheap(a - b, domain, given, eliminated)
+    if heavy and given and (proof is None or proof.open):
+        proof = _said(_cheap(trial.left - trial.right, trial.domain, trial.given), "averages done") or proof
     if proof is not None and not proof.open and heavy:
         return Evidence(Verdict.PROVED, proof.text)
     if heavy:
@@ -929,32 +931,49 @@ def _merged_averages(difference: Expr, domain: Domain, depth: int) -> Proof | No
 
 def _modulo(difference: Expr, given: Sequence[Eq], domain: Domain, attempts: _Attempts) -> Proof | None:
     """The numerator is a combination of those of the premises: pseudo-division by each premise that is linear in some
-    generator with a coefficient of known sign, in turn."""
+    generator with a coefficient of known sign, in turn, of the numerator and of the other premises; what is left is a
+    multiple of one of them."""
     attempts.tried.append("modulo the premises")
 
     def work(f: Field) -> Proof | None:
         target = f.build(difference)
-        premises = [f.build(g.lhs - g.rhs).num for g in given]
-        num = target.num
-        for p in premises:
-            for index in reversed(range(len(f.gens))):
-                if p.degrees()[index] != 1:
-                    continue
-                high = f.ctx.from_dict({(*m[:index], 0, *m[index + 1:]): c for m, c in p.terms() if m[index] == 1})
-                if not f.sign(high):
-                    continue
-                rest = high * f.polys[index] - p
-                degree = num.degrees()[index]
-                total = f.ctx.constant(0)
-                for k in range(degree + 1):
-                    part = {(*m[:index], 0, *m[index + 1:]): c for m, c in num.terms() if m[index] == k}
-                    if part:
-                        total += f.ctx.from_dict(part) * rest**k * high ** (degree - k)
-                num, _ = f.reduce(total)
-                break
-        return _concluded(f, target, "normal form modulo the premises") if num.is_zero() else None
+        waiting = [f.build(g.lhs - g.rhs).num for g in given]
+        num, stuck = target.num, []
+        while waiting:
+            p = waiting.pop(0)
+            pivot = _pivot(f, p)
+            if pivot is None:
+                stuck.append(p)
+                continue
+            num, *others = (_without(f, e, p, *pivot) for e in (num, *waiting, *stuck))
+            waiting, stuck = others[:len(waiting)], others[len(waiting):]
+        multiple = not num.is_zero() and any(not p.is_zero() and divmod(num, p)[1].is_zero() for p in stuck)
+        how = "normal form, a multiple of a premise" if multiple else "normal form modulo the premises"
+        return _concluded(f, target, how) if multiple or num.is_zero() else None
 
     try:
         return with_field(domain, work)
     except (Unsupported, Full):
         return None
+
+
+def _pivot(f: Field, p: Any) -> tuple[int, Any] | None:
+    """A generator in which a premise is linear with a coefficient of known sign, and that coefficient."""
+    for index in reversed(range(len(f.gens))):
+        if p.degrees()[index] == 1:
+            high = f.ctx.from_dict({(*m[:index], 0, *m[index + 1:]): c for m, c in p.terms() if m[index] == 1})
+            if f.sign(high):
+                return index, high
+    return None
+
+
+def _without(f: Field, e: Any, p: Any, index: int, high: Any) -> Any:
+    """e times a power of what does not vanish, with the generator that the premise p fixes put in."""
+    rest = high * f.polys[index] - p
+    degree = e.degrees()[index]
+    total = f.ctx.constant(0)
+    for k in range(degree + 1):
+        part = {(*m[:index], 0, *m[index + 1:]): c for m, c in e.terms() if m[index] == k}
+        if part:
+            total += f.ctx.from_dict(part) * rest**k * high ** (degree - k)
+    return f.reduce(total)[0]

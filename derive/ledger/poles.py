@@ -15,7 +15,7 @@ from derive.ledger.sampling import corners, shown_point
 from derive.nodes.binders import Binder
 from derive.nodes.timebox import TimedOut, timebox
 
-__all__ = ["one_sided_pole", "undefined_at"]
+__all__ = ["one_sided_pole", "rational_zeros", "undefined_at"]
 
 _TRIES = 8
 _SECONDS = 2.0
@@ -91,15 +91,15 @@ def _pole(left: Sequence[Expr], right: Sequence[Expr], domain: Domain, premises:
         for d in own:
             if not _may_vanish(d):
                 continue
-            for point in _zeros(d, (*own, *other), narrowed):
+            for point in rational_zeros(d, (*own, *other), narrowed):
                 if all(_away(o, point) for o in other):
                     values = {s: v.xreplace(point) for _, s, v in solved if not v.xreplace(point).free_symbols}
                     return _refuted({**point, **values})
     return None
 
 
-def _zeros(d: Expr, others: Sequence[Expr], domain: Domain) -> Iterator[Mapping[Symbol, Rational]]:
-    """Rational points of the domain at which a divisor vanishes exactly."""
+def rational_zeros(d: Expr, others: Sequence[Expr], domain: Domain) -> Iterator[Mapping[Symbol, Rational]]:
+    """Rational points of the domain at which a rational function vanishes exactly, for a few values of the others."""
     symbols = {s for e in (d, *others) for s in e.free_symbols if isinstance(s, Symbol)}
     for start in points(symbols, Domain(domain.intervals), seed_of(d), _TRIES):
         for symbol in sorted(d.free_symbols, key=str):

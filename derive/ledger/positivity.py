@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sympy import (
+    Abs,
     Add,
     Basic,
     Derivative,
@@ -135,7 +136,8 @@ class _Prover:
             if found is not None:
                 return found
         if depth > 0:
-            return self._monotone(e, strict, depth)
+            return (self._monotone(e, strict, depth)
+                    or (None if e.has(Average) or not e.has(log) else self._termwise(e, strict, depth)))
         return None
 
     def _number(self, e: Expr, strict: bool) -> str | None:
@@ -393,12 +395,9 @@ class _Prover:
         resolved = []
         for p, _ in open_odd:
             found = self._factor_sign(f, p, depth, whole)
+            if found is None and not strict:
+                found = self._weak_sign(f, p, depth)
             if found is None:
-                if not strict and len(open_odd) == 1:
-                    needed = sign
-                    weak = self._polynomial(f, p * needed, False, depth)
-                    if weak:
-                        return f"factors of known sign ({weak})"
                 return None
             sign *= found[0]
             resolved.append(found[1])
@@ -432,7 +431,7 @@ class _Prover:
                 return s, found
         if depth <= 0:
             return None
-        expr = f.poly_expr(poly)
+        expr = self._signed(f.poly_expr(poly))
         if expr == whole or -expr == whole or expr.has(AppliedUndef):
             return None
         for s in (1, -1):
@@ -445,6 +444,24 @@ class _Prover:
             if found:
                 return s, found
         return None
+
+    def _weak_sign(self, f: Field, poly: Any, depth: int) -> tuple[int, str] | None:
+        """1 for a factor that is never negative, -1 for one that is never positive."""
+        for s in (1, -1):
+            found = self._polynomial(f, poly * s, False, depth)
+            if found:
+                return s, found
+        return None
+
+    def _signed(self, e: Expr) -> Expr:
+        """The expression with absolute values of what has one sign replaced by that or its negative."""
+        for node in sorted(e.atoms(Abs), key=str):
+            (u,) = node.args
+            for value in (u, -u):
+                if self.positive(value, True, 1):
+                    e = e.xreplace({node: value})
+                    break
+        return e
 
     def _polynomial(self, f: Field, poly: Any, strict: bool, depth: int) -> str | None:
         """Substitution to one sign of all coefficients, Sturm, discriminant."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sympy import Basic, Eq, Expr, Function, Lambda, Rel, S, Symbol, exp, log, oo
+from sympy import Basic, Eq, Expr, Function, Lambda, Rel, S, Symbol, asinh, atanh, exp, log, oo, sinh, tanh
 from sympy.core.function import AppliedUndef, UndefinedFunction
 from sympy.logic.boolalg import BooleanFalse, BooleanTrue
 
@@ -21,6 +21,7 @@ from derive.ledger.ladder import (
     _sharp,
     _sharp_domain,
     _show,
+    closed_forms,
     holds_everywhere,
     independent,
     prove_identity,
@@ -52,6 +53,8 @@ __all__ = [
 ]
 
 Premises = Mapping[str, Step]
+#: real functions that take no value twice
+_ONE_TO_ONE = (exp, log, tanh, atanh, sinh, asinh)
 
 
 def definition(step: Step, premises: Premises) -> Evidence:
@@ -260,10 +263,11 @@ def _instance(step: Step, general: Step, pairs: Sequence[tuple[Any, Any]], ctx: 
 
 
 def rearrange(step: Step, premises: Premises) -> Evidence:
-    """The claim is the first premise, multiplied by a factor, moved around, or with exp or log taken of both sides.
+    """The claim is the first premise, multiplied by a factor, moved around, or with exp, log, tanh, sinh or an inverse
+    of these taken of both sides.
 
     Exact because (lhs - rhs of the claim) = factor * (lhs - rhs of the premise) with a factor that is finite and does
-    not vanish on the domain has the same zeros; exp and log are one-to-one.  Hint "factor": that factor.
+    not vanish on the domain has the same zeros; those functions are one-to-one.  Hint "factor": that factor.
     """
     if not step.premises or not isinstance(step.claim, Eq):
         trivial = _trivial(step.claim) if isinstance(step.claim, Basic) else None
@@ -315,10 +319,11 @@ def same_zeros(claim: Eq, premise: Eq, ctx: Context) -> Evidence:
             continue
         if quick is not None:
             return Evidence(Verdict.PROVED, f"the same equation up to the sign: {quick}" if sign < 0 else quick)
-    for name, function in (("exp", exp), ("log", log)):
+    for function in _ONE_TO_ONE:
         for x, y in ((c, d), (d, c)):
-            if _zero(a - function(x), domain, facts) and _zero(b - function(y), domain, facts):
-                return Evidence(Verdict.PROVED, f"{name} of both sides, which is one-to-one")
+            if (_zero(a - function(x), domain, facts) and _zero(b - function(y), domain, facts)
+                    and (function is not atanh or _inside_one(c, relations) or _inside_one(d, relations))):
+                return Evidence(Verdict.PROVED, f"{function.__name__} of both sides, which is one-to-one")
     others = _conditions_left(sharp[2:], inside) if heavy else others
     counter = _only_one_holds(sharp[0], sharp[1], others, inside, 12, 6.0)
     if counter is not None:
@@ -349,6 +354,13 @@ def _members_differ(first: Expr, second: Expr, left: Sequence[Eq], domain: Domai
         if found is not None:
             return shown_with(found, member.shown)
     return None
+
+
+def _inside_one(x: Expr, domain: Domain) -> bool:
+    """Whether a side lies between -1 and 1, where atanh is real."""
+    from derive.ledger.positivity import prove_positive
+
+    return prove_positive(1 - x, domain) is not None and prove_positive(1 + x, domain) is not None
 
 
 def _conditions_left(sides: Sequence[Expr], domain: Domain) -> list[Expr]:
@@ -479,7 +491,8 @@ def solve(step: Step, premises: Premises) -> Evidence:
     from derive.ledger.positivity import uniqueness, within_range
 
     inside = within_range(unknown, value, ctx)
-    only = uniqueness(equation, unknown, value, ctx)
+    closed = Eq(*(closed_forms(side, ctx.domain) for side in equation.args), evaluate=False)
+    only = uniqueness(equation, unknown, value, ctx) or uniqueness(closed, unknown, value, ctx)
     opened = list(ctx.open)
     if inside is None:
         opened.append(f"the value lies in the interval of {unknown}")
