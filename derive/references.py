@@ -68,6 +68,7 @@ REFERENCES: tuple[Reference, ...] = (
     _reference("participation-ratio", "0", "1e-14", "exact", "B1: no pattern has a finite weight above T_c",
                alpha="0.693147180559945309", lam="1"),
     _reference("retrieval-capacity", "0.375", "1e-15", "exact", "B1: lam - lam^2/2", lam="0.5"),
+    _reference("retrieval-capacity", "0.5", "1e-15", "exact", "B1: 1/2 at and above lam = 1", lam="2"),
     _reference("retrieval-capacity", "0.6226", "5e-5", "reference number", _TIMES, ensemble="spherical", lam="1"),
     _reference("retrieval-capacity", "1.3297", "5e-5", "reference number", _TIMES, ensemble="spherical", lam="5"),
     _reference("retrieval-basin", "1", "1e-15", "exact",

@@ -236,13 +236,15 @@ def check(
 ) -> int:
     """Check derivations step by step; all of them without a name.
 
-    What is solved is compared with numbers that are known from elsewhere, where there are any. Exit status 1 where a
-    step is REFUTED or UNDECIDED or a known number is missed; with --mutate, where a planted error was neither caught
+    What is solved is compared with numbers that are known from elsewhere, where there are any; without a name textbook
+    identities, right and wrong, are judged too. Exit status 1 where a step is REFUTED or UNDECIDED, a known number
+    is missed or an identity misjudged; with --mutate, where a planted error was neither caught
     nor explained. Errors are planted in steps, in rules and in definitions; without a name, in the steps of the replica
     calculations too.
     """
     from derive.core import Verdict
     from derive.ledger.derivation import check_many
+    from derive.ledger.ground import ground, misjudged
     from derive.witnesses import compared_numbers
 
     if page is not None:
@@ -273,7 +275,9 @@ def check(
         for i, quantity in enumerate(wanted):
             report(i, quantity.name)
             numbers += compared_numbers(quantity)
-    status = 0 if all(ledger.sound for _, ledger in found) and all(k.agrees for k in numbers) else 1
+    wrong = {} if names else misjudged(jobs or _cores())
+    good = all(ledger.sound for _, ledger in found) and all(k.agrees for k in numbers) and not wrong
+    status = 0 if good else 1
     if as_json:
         totals = {v: sum(ledger.counts[v] for _, ledger in found) for v in order}
         claims = [{**claim, "quantity": q.name} for q, ledger in found for claim in ledger.to_dict()["claims"]]
@@ -291,7 +295,8 @@ def check(
         click.echo(
             json.dumps(
                 {"schema": SCHEMA, "verdict": weakest, "counts": totals, "quantities": quantities, "claims": claims,
-                 "numbers": [_number_dict(k) for k in numbers]},
+                 "numbers": [_number_dict(k) for k in numbers],
+                 "misjudged": {label: evidence.verdict.name for label, evidence in wrong.items()}},
                 indent=2,
             )
         )
@@ -329,6 +334,10 @@ def check(
     if numbers:
         met = sum(k.agrees for k in numbers)
         click.echo(f"known numbers met by the solvers: {met} of {len(numbers)}")
+    for label, evidence in wrong.items():
+        click.echo(f"ground, {label}: {evidence.verdict.name}: {' '.join(evidence.detail.split())}")
+    if not names:
+        click.echo(f"textbook identities judged rightly: {len(ground()) - len(wrong)} of {len(ground())}")
     return status
 
 

@@ -1,0 +1,118 @@
+"""The ground: textbook identities, one for each rewriting that the normal form knows, and the same with an error.
+
+A rewriting that is wrong leaves a true identity unproved or proves a wrong one.  No derivation need use it for that to
+be seen: the identities are known without this program, and the wrong ones differ in the twelfth digit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+from sympy import (
+    Abs,
+    Eq,
+    Expr,
+    Heaviside,
+    Interval,
+    Rational,
+    S,
+    Symbol,
+    acosh,
+    asinh,
+    atanh,
+    cos,
+    cosh,
+    coth,
+    csch,
+    erf,
+    erfc,
+    exp,
+    log,
+    oo,
+    pi,
+    sech,
+    sin,
+    sinh,
+    sqrt,
+    tan,
+    tanh,
+)
+
+from derive.core import Domain, Evidence, Step, Verdict
+from derive.ledger.derivation import Derivation, check_many
+from derive.nodes import GaussianAverage, MPResponse
+from derive.nodes.functions import erfcx, log1mexp, log_cosh, log_erfc, softplus
+
+__all__ = ["ground", "misjudged"]
+
+_X, _Y = Symbol("x", positive=True), Symbol("y", positive=True)
+_U = Symbol("u", positive=True)
+_R = Symbol("r", real=True)
+_Z = Symbol("z", real=True)
+_POSITIVE = Interval.open(0, oo)
+_DOMAIN = Domain(((_X, _POSITIVE), (_Y, _POSITIVE), (_U, Interval.open(0, 1)), (_R, Interval(-oo, oo))))
+_ERROR = Rational(1, 10**12)
+_WRONG = "-wrong"
+
+
+def _identities() -> Iterator[tuple[str, Expr, Expr]]:
+    x, y, u, r, z = _X, _Y, _U, _R, _Z
+    yield "cosh", cosh(r)**2 - sinh(r)**2, S.One
+    yield "sinh", cosh(r) + sinh(r), exp(r)
+    yield "tanh", tanh(r), (exp(2*r) - 1)/(exp(2*r) + 1)
+    yield "coth", coth(x), (exp(2*x) + 1)/(exp(2*x) - 1)
+    yield "sech", sech(r), 2/(exp(r) + exp(-r))
+    yield "csch", csch(x), 2/(exp(x) - exp(-x))
+    yield "asinh", asinh(r), log(r + sqrt(r**2 + 1))
+    yield "acosh", acosh(1 + x), log(1 + x + sqrt(x*(x + 2)))
+    yield "atanh", atanh(u), log((1 + u)/(1 - u))/2
+    yield "sine", sin(r)**2 + cos(r)**2, S.One
+    yield "tangent", tan(u)*cos(u), sin(u)
+    yield "erfc", erfc(r), 1 - erf(r)
+    yield "erfcx", erfcx(r), exp(r**2)*(1 - erf(r))
+    yield "log-erfc", exp(log_erfc(r)), 1 - erf(r)
+    yield "log-cosh", log_cosh(r), log(exp(2*r) + 1) - r - log(2)
+    yield "softplus", softplus(r) - softplus(-r), r
+    yield "log1mexp", log1mexp(x), log(exp(x) - 1) - x
+    yield "logarithm", log(x**2*y/(1 + x)), 2*log(x) + log(y) - log(1 + x)
+    yield "power", x**(y + 1), x*exp(y*log(x))
+    yield "root", sqrt(x*(1 + x))*sqrt(y/(1 + x)), sqrt(x*y)
+    yield "denominator", 1/(sqrt(x + 1) + sqrt(x)), sqrt(x + 1) - sqrt(x)
+    yield "absolute", Abs(u - 1)*Abs(r*y), (1 - u)*y*Abs(r)
+    V = MPResponse(x, y)
+    yield "response", y*x*V**2 + (x*(1 - y) + y)*V, y
+    yield "response-slope", V.diff(x)*(2*x*y*V + x*(1 - y) + y), -y*V**2 - (1 - y)*V
+    W = MPResponse(x**2, y)
+    yield "response-square", y*x**2*W**2 + (x**2*(1 - y) + y)*W, y
+    yield "moments", GaussianAverage((r + x*z)**4, z), r**4 + 6*r**2*x**2 + 3*x**4
+    yield "exponential", GaussianAverage(exp(x*z - u*z**2/2), z), exp(x**2/(2*(1 + u)))/sqrt(1 + u)
+    yield "step", GaussianAverage(Heaviside(z - r), z), (1 - erf(r/sqrt(2)))/2
+    yield "half-moment", GaussianAverage(z*Heaviside(z - r), z), exp(-r**2/2)/sqrt(2*pi)
+    yield "error-function", GaussianAverage(erf(r + x*z), z), erf(r/sqrt(1 + 2*x**2))
+    yield "oscillation", GaussianAverage(cos(x*z + r), z), cos(r)*exp(-x**2/2)
+
+
+@lru_cache(maxsize=1)
+def ground() -> Derivation:
+    """The identities as steps, each followed by itself with an error that makes it false.
+
+    >>> ground().labels[:2]
+    ('cosh', 'cosh-wrong')
+    """
+    steps = []
+    for label, left, right in _identities():
+        steps.append(Step(label, Eq(left, right, evaluate=False), "evaluate", (), _DOMAIN, "textbooks"))
+        wrong = Eq(left, right*(1 + _ERROR), evaluate=False)
+        steps.append(Step(label + _WRONG, wrong, "evaluate", (), _DOMAIN, "wrong on purpose"))
+    return Derivation("ground", "What the normal form knows", tuple(steps))
+
+
+def misjudged(workers: int = 1) -> dict[str, Evidence]:
+    """Identities that were not proved, and wrong ones that were not refuted; empty where all is well.
+
+    Args: workers (processes).
+    """
+    ledger = check_many((ground(),), workers=workers)["ground"]
+    return {label: found for label, found in ledger.items()
+            if found.verdict is not (Verdict.REFUTED if label.endswith(_WRONG) else Verdict.PROVED)}

@@ -1,0 +1,41 @@
+"""A rewriting of the normal form that is wrong is seen by textbook identities, whether or not a derivation uses it."""
+
+from __future__ import annotations
+
+import pytest
+from sympy import Rational, erf, log
+
+from derive.core import Verdict
+from derive.ledger import field, ladder
+from derive.ledger.ground import ground, misjudged
+from derive.nodes.functions import MPResponse
+
+
+def test_every_identity_is_judged_rightly() -> None:
+    assert not misjudged()
+    assert sum(label.endswith("-wrong") for label in ground().labels) == len(ground()) // 2 >= 25
+
+
+WRONG = {
+    "cosh": lambda f, e: f.scale(f.add(*field._cosh_pair(f, e)), Rational(1, 3)),
+    "sinh": lambda f, e: f.scale(f.sub(*field._cosh_pair(f, e)), Rational(-1, 2)),
+    "erfc": lambda f, e: f.add(f.one, f.build(erf(e.args[0]))),
+    "MPResponse": lambda f, e: field._response(f, MPResponse(e.args[1], e.args[0])),
+    "erfcx": lambda f, e: f.mul(f.exponential(f.build(e.args[0])), field._erfc(f, e)),
+    "atanh": field._rewritten(lambda x: log(1 + x) - log(1 - x)),
+    "Abs": lambda f, e: f.build(e.args[0]),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_rewriting_is_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ladder.forget()
+    monkeypatch.setitem(field._HANDLERS, name, WRONG[name])
+    try:
+        found = misjudged()
+    except ladder.Contradiction:
+        return
+    finally:
+        ladder.forget()
+    assert found
+    assert all(e.verdict is not Verdict.PROVED for k, e in found.items() if not k.endswith("-wrong"))
