@@ -30,8 +30,8 @@ _EXP_ERROR = 2.0**-46
 """Relative error of the exponential: 2^-48 by Horner's rule, 2^-53 each from r and the remainder, and room."""
 _FARTHEST = 690.0
 _BLOCK = 192
-_AT_ONCE = 30_000_000
-"""Products of balls in one call of compiled code, a second or two."""
+_AT_ONCE = 200_000_000
+"""Products of balls in one call of compiled code: some seconds."""
 
 Floats = np.ndarray
 
