@@ -112,7 +112,7 @@ def _values(case: Case, count: int, coarse: bool) -> Iterator[tuple[dict[Any, An
 
 def _vanishes(e: Expr, point: dict[Symbol, Any], value: Any) -> bool:
     """Whether the value in a ball about zero is zero itself, where that is not seen by the ball."""
-    if value.is_zero() or not value.is_finite() or not value.contains(0) or not _rational(point):
+    if value.is_zero() or not value.is_finite() or not value.contains(0) or not _simple(point):
         return False
     at = e.xreplace(point)
     try:
@@ -121,8 +121,9 @@ def _vanishes(e: Expr, point: dict[Symbol, Any], value: Any) -> bool:
         return False
 
 
-def _rational(point: dict[Symbol, Any]) -> bool:
-    return all(getattr(v, "is_Rational", False) for v in point.values())
+def _simple(point: dict[Symbol, Any]) -> bool:
+    """Whether exact values at a point cost little: rational numbers that are not very large or small."""
+    return all(getattr(v, "is_Rational", False) and max(abs(v.p), v.q) < 10**6 for v in point.values())
 
 
 def _flat_zeros(e: Expr, domain: Domain) -> Iterator[dict[Symbol, Any]]:

@@ -38,6 +38,9 @@ from sympy import (
     Symbol,
     expand_func,
     expand_trig,
+    gamma,
+    log,
+    loggamma,
     polylog,
     sqrtdenest,
     sympify,
@@ -835,6 +838,9 @@ def _special(e: Expr) -> Expr:
         e = expand_trig(e)
     if e.has(polylog):
         e = expand_func(e)
+    if e.has(gamma, loggamma):
+        e = e.replace(lambda u: isinstance(u, loggamma) and u.args[0].is_positive, lambda u: log(gamma(u.args[0])))
+        e = e.replace(lambda u: isinstance(u, gamma), expand_func)
     if any(p.exp == Rational(1, 2) and p.base.has(Rational(1, 2)) for p in e.atoms(Pow) if p.base.is_Add):
         e = sqrtdenest(e)
     return e

@@ -27,7 +27,7 @@ def undefined_at(sides: Sequence[Expr], domain: Domain) -> Evidence | None:
     if any(e.has(Binder, AppliedUndef) for e in (*sides, *domain.constraints)):
         return None
     symbols = {s for e in sides for s in e.free_symbols if isinstance(s, Symbol)}
-    for point in corners(symbols, domain, False):
+    for point in corners(symbols, domain, True):  # exact values of what is very large cost much
         for k, e in enumerate(sides):
             others = [o.xreplace(point) for j, o in enumerate(sides) if j != k]
             if e.xreplace(point).has(nan, zoo) and not any(o.has(nan, zoo) for o in others):
