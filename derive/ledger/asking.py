@@ -77,6 +77,8 @@ def same_claim(derivation: Derivation, label: str, other: Basic, *, seconds: flo
 def _same(derivation: Derivation, step: Step, other: Basic) -> str | None:
     claim = step.claim
     bare = context(replace(step, premises=()), {})
+    if isinstance(claim, And) and isinstance(other, And):
+        return _same_parts(derivation, step, other)
     if isinstance(claim, Eq) and isinstance(other, Eq):
         given = context(step, {name: derivation[name] for name in step.premises})
         for where, said in ((bare, ""), (given, ", given the premises")):
@@ -99,6 +101,19 @@ def _same(derivation: Derivation, step: Step, other: Basic) -> str | None:
         alike = prove_identity(claim.lhs - claim.rhs, other.lhs - other.rhs, bare.domain, bare.facts, seconds=2.0)
         return f"the same inequality: {alike.detail}" if alike.verdict is Verdict.PROVED else None
     return None
+
+
+def _same_parts(derivation: Derivation, step: Step, other: And) -> str | None:
+    """Of two conjunctions: each part that only one of them has says the same as one of the other."""
+    assert isinstance(step.claim, And)
+    mine, its = ([p for p in a.args if p not in b.args] for a, b in ((step.claim, other), (other, step.claim)))
+    said = None
+    for these, those in ((its, mine), (mine, its)):
+        for part in these:
+            said = next((w for q in those if (w := _same(derivation, replace(step, claim=q), part))), None)
+            if said is None:
+                return None
+    return said
 
 
 def renamed(derivation: Derivation, step: Step, other: Basic) -> bool:

@@ -16,6 +16,7 @@ from sympy import Basic, Derivative, Dummy, Eq, Expr, Integer, Rational, Symbol,
 from sympy.core.function import AppliedUndef, UndefinedFunction
 
 from derive.core import DeriveError, Domain
+from derive.ledger.divergence import divergence
 from derive.ledger.domain import points
 from derive.ledger.sampling import Instances, applied_functions, instantiated, shown_functions, shown_point
 from derive.nodes.averages import DivergentAverage, LogAverageExp, TiltedAverage
@@ -55,7 +56,7 @@ def simple_members(
     Averages of no undefined function are carried out as well.  No average is left then, but in the last member, if
     any, where exponents have a log cosh besides and averages over one variable stay to be enclosed.  Nothing is yielded
     where a relation or a density speaks of a function that is averaged, or where a premise asks for its values outside
-    an average: a member would have to obey that at every argument.
+    an average: a member would have to obey that at every argument.  An average that certainly diverges stays.
 
     Args: exprs; given (expressions that vanish by the premises, which come after the others in a member); domain;
         seed; bound (functions of which relations speak); solved (one of the expressions will be made to vanish too).
@@ -84,11 +85,17 @@ def simple_members(
             continue
         except (TimedOut, DeriveError):
             return
-        if any(_heavy(e) if last else e.has(Binder) for e in closed):
+        if any(_heavy(e) if last else e.has(Binder) for e in closed) and not (
+                _finite_or_infinite(closed[:len(exprs)]) and not any(e.has(Binder) for e in closed[len(exprs):])):
             return
         left = Domain(tuple((s, i.subs(at)) for s, i in domain.intervals if s not in at),
                       tuple(c for c in (instantiated(k, instances).subs(at) for k in domain.constraints) if c != True))  # noqa: E712
         yield Member(closed, left, shown_point(at) + shown_functions(instances))
+
+
+def _finite_or_infinite(exprs: Sequence[Expr]) -> bool:
+    """Whether each expression has no average left, or one that certainly diverges: one of each differ."""
+    return all(not e.has(Binder) or divergence(e, {}) is not None for e in exprs)
 
 
 def _blind(exprs: Iterable[Basic]) -> bool:

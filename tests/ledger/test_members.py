@@ -92,6 +92,17 @@ def test_the_curvature_of_a_tilt_is_seen_where_it_varies() -> None:
     assert refuted_identity(right + slope.subs(h, a), right + slope.subs(h, a), Domain()) is None
 
 
+def test_an_average_that_diverges_is_not_one_that_exists() -> None:
+    """Of third degree in the variable an exponent outgrows the weight, for every function that is affine."""
+    tilt = w(m * x + y)
+    good, wrong = (over(TiltedAverage(h, -(y - w(h + x)) ** k, h, Normal()) ** 2) for k in (2, 3))
+    found = refuted_identity(good, wrong, DOMAIN)
+    assert found is not None
+    assert found.verdict is Verdict.REFUTED
+    assert "diverges" in found.detail
+    assert refuted_identity(over(tilt), over(tilt.xreplace({x: -x})), DOMAIN) is None
+
+
 def test_the_sign_of_a_variable_under_an_average_is_no_error() -> None:
     mirrored = over(w(FIELD).xreplace({y: -y}))
     assert prove_identity(over(w(FIELD)), mirrored, DOMAIN).verdict is Verdict.PROVED

@@ -1,12 +1,12 @@
 """Planted errors: they are made from a fixed list, each once, and what the rules make of them is counted."""
 
 import pytest
-from sympy import Eq, Gt, Interval, Symbol, exp, log, oo, sqrt
+from sympy import And, Eq, Gt, Interval, Symbol, exp, log, oo, sqrt
 
 from derive.claims import kills, replica_derivations
 from derive.core import DeriveError, Domain, Step
 from derive.ledger import Derivation
-from derive.ledger.asking import renamed
+from derive.ledger.asking import renamed, same_claim
 from derive.ledger.mutants import OPERATORS, Mutant, Outcome, drawn_mutants, mutants_of, mutate, question_of, try_mutant
 
 x, y = Symbol("x", real=True), Symbol("y", real=True)
@@ -116,6 +116,15 @@ def test_symbols_that_stand_for_every_value_may_be_exchanged() -> None:
     known = Step("k", Eq(x, z + 1), "definition", domain=even)
     standing = Step("s", Eq(x - z, 1), "identity", ("k",), domain=even)
     assert not renamed(Derivation("d", "", (known, standing)), standing, Eq(z - x, 1, evaluate=False))
+
+
+def test_of_conjunctions_each_part_has_to_say_the_same() -> None:
+    first = Eq((x + 1) ** 2, x**2 + 2 * x + 1, evaluate=False)
+    second, same, wrong = (Eq(log(p**k), n * log(p), evaluate=False) for k, n in ((2, 2), (4, 4), (4, 2)))
+    step = Step("both", And(first, second), "identity", domain=DOMAIN)
+    both = Derivation("both", "", (step,))
+    assert same_claim(both, "both", And(first, same)) is not None
+    assert same_claim(both, "both", And(first, wrong)) is None
 
 
 def test_the_whole_report_asks_about_the_replica_calculations(monkeypatch: pytest.MonkeyPatch) -> None:
