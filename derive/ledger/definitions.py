@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from math import isfinite
 from typing import Any
 
 from flint import arb
-from sympy import Basic, Dummy, Eq, Expr, Integer, Rational, Symbol, solve
+from sympy import Basic, Dummy, Eq, Expr, Integer, Interval, Rational, Symbol, oo, solve
 from sympy.core.function import AppliedUndef
 
 from derive.core import Domain, Step, Verdict
@@ -26,12 +27,15 @@ from derive.ledger.mutants import drawn_mutants
 from derive.ledger.rewriting import carried_out, replace_function
 from derive.ledger.roots import root_ball
 from derive.ledger.rules_algebra import substitutions
+from derive.nodes.extremum import Extremum
 from derive.nodes.timebox import TimedOut, timebox
 
 __all__ = ["DefinitionTrial", "Numbers", "definition_trials"]
 
 _FAR = 50  # a mutated condition must miss zero by so many times what the right one does, and its error
 _SECONDS = 6.0
+_EXTREMUM = 1.0
+_ROUGH = 0.01  # what the best of many places is good for
 _FAILURES = (
     NotEnclosed, TimedOut, ArithmeticError, LookupError, NotImplementedError, RecursionError, TypeError, ValueError)
 
@@ -87,7 +91,7 @@ def definition_trials(
     trials = []
     for step in definitions:
         for operator, claim in drawn_mutants(step, seed, per_step):
-            if not isinstance(claim, Eq) or _tiny(claim) or _same(derivation, step, claim):
+            if not isinstance(claim, Eq) or _tiny(claim):
                 continue
             kind, found = "", ""
             for world in worlds:
@@ -98,6 +102,8 @@ def definition_trials(
                 if seen is not None:
                     kind, found = world.known.kind, f"{seen}: {world.known.source}"
                     break
+            if not found and (_same(derivation, step, claim) or _same_by_others(definitions, step, claim)):
+                continue
             trials.append(DefinitionTrial(derivation.name, step.label, operator, str(claim), kind, found))
     return trials
 
@@ -110,6 +116,32 @@ def _same(derivation: Derivation, step: Step, claim: Eq) -> bool:
         second = second.xreplace(dict(zip(others, names, strict=True)))
         return prove_identity(first, second, step.domain, seconds=2.0).verdict is Verdict.PROVED
     return right is None and same_claim(derivation, step.label, claim, seconds=4.0) is not None
+
+
+def _same_by_others(definitions: Sequence[Step], step: Step, claim: Eq) -> bool:
+    """Whether a mutant says the same once the other definitions are put into it, as that a function is even."""
+    assert isinstance(step.claim, Eq)
+    others = [_body(s.claim) for s in definitions if s is not step and isinstance(s.claim, Eq)]
+    bodies = {body[0]: body[1] for body in others if body is not None}
+    own, mine = _body(step.claim), _body(claim)
+    if own is not None and (mine is None or mine[0] != own[0]):  # it may be what the definition says at some arguments
+        if claim.lhs.func != own[0]:
+            return False
+        bodies[own[0]] = own[1]
+        own = None
+    if own is not None and mine is not None:
+        (names, first), (again, second) = own[1], mine[1]
+        sides: list[Expr] = [first, second.xreplace(dict(zip(again, names, strict=True)))]
+        room = Domain(tuple((s, Interval.open(0, oo)) for s in names if s.is_positive))
+        signs: tuple[int, ...] = (1,)
+        domain = step.domain | room
+    else:
+        sides, signs, domain = [c.lhs - c.rhs for c in (step.claim, claim)], (1, -1), step.domain
+    try:
+        left, right = (timebox(_SECONDS, lambda e=e: carried_out(_put(e, bodies))) for e in sides)
+    except _FAILURES:
+        return False
+    return any(prove_identity(left, sign * right, domain, seconds=2.0).verdict is Verdict.PROVED for sign in signs)
 
 
 def _tiny(claim: Basic) -> bool:
@@ -157,7 +189,7 @@ class _World:
             if values is None:
                 continue
             right = self._residual(condition, bodies, values)
-            miss = self._residual(other, mutated, values)
+            miss = self._residual(other, mutated, {**_any_value(step), **values}, coarse=True)
             if right is None or miss is None:
                 continue
             bound = self.known.error * _FAR
@@ -165,9 +197,20 @@ class _World:
                 return f"{label} misses by {miss:.2g} (right: {right:.1g})"
         return None
 
-    def _residual(self, condition: Eq, bodies: Bodies, values: Mapping[Symbol, Any]) -> float | None:
+    def _residual(
+        self, condition: Eq, bodies: Bodies, values: Mapping[Symbol, Any], coarse: bool = False
+    ) -> float | None:
         e = _put(condition.lhs - condition.rhs, bodies)
         e = carried_out(e).xreplace(dict(self.renamed))
+        if coarse and e.has(Extremum):
+            try:
+                found = timebox(_EXTREMUM, _number, e, values)
+            except (NotEnclosed, TimedOut):
+                found = None
+            if found is None:
+                found = _number(_over_grids(e, values), values)
+                return found if found is not None and abs(found) > _ROUGH else None
+            return found
         return _number(e, values)
 
     def _values(self, number: int) -> Mapping[Symbol, Any] | None:
@@ -213,14 +256,37 @@ class _World:
         return None
 
 
+def _any_value(step: Step) -> dict[Symbol, Rational]:
+    """Values for the arguments of the function that a step defines, for all of which it speaks."""
+    assert isinstance(step.claim, Eq)
+    return {s: Rational(3) for a in step.claim.lhs.atoms(AppliedUndef) for s in _symbols(a)}
+
+
+def _over_grids(e: Expr, values: Mapping[Symbol, Any]) -> Expr:
+    """Extrema that are not taken anywhere, or are infinite, by the best of many places: how far they miss is enough."""
+    for node in sorted(e.atoms(Extremum), key=str):
+        if node.kind == "extr" or _symbols(node) - set(values):
+            continue
+        (x,), (body,) = node.open()
+        low, high = (end if end.is_infinite else _rational(end, values)
+                     for end in (node.interval.start, node.interval.end))
+        if low is None or high is None or low.is_infinite:
+            continue
+        steps = [Rational(2) ** k for k in range(-60, 61)]
+        places = [low + (s if high.is_infinite else (high - low) * s / (1 + s)) for s in steps]
+        known = {s: values[s] for s in _symbols(body) & set(values)}
+        finite = [h for place in places if (h := _rational(body, {**known, x: place})) is not None]
+        if finite:
+            e = e.xreplace({node: (max if node.kind == "max" else min)(finite)})
+    return e
+
+
 def _symbols(e: Basic) -> set[Symbol]:
     return {s for s in e.free_symbols if isinstance(s, Symbol)}
 
 
 def _number(e: Expr, values: Mapping[Symbol, Any]) -> float | None:
     """The value of an expression at a point; infinity where it is not real."""
-    from sympy import Interval, oo
-
     missing = _symbols(e) - set(values)
     if missing or e.atoms(AppliedUndef):
         return None
@@ -230,6 +296,12 @@ def _number(e: Expr, values: Mapping[Symbol, Any]) -> float | None:
     if not value.is_finite():
         return None
     return float(value.mid()) if isinstance(value, arb) else float("inf")
+
+
+def _rational(e: Expr, values: Mapping[Symbol, Any]) -> Rational | None:
+    """The value of an expression at a point as a double; None where it has none that is finite."""
+    value = _number(e, values)
+    return None if value is None or not isfinite(value) else Rational(value)
 
 
 def _put(e: Basic, bodies: Bodies) -> Any:
@@ -256,11 +328,12 @@ def _body(claim: Eq) -> tuple[Any, tuple[tuple[Symbol, ...], Expr]] | None:
             return None
         (t,) = at.free_symbols
         x = Dummy(f"x{number}", **{k: v for k, v in t.assumptions0.items() if k in ("real", "positive")})
-        found = [t] if at == t else solve(at - x, t)
+        turned = at.could_extract_minus_sign() and bool(t.is_positive)  # a function of what is positive, continued
+        found = [x] if at == t else solve((-at if turned else at) - x, t)
         if len(found) != 1:
             return None
         arguments.append(x)
-        inverse[t] = x if at == t else found[0]
+        inverse[t] = found[0].subs(x, -x) if turned else found[0]
     return lhs.func, (tuple(arguments), rhs.subs(inverse, simultaneous=True))
 
 
@@ -274,6 +347,7 @@ def _worlds(derivation: Derivation, definitions: Sequence[Step], known: Numbers)
             choices.setdefault(body[0], []).append((step.label, body[1]))
     functions = sorted(choices, key=str)
     renamed = _renaming(derivation, known)
+    free = {s for step in definitions if isinstance(step.claim, Basic) for s in _symbols(step.claim)}
     for picked in list(product(*(choices[f] for f in functions)))[:8]:
         bodies = dict(zip(functions, picked, strict=True))
         taken = {label for label, _ in picked}
@@ -283,20 +357,20 @@ def _worlds(derivation: Derivation, definitions: Sequence[Step], known: Numbers)
             value, slope = known.functions[f.__name__]
             if f in bodies:
                 conditions.append((f"the known value of {f.__name__}", Eq(f(*at), value, evaluate=False)))
-            elif len(at) == 1 and at[0] in known.values:
-                x = Dummy("x", real=True)
-                bodies[f] = ("", ((x,), value + slope * (x - known.values[at[0]])))
+            elif len(at) == 1 and (at[0] in known.values or at[0] not in free):
+                x = Dummy("x", real=True)  # of what is averaged over, the value at zero is known
+                bodies[f] = ("", ((x,), value + slope * (x - known.values.get(at[0], 0))))
         yield _World(derivation, bodies, conditions, known, renamed, {})
 
 
-def _known_functions(definitions: Sequence[Step], known: Numbers) -> Iterator[tuple[Any, tuple[Symbol, ...]]]:
-    """The functions of which a value is known, with the symbols that they are applied to in the definitions."""
+def _known_functions(definitions: Sequence[Step], known: Numbers) -> Iterator[tuple[Any, tuple[Expr, ...]]]:
+    """The functions of which a value is known, with what they are applied to in the definitions."""
     seen = set()
     claims = [s.claim for s in definitions if isinstance(s.claim, Basic)]
-    applied = sorted({a for claim in claims for a in claim.atoms(AppliedUndef)}, key=str)
+    applied = sorted({a for claim in claims for a in claim.atoms(AppliedUndef)},
+                     key=lambda a: (not all(x.is_Symbol for x in a.args), str(a)))
     for a in applied:
-        plain = all(x.is_Symbol for x in a.args)
-        if a.func.__name__ in known.functions and plain and a.func not in seen:
+        if a.func.__name__ in known.functions and a.func not in seen:
             seen.add(a.func)
             yield a.func, a.args
 

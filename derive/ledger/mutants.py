@@ -220,6 +220,8 @@ def _off_by_one(e: Basic) -> Iterator[Basic]:
     if isinstance(e, Integer) and abs(int(e)) >= 1:
         yield e + 1
         yield e - 1
+    elif isinstance(e, Eq) and e.rhs == 0:
+        yield Eq(e.lhs, 1, evaluate=False)
 
 
 def _branch(e: Basic) -> Iterator[Basic]:

@@ -14,9 +14,10 @@ from derive.cli import cli
 from derive.core import Domain, Problem, Step
 from derive.ledger import Derivation
 from derive.ledger.definitions import Numbers, definition_trials
+from derive.nodes import Extremum
 from derive.quantity import Quantity, Result
 from derive.references import FACTS, REFERENCES, VALUES
-from derive.witnesses import compared_numbers, known_numbers
+from derive.witnesses import compared_numbers, known_facts, known_numbers
 
 a, x = Symbol("a", positive=True), Symbol("x", positive=True)
 ROOM = Domain(((a, Interval.open(0, oo)), (x, Interval.open(0, oo))))
@@ -140,7 +141,7 @@ def test_a_known_value_of_a_function_is_a_witness() -> None:
     numbers = Numbers({x: Rational(3)}, None, 1e-12, None, "exact", "counting", {"f": (Rational(6), Rational(0))})
     trials = definition_trials(double, [numbers], per_step=30)
     assert len(trials) >= 4
-    assert all(t.caught for t in trials if "f(-x)" not in t.claim), [t.claim for t in trials if not t.caught]
+    assert all(t.caught for t in trials), [t.claim for t in trials if not t.caught]
     assert not any(t.caught for t in definition_trials(double, [replace(numbers, functions={})], per_step=30))
 
 
@@ -174,3 +175,63 @@ def test_the_facts_of_the_spectrum_by_quadrature_of_the_density(ratio: str) -> N
             z, t = (mpf(Rational(fact.symbols[k]).p) / Rational(fact.symbols[k]).q for k in "zt")
             assert abs(mean(lambda c, z=z: 1 / (c - z)) - mpf(1) / 2) < 1e-10
             assert abs(mean(lambda c, t=t: -c / (t * (t + c))) + mpf(1) / 3) < 1e-10
+
+
+def test_what_follows_from_the_other_definitions_is_no_error() -> None:
+    """f is even, so that f(-x) says the same; at 2 f(x) it is wrong, and so where the other definition is not known."""
+    f, y = Function("f", real=True), Symbol("y", positive=True)
+    even = Step("even", Eq(f(x), x**2), "definition", domain=ROOM)
+    use = Step("use", Eq(y, f(x) + 1), "definition", domain=ROOM)
+    numbers = Numbers({x: Rational(3), y: Rational(10)}, None, 1e-12, None, "exact", "counting")
+    claims = [t.claim for t in definition_trials(Derivation("even", "A square", (even, use)), [numbers], per_step=40)]
+    assert "Eq(y, f(-x) + 1)" not in claims
+    assert "Eq(y, 2*f(x) + 1)" in claims
+    alone = [t.claim for t in definition_trials(Derivation("alone", "A square", (use,)), [numbers], per_step=40)]
+    assert "Eq(y, f(-x) + 1)" in alone
+
+
+def test_a_largest_value_that_is_not_taken_is_still_far_off() -> None:
+    m = Symbol("m", positive=True)
+    top = Derivation("top", "The top of a parabola", (
+        Step("top", Eq(a, Extremum(x * m - m**2, m, Interval.open(0, oo), "max")), "definition", domain=ROOM),))
+    numbers = Numbers({a: Rational(9, 4), x: Rational(3)}, None, 1e-12, None, "exact", "a ruler")
+    trials = definition_trials(top, [numbers], per_step=40)
+    wanted = [t for t in trials if t.operator in ("sign", "wrong branch")]
+    assert len(wanted) >= 2
+    assert all(t.caught for t in wanted), [t.claim for t in wanted if not t.caught]
+
+
+@pytest.mark.parametrize(("name", "labels"), [
+    ("participation-ratio", {"rem-1rsb-extremum", "rem-participation-1rsb", "rem-entropy"}),
+    ("full-capacity", {"tilted-law", "balance"})])
+def test_facts_of_the_literature_catch_every_error_in_what_they_speak_of(name: str, labels: set[str]) -> None:
+    quantity = atlas[name]
+    others = [s for s in quantity.derivation if s.rule != "definition" or s.label in (*labels, "rem-1rsb", "cumulant")]
+    steps = tuple(replace(s, rule="assumption") if s.label not in labels and s.rule != "definition" else s
+                  for s in others)
+    chosen = Derivation(name, "What facts speak of", tuple(replace(s, premises=()) for s in steps))
+    trials = [t for t in definition_trials(chosen, known_facts(quantity)) if t.label in labels]
+    assert {t.label for t in trials} == labels
+    assert all(t.caught for t in trials), [t.claim for t in trials if not t.caught]
+
+
+def test_the_numbers_of_the_facts() -> None:
+    """By mpmath, from the words of their sources."""
+    import mpmath
+
+    facts = {frozenset(k.symbols.items()): k for k in FACTS}
+
+    def of(**symbols: str) -> dict[str, tuple[str, str]]:
+        return dict(facts[frozenset((k.replace("star", "*"), v) for k, v in symbols.items())].functions)
+
+    with mpmath.workdps(25):
+        normal = of(c="5", t="4", x="3", j="-4/9")
+        assert abs(mpmath.npdf(3, 0, 3) - mpmath.mpf(normal["p"][0])) < 1e-18
+        assert abs(mpmath.log(mpmath.npdf(3, 0, 3)) - mpmath.mpf(normal["L"][0])) < 1e-16
+        one = of(alpha="0", t="2", e_star="3", s="6")  # two coordinates, each sqrt(6) away
+        assert abs(-mpmath.log(mpmath.npdf(mpmath.sqrt(6), 0, mpmath.sqrt(2))) - mpmath.mpf(one["KL"][0])) < 1e-16
+        margin = of(theta="2")
+        g, slope = (mpmath.mpf(v) for v in margin["G"])
+        cumulant = mpmath.log(mpmath.quad(
+            lambda u: mpmath.exp(-2 * (g + slope * u)) * mpmath.npdf(u), mpmath.linspace(-20, 20, 21)))
+        assert abs(cumulant - mpmath.mpf(margin["Lambda"][0])) < 1e-15
