@@ -71,6 +71,13 @@ class WholeReport:
             caught[label] = caught.get(label, 0) + number
         return tuple(label for label, number in caught.items() if number == 0)
 
+    def definitions_uncaught(self) -> tuple[tuple[str, str, str], ...]:
+        """Mutated definitions that no number catches in any derivation: label, operator, claim."""
+        claims = {(t.label, t.operator, t.claim): False for t in self.definitions}
+        for t in self.definitions:
+            claims[t.label, t.operator, t.claim] |= t.caught
+        return tuple(claim for claim, caught in claims.items() if not caught)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         definitions = [
@@ -83,6 +90,7 @@ class WholeReport:
             "rules_without_mutant": list(self.rules_without_mutant),
             "definitions": definitions,
             "definitions_without_witness": list(self.definitions_without_witness()),
+            "definitions_uncaught": [list(claim) for claim in self.definitions_uncaught()],
             "seconds": round(self.seconds, 1),
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "versions": _versions(),
