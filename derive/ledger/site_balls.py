@@ -27,6 +27,8 @@ __all__ = ["DOUBLES", "SiteBalls"]
 
 MAX_PLANE = 3_000_000
 """Points (x, omega) at most."""
+MAX_INNER = 15_000_000
+"""Points (x, y) at most, and half as many (y, omega); a third of it where balls are those of python-flint."""
 DOUBLES = 44
 """Averages are computed in balls of doubles where no more bits are aimed at."""
 _PARTS = 8
@@ -345,26 +347,27 @@ class SiteBalls(SitePanels):
         pulls = [self.B * x + self.c for x in xs]
         loads = (np.where(heavy, plane.upper(), 0.0) * np.exp(np.clip(bottom, None, 600.0))).sum(axis=1)
         count = self._inner_count(polys, pairs, pulls, loads)
-        if count * len(self.y_panels) * max(len(xs), len(fields)) > 2 * MAX_PLANE:
-            raise NotEnclosed(f"averages that take more than {2 * MAX_PLANE} points")
+        most = MAX_INNER if self.goal <= DOUBLES else MAX_INNER // 3
+        if count * len(self.y_panels) * max(len(xs), 2 * len(fields)) > most:
+            raise NotEnclosed(f"averages that take more than {most} points")
         nodes = self.nodes(self.y_panels, count)
         sigma = [panel.sigma(y) for y, _, panel in nodes]
         scale = 1 / (2 * arb.pi() * self.V).sqrt()
         apart = self.array([w * (self.C * e * e).exp() * scale for (_, w, _), e in zip(nodes, sigma, strict=True)])
         entries = self.array(sigma).reshape(1, -1)
         tilts = (self.array(pulls).reshape(-1, 1) * entries).exp() * apart.reshape(1, -1)
-        left = {0: tilts}
-        for c in range(1, max(c for _, c in pairs) + 1):
-            left[c] = left[c - 1] * entries
         errors = dict(zip(pairs, self._inner_errors(pairs, pulls, count, self.C).T, strict=True))
         w = (self.array([y for y, _, _ in nodes]).reshape(-1, 1)
                   - self.array([f for f, _, _ in fields]).reshape(1, -1)) / self.array([self.V.sqrt()])
         right = (w * w * self.array([arb(-1) / 2])).exp()
+        rights = [right]
+        for _ in range(max(a for a, _ in pairs)):
+            rights.append(rights[-1] * w)
         kept, raw = heavy, {}
-        for a in range(max(a for a, _ in pairs) + 1):
-            right = right * w if a else right
-            for key in ((a, c) for b, c in pairs if b == a):
-                found = (left[key[1]] @ right).widened(errors[key].reshape(-1, 1))
+        for c in range(max(c for _, c in pairs) + 1):
+            tilts = tilts * entries if c else tilts
+            for key in ((a, b) for a, b in pairs if b == c):
+                found = (tilts @ rights[key[0]]).widened(errors[key].reshape(-1, 1))
                 if key == (0, 0):
                     kept = heavy & found.positive()
                 raw[key] = found[kept]
