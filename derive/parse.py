@@ -23,7 +23,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NoReturn
 
 import mpmath
@@ -661,7 +661,8 @@ def parse_relation(
 
     Args: text; variables (allowed name -> symbol); functions (undefined functions: name -> number of arguments); what.
     Beside what `parse_expression` reads: mean(f, z), the average of f over a standard normal z (several: mean(f, z,
-    w)), and diff(f, x), the derivative, which stays unperformed. Nothing is simplified.
+    w)), diff(f, x), the derivative, which stays unperformed, and Li2(z), Li3(z), the di- and
+    trilogarithm. Nothing is simplified.
     Raises: DeriveError, one line.
 
     >>> q, z = sp.symbols("q z", real=True)
@@ -684,7 +685,7 @@ def parse_relation(
 
 
 def further_functions(functions: Mapping[str, int]) -> dict[str, _Function]:
-    """The undefined functions that a text declares, the Gaussian average and the derivative."""
+    """The undefined functions that a text declares, the Gaussian average, the derivative, polylogarithms."""
     from derive.nodes import GaussianAverage
 
     def unknown(*values: Any) -> Any:
@@ -692,6 +693,8 @@ def further_functions(functions: Mapping[str, int]) -> dict[str, _Function]:
 
     table = {name: _Function(sp.Function(name, real=True), unknown, n, n) for name, n in functions.items()}
     table["mean"] = _Function(GaussianAverage, unknown, 2, 4)
+    for order in (2, 3):
+        table[f"Li{order}"] = _Function(partial(sp.polylog, order), partial(_context().polylog, order))
     table["diff"] = _Function(lambda f, *xs: sp.Derivative(f, *xs, evaluate=False), unknown, 2, 3)
     return table
 

@@ -163,3 +163,15 @@ def test_too_much_latex_is_named_with_its_line() -> None:
     text = page("{step} s\n:rule: identity\n" + r"\left(" * 4000 + "x" + r"\right)" * 4000 + " = x")
     with pytest.raises(DeriveError, match=r"line 8: \d+ characters given"):
         read_page(text)
+
+
+@pytest.mark.parametrize(("claim", "expected"), [
+    ("Li2(u) + Li2(1 - u) = pi^2/6 - log(u)*log(1 - u)", Verdict.PROVED),
+    ("Li2(u) + Li2(1 - u) = pi^2/6 + log(u)*log(1 - u)", Verdict.REFUTED),
+    ("Li2(u) + Li2(1 - u) = pi^2/6*(1 + 10^(-12)) - log(u)*log(1 - u)", Verdict.REFUTED),
+    ("Li2(-p) + Li2(-1/p) = -pi^2/6 - log(p)^2/2", Verdict.PROVED),
+    ("diff(Li3(u), u) = Li2(u)/u", Verdict.PROVED),
+])
+def test_dilogarithms(claim: str, expected: Verdict) -> None:
+    text = HEAD.replace("x: real", "x: real\nu: (0, 1)") + f"```{{step}} s\n:rule: identity\n{claim}\n```\n"
+    assert read_page(text).derivation.check()["s"].verdict is expected
