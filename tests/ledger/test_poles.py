@@ -41,6 +41,8 @@ def test_a_cancelled_factor_that_vanishes_refutes(claim: Rel, given: Rel | None,
     (Eq(1/(x - 1) + 1/(x + 1), 2*x/(x**2 - 1)), {}),
     (Eq(a/b, 1), {"given": Eq(a, b)}),
     (Eq(log(a**2) - 2*log(a), 0), {}),
+    (Eq((x**2 - 2*a)/(x - sqrt(2)*sqrt(a)), x + sqrt(2)*sqrt(a)), {"inside": Interval.open(-1, 0)}),
+    (Eq(1/(x - sqrt(b)) + 1/(x + sqrt(b)), 2*x/(x**2 - b)), {}),
 ])
 def test_a_pole_outside_the_domain_or_of_both_sides_does_not(claim: Rel, options: dict[str, object]) -> None:
     assert checked(claim, **options)[0] is Verdict.PROVED  # type: ignore[arg-type]
