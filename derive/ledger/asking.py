@@ -18,7 +18,8 @@ from derive.ledger.context import Context, context, parts_of
 from derive.ledger.derivation import Derivation, check_step
 from derive.ledger.domain import seed_of
 from derive.ledger.inequalities import Case, agreements
-from derive.ledger.ladder import prove_identity
+from derive.ledger.ladder import holds_everywhere, prove_identity
+from derive.ledger.members import named_only
 from derive.ledger.replica import explicit_agreements
 from derive.ledger.rewriting import carried_out, defines, rewrite
 from derive.ledger.rules_algebra import same_zeros
@@ -174,6 +175,7 @@ def agreeing_points(derivation: Derivation, label: str, relation: Basic, *, seco
     bound = bound_functions((*where.domain.constraints, *where.relations))
     facts = (*where.domain.constraints, *(r for r in where.relations if isinstance(r, Rel)))
     domain = replace(where.domain, constraints=facts)
+    left = tuple(e for e in named_only(left, (difference, *facts)) if not holds_everywhere(e, domain))
     case = Case(difference, domain, left, bound, relation.rel_op in ("<", ">", "!="), relation.rel_op == "!=")
     try:
         return timebox(seconds, agreements, case, 40)

@@ -6,22 +6,25 @@ balls (or, named as such, mpmath) and the points of the domain take part.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sympy import Basic, Eq, Expr, Rational, Rel, Symbol
+from sympy import Add, Basic, Eq, Expr, Rational, Rel, Symbol
+from sympy.core.function import AppliedUndef, UndefinedFunction
 from sympy.logic.boolalg import BooleanFalse
 
 from derive.core import Domain, Evidence, Step, UniqueRoot, Verdict
 from derive.ledger.context import Context, context, parts_of
-from derive.ledger.domain import seed_of
+from derive.ledger.domain import points, seed_of
 from derive.ledger.inequalities import Case, violation
-from derive.ledger.ladder import holds_everywhere, independent, refuted_identity
+from derive.ledger.ladder import holds_everywhere, independent, refuted_by_values, refuted_identity
+from derive.ledger.members import simple_members
 from derive.ledger.poles import undefined_at
 from derive.ledger.rewriting import carried_out, rewrite
 from derive.ledger.roots import ball_of, places, points_on
 from derive.ledger.sampling import (
     FAMILIES,
+    ball_text,
     bound_functions,
     function_instances,
     instantiated,
@@ -29,6 +32,7 @@ from derive.ledger.sampling import (
     shown_value,
     undefined_functions,
 )
+from derive.nodes.binders import Binder
 from derive.nodes.timebox import TimedOut, timebox
 
 __all__ = ["counterexample"]
@@ -84,7 +88,39 @@ def _inequality(relation: Any, ctx: Context, seconds: float) -> Evidence | None:
     bound = bound_functions((*ctx.domain.constraints, *ctx.relations))
     case = Case(plain, domain, given, bound, relation.rel_op in (">", "<", "!="), relation.rel_op == "!=")
     return (violation(case, 6, 0.4 * seconds, coarse=True) or violation(case, 60, 0.6 * seconds)
-            or (None if given else undefined_at((plain,), domain)))
+            or (None if given else undefined_at((plain,), domain)) or _at_members(plain, given, domain, bound)
+            or _free_value(plain, given, domain))
+
+
+def _at_members(
+    e: Expr, given: Sequence[Eq], domain: Domain, bound: frozenset[UndefinedFunction]
+) -> Evidence | None:
+    """A refutation of e > 0, or e >= 0, where e has averages that are carried out at numbers."""
+    if given or not e.has(Binder):
+        return None
+    for member in simple_members((e,), (), domain, seed_of(e), bound):
+        symbols = {s for s in member.exprs[0].free_symbols if isinstance(s, Symbol)}
+        for point in points(symbols, member.domain, seed_of(e), 2, 0.5):
+            value = ball_of(member.exprs[0], point, 96)
+            if value is not None and value < 0:
+                rest = {s: v for s, v in point.items() if s in symbols}
+                shown = (*member.shown, *shown_point(rest, ball_text(value)))
+                at = ", ".join(f"{k} = {v}" for k, v in shown if k != "lhs - rhs")
+                return Evidence(Verdict.REFUTED, f"the difference is {ball_text(value)} at {at}", shown)
+    return None
+
+
+def _free_value(e: Expr, given: Sequence[Eq], domain: Domain) -> Evidence | None:
+    """A refutation of e > 0 where e is made of values of functions that the premises leave free: it may be -1."""
+    if not e.has(AppliedUndef):
+        return None
+    somewhere = Add(*sorted((s for x in (e, *given, *domain.constraints) for s in x.free_symbols), key=str))
+    found = refuted_by_values(somewhere, somewhere + 1, domain, (*given, Eq(e, -1, evaluate=False)))
+    if found is None:
+        return None
+    shown = tuple((k, v) for k, v in found.witness if k != "lhs - rhs")
+    at = ", ".join(f"{k} = {v}" for k, v in shown)
+    return Evidence(Verdict.REFUTED, f"{e} may be -1: no premise gives its value at {at}", (*shown, (str(e), "-1")))
 
 
 def _crossing(claim: UniqueRoot, ctx: Context) -> Evidence | None:

@@ -10,8 +10,15 @@ from types import MappingProxyType
 
 __all__ = ["EXPLAINED"]
 
+_LINEAR = ("true as well: on the linear manifold the tilt is linear in w, so that the variance of w is one, and the "
+           "replicon is one whatever its arguments")
+
 #: (label of the step, operator, wrong claim as text) -> the explanation
 EXPLAINED: Mapping[tuple[str, str, str], str] = MappingProxyType({
     ("atom-bound", "exponent", "alpha_D**2*w - alpha_D + 1/(w + 1) > 0"):
         "true as well: at fixed alpha_D it is smallest where 1 + w = 1/alpha_D, and is alpha_D (1 - alpha_D) > 0 there",
+    **{("linear-stable", operator, f"{claim} > 0"): _LINEAR for operator, claim in (
+        ("sign", "Lambda(-m, q, r)"), ("sign", "Lambda(m, -q, r)"), ("sign", "Lambda(m, q, -r)"),
+        ("swapped symbol", "Lambda(m, r, r)"), ("swapped symbol", "Lambda(m, r, q)"),
+        ("coefficient", "2*Lambda(m, q, r)"), ("coefficient", "1000000000001*Lambda(m, q, r)/1000000000000"))},
 })

@@ -5,7 +5,8 @@ import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from derive.core import Domain, Verdict
+from derive.core import Domain, Step, Verdict
+from derive.ledger.counterexamples import counterexample
 from derive.ledger.exact_nodes import nodes_of
 from derive.ledger.ladder import prove_identity, refuted_identity
 from derive.ledger.members import named_only, simple_members
@@ -116,3 +117,12 @@ def test_premises_hold_at_the_point_of_a_member() -> None:
     assert wrong is not None
     assert wrong.verdict is Verdict.REFUTED
     assert refuted_identity(m / a, over(w(FIELD)), DOMAIN, (premise,)) is None
+
+
+def test_a_value_that_no_premise_gives_may_be_negative() -> None:
+    known = Step("k", sp.Eq(F(m, q), 1 + q), "definition", domain=DOMAIN)
+    away = Step("s", sp.Gt(g(2 * q), 0), "positivity", ("k",), domain=DOMAIN)
+    found = counterexample(away, {"k": known})
+    assert found is not None
+    assert found.verdict is Verdict.REFUTED
+    assert counterexample(Step("s", sp.Gt(F(m, 2 * q), 0), "positivity", ("k",), domain=DOMAIN), {"k": known}) is None
