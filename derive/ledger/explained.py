@@ -17,6 +17,12 @@ _LINEAR = ("true as well: on the linear manifold the tilt is linear in w, so tha
 EXPLAINED: Mapping[tuple[str, str, str], str] = MappingProxyType({
     ("atom-bound", "exponent", "alpha_D**2*w - alpha_D + 1/(w + 1) > 0"):
         "true as well: at fixed alpha_D it is smallest where 1 + w = 1/alpha_D, and is alpha_D (1 - alpha_D) > 0 there",
+    ("site-free-entropy", "dropped term",
+     "Eq(Phi(m, q, r), alpha_D*(-r/2 + (-m**2 + q)/(2*(-q + r)) + log(-q + r)/2 + 1/2) + GaussianAverage(L"
+     "ogAverageExp(-b*(-m*x + sqrt(s)*y + x - xi*sqrt(-q + r) - sqrt(-m**2 + q))**2/2, xi, Normal()), x, y"
+     "))"):
+        "true as well: on the linear manifold the log-average is of second degree in the common field, of which only the "
+        "mean square enters, and that of a constant one is one too",
     **{("linear-stable", operator, f"{claim} > 0"): _LINEAR for operator, claim in (
         ("sign", "Lambda(-m, q, r)"), ("sign", "Lambda(m, -q, r)"), ("sign", "Lambda(m, q, -r)"),
         ("swapped symbol", "Lambda(m, r, r)"), ("swapped symbol", "Lambda(m, r, q)"),
