@@ -21,8 +21,8 @@ EXPLAINED: Mapping[tuple[str, str, str], str] = MappingProxyType({
      "Eq(Phi(m, q, r), alpha_D*(-r/2 + (-m**2 + q)/(2*(-q + r)) + log(-q + r)/2 + 1/2) + GaussianAverage(L"
      "ogAverageExp(-b*(-m*x + sqrt(s)*y + x - xi*sqrt(-q + r) - sqrt(-m**2 + q))**2/2, xi, Normal()), x, y"
      "))"):
-        "true as well: on the linear manifold the log-average is of second degree in the common field, of which only the "
-        "mean square enters, and that of a constant one is one too",
+        "true as well: on the linear manifold the log-average is of second degree in the common field, of which only "
+        "the mean square enters, and that of a constant one is one too",
     **{("linear-stable", operator, f"{claim} > 0"): _LINEAR for operator, claim in (
         ("sign", "Lambda(-m, q, r)"), ("sign", "Lambda(m, -q, r)"), ("sign", "Lambda(m, q, -r)"),
         ("swapped symbol", "Lambda(m, r, r)"), ("swapped symbol", "Lambda(m, r, q)"),
