@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sympy import Basic, CoercionFailed, Eq, Expr, Poly, PolynomialError, Rational, Symbol, log, nan, zoo
+from sympy import Basic, Eq, Expr, Poly, Rational, Symbol, log, nan, zoo
 from sympy.core.function import AppliedUndef
+from sympy.polys.polyerrors import BasePolynomialError
 
 from derive.core import Domain, Evidence, Verdict
 from derive.ledger.domain import declared, points, seed_of
@@ -113,7 +114,7 @@ def rational_zeros(d: Expr, others: Sequence[Expr], domain: Domain) -> Iterator[
 def _rational_roots(d: Expr, symbol: Symbol) -> list[Rational]:
     try:
         poly = Poly(d.as_numer_denom()[0], symbol, domain="QQ")
-    except (PolynomialError, CoercionFailed):  # coefficients that are no rational numbers
+    except BasePolynomialError:  # coefficients that are no rational numbers
         return [v for v in (Rational(0), Rational(1), Rational(-1)) if d.xreplace({symbol: v}) == 0]
     return list(poly.ground_roots()) if 0 < poly.degree() <= 8 else []
 
