@@ -235,3 +235,17 @@ def test_the_numbers_of_the_facts() -> None:
         cumulant = mpmath.log(mpmath.quad(
             lambda u: mpmath.exp(-2 * (g + slope * u)) * mpmath.npdf(u), mpmath.linspace(-20, 20, 21)))
         assert abs(cumulant - mpmath.mpf(margin["Lambda"][0])) < 1e-15
+
+
+@pytest.mark.parametrize("fact", [f for f in FACTS if "Y" in f.symbols], ids=lambda f: f"m = {f.symbols['m']}")
+def test_the_weights_of_the_frozen_glass_are_those_of_a_poisson_process(fact) -> None:
+    """Weights x/sum x of points of density m x^(-1 - m): the mean sum of their squares, by quadrature over both."""
+    from mpmath import exp, gamma, inf, mpf, quad
+
+    m = mpf(Rational(fact.symbols["m"]).p) / Rational(fact.symbols["m"]).q
+
+    def pair(scale):  # the integral of x^2 exp(-scale x) over the points
+        return quad(lambda x: m * x ** (1 - m) * exp(-scale * x), [0, 1 / scale, 10 / scale, inf])
+
+    squares = quad(lambda w: pair(w**3) * exp(-gamma(1 - m) * w ** (3 * m)) * 3 * w**5, [0, 1, 3, inf])
+    assert float(squares) == pytest.approx(float(Rational(fact.symbols["Y"])), abs=1e-6)
