@@ -1,5 +1,8 @@
 """Planted errors: they are made from a fixed list, each once, and what the rules make of them is counted."""
 
+import json
+from pathlib import Path
+
 import pytest
 from sympy import And, Eq, Gt, Interval, Symbol, exp, log, oo, sqrt
 
@@ -125,6 +128,18 @@ def test_of_conjunctions_each_part_has_to_say_the_same() -> None:
     both = Derivation("both", "", (step,))
     assert same_claim(both, "both", And(first, same)) is not None
     assert same_claim(both, "both", And(first, wrong)) is None
+
+
+def test_the_record_has_every_checked_step_of_the_replica_calculations() -> None:
+    record = json.loads((Path(__file__).parents[2] / "book/records/mutations.json").read_text("utf-8"))
+    recorded = kills(record)
+    derivations = replica_derivations()
+    assert {"replica-symmetric-cumulant", "replica-stability", "replica-breaking", "replica-bayes-optimal"} <= {
+        d.name for d in derivations}
+    missing = [(d.name, s.label) for d in derivations for s in d
+               if s.rule not in ("definition", "assumption", "theorem") and (d.name, s.label) not in recorded]
+    assert not missing
+    assert not [item for item in record["left"] if not item["explanation"]]
 
 
 def test_the_whole_report_asks_about_the_replica_calculations(monkeypatch: pytest.MonkeyPatch) -> None:
