@@ -163,6 +163,7 @@ class _Reading:
         self.shift: Any = S.Zero if shift.is_zero else self.ball(shift)
         balls = [(self.ball(v), self.ball(a)) for v, a in parts]
         self.law = FreeSum(arb(0) if shift.is_zero else self.shift, balls, side, bits)
+
     def ball(self, e: Expr, more: Mapping[Symbol, Any] | None = None) -> arb:
         """A ball of an expression in the parameters and further symbols."""
         found = enclose(e, {**self.point, **(more or {})}, self.bits)

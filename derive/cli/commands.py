@@ -216,6 +216,7 @@ def cite(ctx: click.Context, /, name: str, as_json: bool) -> None:
 @click.option("--mutate", is_flag=True, help="Plant errors in every checked step; report how many the rules catch.")
 @click.option("--share", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="With --mutate: of the mutants.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="With --mutate: which mutants are drawn.")
+@click.option("--slow", is_flag=True, help="With --mutate: of the calculations whose mutants take minutes as well.")
 @click.option("-o", "--output", metavar="FILE", help="With --mutate: write the report as JSON there, whole.")
 @click.option("-j", "--jobs", type=click.IntRange(1, 64), default=None, help="Processes; as many as there are cores.")
 @_JSON
@@ -229,6 +230,7 @@ def check(
     mutate: bool,
     share: float,
     seed: int,
+    slow: bool,
     output: str | None,
     jobs: int | None,
     as_json: bool,
@@ -242,6 +244,7 @@ def check(
     nor explained. Errors are planted in steps, in rules and in definitions; without a name, in the steps of the replica
     calculations too.
     """
+    from derive.claims import replica_derivations, slow_replica_derivations
     from derive.core import Verdict
     from derive.ledger.derivation import check_many
     from derive.ledger.ground import ground, misjudged
@@ -258,7 +261,8 @@ def check(
             report(i, quantity.name)
             derivations.append(quantity.derivation)
     if mutate:
-        return _mutations(wanted, not names, share, seed, jobs or _cores(), as_json, output)
+        methods = (*(replica_derivations() if not names else ()), *(slow_replica_derivations() if slow else ()))
+        return _mutations(wanted, methods, share, seed, jobs or _cores(), as_json, output)
     done = 0
     with progress_bar("checking", sum(len(k) for k in derivations)) as report:
 
@@ -394,18 +398,15 @@ def _page_mutations(derivation: Any, share: float, seed: int, jobs: int, as_json
 
 
 def _mutations(
-    quantities: Sequence[Any], whole: bool, share: float, seed: int, jobs: int, as_json: bool, output: str | None
+    quantities: Sequence[Any], methods: Sequence[Any], share: float, seed: int, jobs: int, as_json: bool,
+    output: str | None,
 ) -> int:
-    """Plant errors in steps, rules and definitions; 1 where one of the former two was neither caught nor explained.
-
-    Whole: the replica calculations, on which several quantities stand, are mutated too.
-    """
-    from derive.claims import replica_derivations
+    """Plant errors in steps, rules and definitions; 1 where one of the former two was neither caught nor explained."""
     from derive.mutation import mutation_report, write_report
 
     with progress_bar("mutants", None) as report:
         found = mutation_report(
-            quantities, replica_derivations() if whole else (), seed=seed, share=share, workers=jobs,
+            quantities, methods, seed=seed, share=share, workers=jobs,
             progress=lambda done, total, trial: report(done, f"of {total}: {trial.mutant.label}"),
             say=lambda words: report(0, words))
     data = {"schema": SCHEMA, **found.to_dict()}

@@ -27,4 +27,16 @@ EXPLAINED: Mapping[tuple[str, str, str], str] = MappingProxyType({
         ("sign", "Lambda(-m, q, r)"), ("sign", "Lambda(m, -q, r)"), ("sign", "Lambda(m, q, -r)"),
         ("swapped symbol", "Lambda(m, r, r)"), ("swapped symbol", "Lambda(m, r, q)"),
         ("coefficient", "2*Lambda(m, q, r)"), ("coefficient", "1000000000001*Lambda(m, q, r)/1000000000000"))},
+    ("energy-slope-q", "swapped symbol",
+     "Eq(Derivative(E_1(m, r, q), r), -GaussianAverage(L_V(X(x, z), m*x + y*sqrt(-m**2 + r), q - r), x, y,"
+     " z) + (GaussianAverage(L_omega_omega(X(x, z), m*x + y*sqrt(-m**2 + r), q - r), x, y, z))/2)"):
+        "the same identity with q and r exchanged: of the energy beyond q = r, to which both sides continue",
+    ("broken-entropic-value", "swapped symbol",
+     "Eq(S_1(m_b, m, q_0, q_1, r, n), -m_b*r/2 + m_b*log(-q_1 + r)/2 + m_b/2 + m_b*(-log(-q_1 + r) + log(n"
+     "*(-q_0 + q_1) - q_1 + r))/(2*n) + log(m_b*(-m**2 + q_0)/(n*(-q_0 + q_1) - q_1 + r) + 1)/2)"):
+        "the same identity with n and m_b exchanged, of which both sides are analytic functions",
+    ("single-energetic", "swapped symbol",
+     "Eq(LogAverageExp(LogAverageExp(g(x, sigma(eta*sqrt(-q_0 + r) + omega + xi*sqrt(q_0 - q_1))), eta, No"
+     "rmal()), xi, Normal()), LogAverageExp(g(x, sigma(omega + xi*sqrt(-q_1 + r))), xi, Normal()))"):
+        "the same identity with q_0 and q_1 exchanged: variances add up beyond q_0 = q_1 as well",
 })
