@@ -39,4 +39,9 @@ EXPLAINED: Mapping[tuple[str, str, str], str] = MappingProxyType({
      "Eq(LogAverageExp(LogAverageExp(g(x, sigma(eta*sqrt(-q_0 + r) + omega + xi*sqrt(q_0 - q_1))), eta, No"
      "rmal()), xi, Normal()), LogAverageExp(g(x, sigma(omega + xi*sqrt(-q_1 + r))), xi, Normal()))"):
         "the same identity with q_0 and q_1 exchanged: variances add up beyond q_0 = q_1 as well",
+    ("truth-distance", "swapped symbol",
+     "Eq(GaussianAverage(TiltedAverage((sqrt(q)*z - sigma(sqrt(t)*x + xi*sqrt(1 - t)) + sigma(sqrt(t)*x + "
+     "y*sqrt(1 - t)))**2, -(sqrt(q)*z - sigma(sqrt(t)*x + xi*sqrt(1 - t)) + sigma(sqrt(t)*x + y*sqrt(1 - t"
+     ")))**2/(2*q), xi, Normal()), x, y, z), q)"):
+        "the same identity with the noise t and the overlap q exchanged, both of which stand for every value",
 })
