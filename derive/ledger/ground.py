@@ -41,7 +41,7 @@ from sympy import (
 
 from derive.core import Domain, Evidence, Step, Verdict
 from derive.ledger.derivation import Derivation, check_many
-from derive.nodes import GaussianAverage, MPResponse
+from derive.nodes import Atoms, GaussianAverage, LogAverageExp, MeasureAverage, MPResponse, Noisy, TiltedAverage
 from derive.nodes.functions import erfcx, log1mexp, log_cosh, log_erfc, softplus
 
 __all__ = ["ground", "misjudged"]
@@ -91,6 +91,11 @@ def _identities() -> Iterator[tuple[str, Expr, Expr]]:
     yield "half-moment", GaussianAverage(z*Heaviside(z - r), z), exp(-r**2/2)/sqrt(2*pi)
     yield "error-function", GaussianAverage(erf(r + x*z), z), erf(r/sqrt(1 + 2*x**2))
     yield "oscillation", GaussianAverage(cos(x*z + r), z), cos(r)*exp(-x**2/2)
+    coin = Atoms([-1, 1], [S.Half, S.Half])
+    yield "slope-in-noise", MeasureAverage(z**4, z, Noisy(coin, x)).diff(x), 6 + 6*x
+    yield "slope-of-average", GaussianAverage((r + x*z)**4, z).diff(x), 12*r**2*x + 12*x**3
+    yield "slope-of-log-average", LogAverageExp(x*z, z, coin).diff(x), tanh(x)
+    yield "slope-of-tilted-average", TiltedAverage(z, x*z, z, coin).diff(x), 1/cosh(x)**2
 
 
 @lru_cache(maxsize=1)
