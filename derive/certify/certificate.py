@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from flint import acb, arb
 
 from derive.core import DeriveError, Verdict
-from derive.ledger.balls import precision
+from derive.ledger.balls import NotEnclosed, precision
 from derive.ledger.stage_roots import Obstacle
+from derive.nodes.timebox import TimedOut, timebox
 
-__all__ = ["MAX_DIGITS", "Certificate", "Digits", "bits_for", "check_digits", "decimal", "proven_digits"]
+__all__ = ["MAX_DIGITS", "Certificate", "Digits", "bits_for", "check_digits", "decimal", "proven_digits",
+           "within"]
 
+T = TypeVar("T")
 MAX_DIGITS = 2000
 
 
@@ -27,6 +30,20 @@ def check_digits(digits: object) -> None:
 def bits_for(digits: int) -> int:
     """The working precision with which so many digits are aimed at."""
     return int(digits * 3.33) + 64
+
+
+def within(seconds: float, prove: Callable[..., T], *args: Any) -> tuple[T | None, str]:
+    """What is proven in time; None where something is missing, with what that is in words."""
+    try:
+        return timebox(seconds, prove, *args), ""
+    except TimedOut:
+        return None, f"stopped after {seconds:g} s"
+    except Obstacle as reason:
+        return None, str(reason)
+    except NotEnclosed as reason:
+        return None, f"no enclosure is known: {reason}"
+    except (ValueError, ZeroDivisionError, OverflowError) as reason:
+        return None, f"an enclosure failed: {reason}"
 
 
 @dataclass(frozen=True)

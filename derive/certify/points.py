@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from flint import acb, arb, fmpq
 from sympy import Basic, Expr, Rational, Symbol, log, oo
 
-from derive.certify.certificate import Certificate, bits_for, check_digits, decimal, proven_digits
+from derive.certify.certificate import Certificate, bits_for, check_digits, decimal, proven_digits, within
 from derive.certify.conditions import holds
 from derive.core import DeriveError, Problem, SaddleStage, Solution, Stage, Verdict
 from derive.ledger.balls import NotEnclosed, enclose, precision
@@ -96,16 +96,9 @@ def certify(quantity: Quantity, digits: int = 30, *, seconds: float = 60.0, **pa
     saddles = any(isinstance(k, SaddleStage) for k in all_stages(problem.stages))
     work = _Work(quantity, exact, digits)
     guesses, doubles = _in_doubles(quantity, exact)
-    try:
-        return timebox(seconds, work.over_saddles if saddles else work.run, guesses)
-    except TimedOut:
-        obstacle = f"stopped after {seconds:g} s"
-    except Obstacle as reason:
-        obstacle = str(reason)
-    except NotEnclosed as reason:
-        obstacle = f"no enclosure is known: {reason}"
-    except (ValueError, ZeroDivisionError, OverflowError) as reason:
-        obstacle = f"an enclosure failed: {reason}"
+    proven, obstacle = within(seconds, work.over_saddles if saddles else work.run, guesses)
+    if proven is not None:
+        return proven
     if work.best is not None:
         return replace(work.best, obstacle=f"{work.best.digits} of {digits} digits: {obstacle}")
     found = _unproven(quantity, exact, None if saddles else digits, seconds, doubles)

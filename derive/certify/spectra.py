@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from flint import arb
 from sympy import Add, Expr, Rational, S, Symbol, cancel, sign
 
-from derive.certify.certificate import Digits, bits_for, check_digits, decimal, proven_digits
+from derive.certify.certificate import Digits, bits_for, check_digits, decimal, proven_digits, within
 from derive.certify.conditions import holds
 from derive.core import (
     DensityProblem,
@@ -28,7 +28,6 @@ from derive.core import (
 from derive.ledger.balls import NotEnclosed, enclose, precision
 from derive.ledger.free_sums import Edge, FreeSum
 from derive.ledger.stage_roots import Obstacle
-from derive.nodes.timebox import TimedOut, timebox
 
 if TYPE_CHECKING:
     from derive.quantity import Quantity
@@ -103,16 +102,9 @@ def certify_spectrum(
     exact = read_exact(parameter_rows(problem, names), parameters)
     point = {p.symbol: Rational(exact[names[p.symbol]].numerator, exact[names[p.symbol]].denominator)
              for p in problem.parameters}
-    try:
-        return timebox(seconds, _closer, problem, point, digits)
-    except TimedOut:
-        obstacle = f"stopped after {seconds:g} s"
-    except Obstacle as reason:
-        obstacle = str(reason)
-    except NotEnclosed as reason:
-        obstacle = f"no enclosure is known: {reason}"
-    except (ValueError, ZeroDivisionError, OverflowError) as reason:
-        obstacle = f"an enclosure failed: {reason}"
+    proven, obstacle = within(seconds, _closer, problem, point, digits)
+    if proven is not None:
+        return proven
     return _unproven(quantity.solver()(**{k: float(v) for k, v in exact.items()}), problem, obstacle)
 
 

@@ -244,7 +244,6 @@ def check(
     nor explained. Errors are planted in steps, in rules and in definitions; without a name, in the steps of the replica
     calculations too.
     """
-    from derive.claims import replica_derivations, slow_replica_derivations
     from derive.core import Verdict
     from derive.ledger.derivation import check_many
     from derive.ledger.ground import ground, misjudged
@@ -261,6 +260,8 @@ def check(
             report(i, quantity.name)
             derivations.append(quantity.derivation)
     if mutate:
+        from derive.claims import replica_derivations, slow_replica_derivations
+
         methods = (*(replica_derivations() if not names else ()), *(slow_replica_derivations() if slow else ()))
         return _mutations(wanted, methods, share, seed, jobs or _cores(), as_json, output)
     done = 0
