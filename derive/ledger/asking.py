@@ -18,8 +18,9 @@ from derive.ledger.context import Context, context, parts_of
 from derive.ledger.derivation import Derivation, check_step
 from derive.ledger.domain import seed_of
 from derive.ledger.inequalities import Case, agreements
-from derive.ledger.ladder import holds_everywhere, prove_identity
+from derive.ledger.ladder import prove_identity
 from derive.ledger.members import named_only
+from derive.ledger.premises import holds_everywhere
 from derive.ledger.replica import explicit_agreements
 from derive.ledger.rewriting import carried_out, defines, rewrite
 from derive.ledger.rules_algebra import same_zeros

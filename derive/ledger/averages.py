@@ -11,7 +11,8 @@ from derive.nodes.averages import GaussianAverage, LogAverageExp, MeasureAverage
 from derive.nodes.laws import Law, Normal
 
 if TYPE_CHECKING:
-    from derive.ledger.field import Field, Fraction
+    from derive.ledger.field import Field
+    from derive.ledger.generators import Fraction
 
 __all__ = ["split_average"]
 
@@ -83,7 +84,7 @@ def _flipped(e: Expr, var: Symbol) -> Expr:
 
 
 def _atom(field: Field, key: Any, expr: Any) -> Fraction:
-    from derive.ledger.field import Generator
+    from derive.ledger.generators import Generator
 
     return field.generator(key, lambda: Generator(
         expr, "average", field._positive_by_signs(expr), symbols=frozenset(expr.free_symbols)))

@@ -17,9 +17,10 @@ from derive.core import Domain, Evidence, Step, UniqueRoot, Verdict
 from derive.ledger.context import Context, context, parts_of
 from derive.ledger.domain import points, seed_of
 from derive.ledger.inequalities import Case, violation
-from derive.ledger.ladder import holds_everywhere, independent, refuted_by_values, refuted_identity
+from derive.ledger.ladder import refuted_by_values, refuted_identity
 from derive.ledger.members import simple_members
 from derive.ledger.poles import undefined_at
+from derive.ledger.premises import holds_everywhere, independent
 from derive.ledger.rewriting import carried_out, rewrite
 from derive.ledger.roots import ball_of, places, points_on
 from derive.ledger.sampling import (

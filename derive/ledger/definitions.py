@@ -22,8 +22,9 @@ from derive.core import Domain, Step, Verdict
 from derive.ledger.asking import same_claim
 from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.derivation import Derivation
-from derive.ledger.ladder import closed_forms, prove_identity
+from derive.ledger.ladder import prove_identity
 from derive.ledger.mutants import drawn_mutants
+from derive.ledger.premises import closed_forms
 from derive.ledger.rewriting import carried_out, replace_function
 from derive.ledger.roots import root_ball
 from derive.ledger.rules_algebra import substitutions

@@ -10,7 +10,7 @@ from derive.core import Domain, Evidence, Verdict
 from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.domain import declared, points, seed_of
 from derive.ledger.inequalities import Case, violation
-from derive.ledger.positivity import _Prover
+from derive.ledger.positivity import Prover
 from derive.ledger.sampling import bound_functions, function_instances, instantiated
 from derive.nodes.timebox import TimedOut, timebox
 
@@ -26,7 +26,7 @@ def positive_near(f: Expr, x: Symbol, end: Expr, domain: Domain) -> Evidence:
     grown = _diverges(f, x, end, domain)
     if grown is not None:
         return Evidence(Verdict.PROVED, grown)
-    prover = _Prover(domain)
+    prover = Prover(domain)
     value = prover._value_at(f, x, end)
     if value is not None and prover.positive(value, True, 2):
         return Evidence(Verdict.PROVED, f"positive in the limit {x.name} -> {end}")
@@ -39,7 +39,7 @@ def positive_near(f: Expr, x: Symbol, end: Expr, domain: Domain) -> Evidence:
         at = f.subs(x, point)
         if at.has(S.NaN, S.ComplexInfinity, oo, -oo):
             continue
-        if _Prover(inside).positive(at, True, 1):
+        if Prover(inside).positive(at, True, 1):
             return Evidence(Verdict.PROVED, f"positive at {x.name} = {_clean(point)}")
     return _numerical(f, x, end, domain)
 

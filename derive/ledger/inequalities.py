@@ -14,9 +14,10 @@ from sympy.core.function import AppliedUndef, UndefinedFunction
 from derive.core import Domain, Evidence, Verdict
 from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.domain import points, seed_of
-from derive.ledger.field import Full, Unsupported
-from derive.ledger.ladder import _sharp, _sharp_domain, exactly_zero
+from derive.ledger.generators import Full, Unsupported
+from derive.ledger.premises import sharpened_domain, sharpened_sides
 from derive.ledger.roots import points_on
+from derive.ledger.rungs import exactly_zero
 from derive.ledger.sampling import FAMILIES, corners, function_instances, instantiated, shown_point, shown_value
 from derive.nodes.binders import Binder
 from derive.nodes.timebox import TimedOut, timebox
@@ -80,8 +81,8 @@ def _violated(case: Case, count: int, coarse: bool) -> Evidence | None:
 def _values(case: Case, count: int, coarse: bool) -> Iterator[tuple[dict[Any, Any], Any]]:
     """Balls of the expression at points of the domain, corners first."""
     relations = Domain(case.domain.intervals, case.domain.constraints)
-    sharp, names = _sharp((case.e, *(g.lhs - g.rhs for g in case.given)), relations)
-    domain = _sharp_domain(relations, names)
+    sharp, names = sharpened_sides((case.e, *(g.lhs - g.rhs for g in case.given)), relations)
+    domain = sharpened_domain(relations, names)
     everything = (*sharp, *domain.constraints)
     undefined = any(e.atoms(AppliedUndef) for e in everything)
     turns = FAMILIES if undefined else 1

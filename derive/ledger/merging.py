@@ -13,7 +13,7 @@ from derive.nodes.averages import Average, GaussianAverage, MeasureAverage, Spec
 from derive.nodes.laws import Atoms, Density, MarchenkoPastur, Noisy, Normal
 
 if TYPE_CHECKING:
-    from derive.ledger.ladder import Proof
+    from derive.ledger.rungs import Proof
 
 __all__ = ["even_law", "merged"]
 
@@ -22,7 +22,7 @@ Prover = Callable[[Expr, Domain], "Proof | None"]
 
 def merged(difference: Expr, domain: Domain, prove: Prover) -> Proof | None:
     """A proof that sum c_i E f_i + rest vanishes as sum c_i f_i + rest does, or as it is odd under an even law."""
-    from derive.ledger.ladder import Proof
+    from derive.ledger.rungs import Proof
 
     parts = _linear_parts(difference)
     if parts is None:
@@ -65,7 +65,7 @@ def even_law(law: Any) -> bool:
 
 
 def _same(law: Density, x: Symbol) -> bool:
-    from derive.ledger.ladder import exactly_zero
+    from derive.ledger.rungs import exactly_zero
 
     return exactly_zero(law.density(x) - law.density(-x), Domain()) is not None
 

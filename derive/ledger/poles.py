@@ -46,7 +46,7 @@ def one_sided_pole(claim: Eq, domain: Domain, given: Sequence[Basic] = ()) -> Ev
     >>> one_sided_pole(Eq((x**2 - 1)/(x - 1), x + 1, evaluate=False), Domain()).detail
     'not defined at x = 1: a division by zero'
     """
-    from derive.ledger.ladder import _sharp, _sharp_domain
+    from derive.ledger.premises import sharpened_domain, sharpened_sides
 
     facts = Domain(domain.intervals, (*domain.constraints, *(
         g for g in given if getattr(g, "is_Relational", False) and not isinstance(g, Eq))))
@@ -54,8 +54,8 @@ def one_sided_pole(claim: Eq, domain: Domain, given: Sequence[Basic] = ()) -> Ev
     everything = (claim.lhs, claim.rhs, *(side for g in equations for side in g.args))
     if any(e.has(AppliedUndef) for e in facts.constraints):
         return None
-    sharp, _ = _sharp(everything, facts)
-    inside = _sharp_domain(facts, _sharp(everything, facts)[1])
+    sharp, _ = sharpened_sides(everything, facts)
+    inside = sharpened_domain(facts, sharpened_sides(everything, facts)[1])
     left, right = _divisors(sharp[0]), _divisors(sharp[1])
     if not any(_may_vanish(d) for d in (*left, *right)):
         return None
@@ -82,12 +82,12 @@ def _may_vanish(d: Expr) -> bool:
 
 
 def _pole(left: Sequence[Expr], right: Sequence[Expr], domain: Domain, premises: Sequence[Eq]) -> Evidence | None:
-    from derive.ledger.ladder import _eliminate, _eliminations
+    from derive.ledger.premises import eliminate, eliminations
 
-    solved, narrowed = _eliminations(premises, domain, ())[0] if premises else ((), domain)
+    solved, narrowed = eliminations(premises, domain, ())[0] if premises else ((), domain)
     if len(solved) < len(premises):
         return None
-    sides = [[_eliminate(d, solved) for d in side] for side in (left, right)]
+    sides = [[eliminate(d, solved) for d in side] for side in (left, right)]
     for own, other in (sides, sides[::-1]):
         for d in own:
             if not _may_vanish(d):

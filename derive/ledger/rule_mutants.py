@@ -50,9 +50,11 @@ from derive.ledger.balls import enclose
 from derive.ledger.counterexamples import counterexample
 from derive.ledger.derivation import Derivation, check_step
 from derive.ledger.domain import points, seed_of
-from derive.ledger.ladder import Contradiction, Proof, forget
+from derive.ledger.ladder import Contradiction
+from derive.ledger.premises import forget
 from derive.ledger.roots import ball_of
 from derive.ledger.rules import RULES, Rule
+from derive.ledger.rungs import Proof
 from derive.ledger.sampling import compare
 from derive.nodes.averages import GaussianAverage, LogAverageExp, MeasureAverage, SpectralAverage, TiltedAverage
 from derive.nodes.extremum import Extremum
@@ -419,7 +421,8 @@ RULE_MUTANTS: tuple[RuleMutant, ...] = (
                  _planted(_eq(sin(2 * _x), 2 * sin(_x)), name), "balls", _by_balls)
       for name in ("definition", "assumption", "theorem")),
     RuleMutant("identity", "every normal form is zero",
-               (_function("ladder", "exactly_zero", lambda _: lambda e, d: Proof("normal form")),),
+               tuple(_function(m, "exactly_zero", lambda _: lambda e, d: Proof("normal form"))
+                     for m in ("rungs", "premises")),
                _planted(_eq(tanh(_x) ** 2, 1 - exp(-(_x**2))), "identity"), "balls", _by_balls),
     RuleMutant("identity", "the information of the Marchenko-Pastur law without its last term",
                (Patch("derive.nodes.spectral_forms", "shannon", lambda old: lambda b, ratio: old(b, ratio) + b / 2),),
@@ -452,7 +455,7 @@ RULE_MUTANTS: tuple[RuleMutant, ...] = (
                 _function("rules_algebra", "_only_one_holds", lambda _: lambda *args: None)),
                _planted(_eq(_x, 1), "rearrange", _given("product", _eq(_x * (_x - 1), 0))), "balls", _at({_x: 0})),
     RuleMutant("solve", "the other branch of a square root is forgotten",
-               (_function("positivity", "uniqueness", lambda _: lambda *args: "one solution"),),
+               (_function("uniqueness", "uniqueness", lambda _: lambda *args: "one solution"),),
                _planted(_eq(_x, 2), "solve", _given("square", _eq(_x**2, 4))), "balls", _at({_x: -2})),
     RuleMutant("specialise", "a weak inequality is taken for a strict one",
                (_function("rules_algebra", "_instance", _weakly),),

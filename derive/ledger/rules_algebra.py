@@ -13,26 +13,15 @@ from derive.core import Domain, Evidence, Step, UniqueRoot, Verdict
 from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.context import Context, context, parts_of, undecided, weakened
 from derive.ledger.domain import declared, seed_of
-from derive.ledger.field import Field, Full, Unsupported
-from derive.ledger.ladder import (
-    ENOUGH,
-    Proof,
-    _parametrised,
-    _sharp,
-    _sharp_domain,
-    _show,
-    closed_forms,
-    holds_everywhere,
-    independent,
-    prove_identity,
-    refuted_by_values,
-    shown_with,
-    with_field,
-)
+from derive.ledger.field import Field
+from derive.ledger.generators import Full, Unsupported
+from derive.ledger.ladder import ENOUGH, prove_identity, refuted_by_values, shown_with
 from derive.ledger.members import named_only, simple_members
 from derive.ledger.poles import one_sided_pole
+from derive.ledger.premises import closed_forms, holds_everywhere, independent, sharpened_domain, sharpened_sides
 from derive.ledger.rewriting import carried_out, replace_function, rewrite
 from derive.ledger.roots import points_on
+from derive.ledger.rungs import Proof, parametrised, shown_expr, with_field
 from derive.ledger.sampling import (
     FAMILIES,
     ball_text,
@@ -293,8 +282,8 @@ def same_zeros(claim: Eq, premise: Eq, ctx: Context) -> Evidence:
         return Evidence(Verdict.PROVED, "both sides are the same expression")
     first, second = a - b, c - d
     relations = Domain(domain.intervals, (*domain.constraints, *ctx.relations))
-    sharp, names = _sharp((first, second, *(e.lhs - e.rhs for e in left)), relations)
-    inside = _sharp_domain(relations, names)
+    sharp, names = sharpened_sides((first, second, *(e.lhs - e.rhs for e in left)), relations)
+    inside = sharpened_domain(relations, names)
     heavy = any(e.has(Average) for e in sharp)  # a proof costs less than a value then
     others = [] if heavy else _conditions_left(sharp[2:], inside)
     early = None if heavy else _only_one_holds(sharp[0], sharp[1], others, inside, 8, 2.0)
@@ -370,17 +359,17 @@ def _conditions_left(sides: Sequence[Expr], domain: Domain) -> list[Expr]:
 
 
 def _zero(e: Expr, domain: Domain, facts: Sequence[Basic]) -> str | None:
-    from derive.ledger.ladder import vanishes
+    from derive.ledger.rungs import vanishes
 
-    sharp, names = _sharp((carried_out(e),), domain)
-    proof = vanishes(sharp[0], _sharp_domain(domain, names), depth=1)
+    sharp, names = sharpened_sides((carried_out(e),), domain)
+    proof = vanishes(sharp[0], sharpened_domain(domain, names), depth=1)
     return proof.text if proof is not None and not proof.open else None
 
 
 def _ratio(first: Expr, second: Expr, domain: Domain) -> Proof | None:
     """first/second in normal form, with every factor of known sign."""
     def work(f: Field) -> Proof | None:
-        _parametrised(f, first + second)
+        parametrised(f, first + second)
         x, y = f.build(first), f.build(second)
         if x.is_zero or y.is_zero:
             return Proof("both sides of each equation are equal identically") if x.is_zero and y.is_zero else None
@@ -389,9 +378,9 @@ def _ratio(first: Expr, second: Expr, domain: Domain) -> Proof | None:
         conditions = [e for e, kind in f.conditions.items() if kind == "positive"]
         from derive.ledger.positivity import prove_positive
 
-        opened = [f"{_show(e)} > 0" for e in conditions if prove_positive(e, domain, depth=1) is None]
-        opened += [f"{_show(f.poly_expr(p))} != 0" for p in unknown]
-        shown = _show(f.to_expr(f.div(x, y)))
+        opened = [f"{shown_expr(e)} > 0" for e in conditions if prove_positive(e, domain, depth=1) is None]
+        opened += [f"{shown_expr(f.poly_expr(p))} != 0" for p in unknown]
+        shown = shown_expr(f.to_expr(f.div(x, y)))
         return Proof(f"lhs - rhs is that of the premise times {shown}, which does not vanish" if not opened
                      else f"lhs - rhs is that of the premise times {shown}", tuple(opened))
 
@@ -488,7 +477,7 @@ def solve(step: Step, premises: Premises) -> Evidence:
     solved = prove_identity(back.args[0], back.args[1], ctx.domain, ctx.facts)
     if solved.verdict is not Verdict.PROVED:
         return Evidence(solved.verdict, f"put back: {solved.detail}", solved.witness)
-    from derive.ledger.positivity import uniqueness, within_range
+    from derive.ledger.uniqueness import uniqueness, within_range
 
     inside = within_range(unknown, value, ctx)
     closed = Eq(*(closed_forms(side, ctx.domain) for side in equation.args), evaluate=False)

@@ -33,21 +33,15 @@ from derive.core import Domain, Evidence, Step, UniqueRoot, Verdict
 from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.context import Context, context, hints_of, parts_of, undecided, weakened
 from derive.ledger.domain import points, seed_of
-from derive.ledger.field import Full, Unsupported
 from derive.ledger.gaussian import as_truth, counter_example
+from derive.ledger.generators import Full, Unsupported
 from derive.ledger.inequalities import Case, agreements, violation
-from derive.ledger.ladder import (
-    ENOUGH,
-    _sharp,
-    _sharp_domain,
-    exactly_zero,
-    holds_everywhere,
-    independent,
-    prove_identity,
-)
+from derive.ledger.ladder import ENOUGH, prove_identity
 from derive.ledger.positivity import prove_nonzero, prove_positive
+from derive.ledger.premises import holds_everywhere, independent, sharpened_domain, sharpened_sides
 from derive.ledger.rewriting import carried_out, rewrite
 from derive.ledger.rules_algebra import _trivial, same_zeros
+from derive.ledger.rungs import exactly_zero
 from derive.ledger.sampling import bound_functions, function_instances, instantiated
 from derive.nodes.averages import (
     Average,
@@ -125,10 +119,10 @@ def _proved(e: Expr, domain: Domain, strict: bool = True) -> str | None:
 
 def _expanded(e: Expr) -> Expr:
     """With the averages carried out."""
-    from derive.ledger.ladder import _done
+    from derive.ledger.rungs import averages_done
 
     try:
-        return timebox(5.0, _done, e, Domain())
+        return timebox(5.0, averages_done, e, Domain())
     except (TimedOut, DivergentAverage):
         return e
 
@@ -207,8 +201,8 @@ def _end_sign(f: Expr, x: Symbol, domain: Domain, ctx: Context, end: Expr) -> Ev
     from derive.ledger.ends import positive_near
 
     facts = Domain(domain.intervals, (*domain.constraints, *ctx.relations))
-    sharp, names = _sharp((f,), facts)
-    inside = _sharp_domain(facts, names)
+    sharp, names = sharpened_sides((f,), facts)
+    inside = sharpened_domain(facts, names)
     symbol = names.get(x, x)
     try:
         return timebox(_PROOF_SECONDS, positive_near, sharp[0], symbol, end, inside)
@@ -405,9 +399,9 @@ def _by_parts(e: Expr, number: Any = None) -> list[Expr]:
 
 
 def _plainly_equal(left: Expr, right: Expr, domain: Domain) -> bool:
-    sharp, names = _sharp((carried_out(left - right),), domain)
+    sharp, names = sharpened_sides((carried_out(left - right),), domain)
     try:
-        proof = timebox(2.0, exactly_zero, sharp[0], _sharp_domain(domain, names))
+        proof = timebox(2.0, exactly_zero, sharp[0], sharpened_domain(domain, names))
     except (TimedOut, Unsupported, Full, DivergentAverage):
         return False
     return proof is not None and not proof.open
@@ -508,8 +502,8 @@ def _joint(node: MeasureAverage, domain: Domain) -> Expr | str | None:
         return "the tilted average is not over the law of the truth" if tilt.law != law.base else (
             "the tilted average does not enter linearly")
     (xi,), (f, g) = tilt.open()
-    sharp, names = _sharp(((g + (x - xi) ** 2 / (2 * law.s)).diff(xi),), domain)
-    if exactly_zero(sharp[0], _sharp_domain(domain, names)) is None:
+    sharp, names = sharpened_sides(((g + (x - xi) ** 2 / (2 * law.s)).diff(xi),), domain)
+    if exactly_zero(sharp[0], sharpened_domain(domain, names)) is None:
         return "the tilt is not -(x - xi)^2/(2 s) with the variance s of the noise"
     w = Dummy("w", real=True)
     return average(GaussianAverage((factor * f).subs(x, xi + sqrt(law.s) * w), w), xi, law.base)

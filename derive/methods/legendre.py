@@ -44,7 +44,7 @@ from sympy.core.function import AppliedUndef
 
 from derive.core import Branch, DeriveError, Domain, Parameter, Problem, Stage, Step
 from derive.ledger import Derivation
-from derive.ledger.field import Full, Unsupported
+from derive.ledger.generators import Full, Unsupported
 from derive.nodes import Average, Extremum, TimedOut, timebox
 
 __all__ = ["LegendreTransform", "legendre_transform"]
@@ -508,7 +508,7 @@ def _wrapped(expr: Expr) -> int:
 
 def _normal_form(expr: Expr, p: Symbol, slopes: Interval | None) -> Expr | None:
     """Roots and logarithms split over factors that are positive on the slopes; None where that is not known."""
-    from derive.ledger.ladder import with_field
+    from derive.ledger.rungs import with_field
 
     def work(field: Any) -> Expr | None:
         form = field.to_expr(field.build(expr))

@@ -6,7 +6,7 @@ import pytest
 from sympy import Rational, erf, log
 
 from derive.core import Verdict
-from derive.ledger import field, ladder
+from derive.ledger import field, ladder, premises
 from derive.ledger.ground import ground, misjudged
 from derive.nodes.functions import MPResponse
 
@@ -29,13 +29,13 @@ WRONG = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_rewriting_is_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    ladder.forget()
+    premises.forget()
     monkeypatch.setitem(field._HANDLERS, name, WRONG[name])
     try:
         found = misjudged()
     except ladder.Contradiction:
         return
     finally:
-        ladder.forget()
+        premises.forget()
     assert found
     assert all(e.verdict is not Verdict.PROVED for k, e in found.items() if not k.endswith("-wrong"))
