@@ -11,12 +11,13 @@ from typing import Any
 import mpmath
 import pytest
 import sympy as sp
+from flint import arb
 from sympy import Rational, Symbol
 
 from derive import Binary, Gaussian, HiddenManifold, ProductMeasure, Spherical, atlas
 from derive.certify import certify
-from derive.core import DeriveError, Verdict
-from derive.ledger.stage_roots import Obstacle, krawczyk, newton
+from derive.core import DeriveError, Stage, Verdict
+from derive.ledger.stage_roots import Obstacle, Undecided, krawczyk, newton, within_ends
 
 SEED = 20261124
 X = Symbol("x", real=True)
@@ -97,6 +98,41 @@ def test_a_multiple_root_cannot_be_certified(power: int) -> None:
     x = Symbol("t_c", positive=True)
     with pytest.raises(Obstacle, match="derivative"):
         newton((x - Rational(1, 3)) ** power, x, {}, -1.0986122886681098, 128)
+
+
+@pytest.mark.parametrize(("name", "atoms", "point"), [
+    ("collapse-time", {-3: Rational(1, 10), Rational(1, 3): Rational(9, 10)}, {"alpha": "1e-6"}),
+    ("collapse-time", {0: Rational(1, 2), 10**6: Rational(1, 2)}, {"alpha": "0.2"}),
+    ("retrieval-capacity", {-1: Rational(1, 2), 1: Rational(49, 100), 1000: Rational(1, 100)}, {"lam": "1"}),
+    ("full-capacity", {1: Rational(1, 2), 1 + Rational(1, 10**6): Rational(1, 2)}, {"lam": "1"}),
+])
+def test_flat_and_strongly_bent_equations(name: str, atoms: dict[Any, Any], point: dict[str, str]) -> None:
+    """Slopes far below one, brackets far below the size of the root, and branches that 160 bits do not tell apart."""
+    quantity = atlas[name].with_(ensemble=ProductMeasure(atoms=atoms))
+    found = certify(quantity, 25, **point)
+    assert (found.verdict, found.digits) == (Verdict.CERTIFIED, 25)
+    other = quantity.solver("mpmath")(digits=35, **point)
+    with mpmath.workdps(45):
+        assert mpmath.mpf(found.lower) < mpmath.mpf(str(other.value[()])) < mpmath.mpf(found.upper)
+
+
+def test_a_root_beyond_the_end_of_its_interval_is_none() -> None:
+    stage = Stage(X, X - 2, 1, sp.S.Zero, sp.S.One)
+    with pytest.raises(Obstacle, match="beyond"):
+        within_ends(stage, {}, arb(2), 64)
+    with pytest.raises(Undecided):
+        within_ends(stage, {}, arb(1, "1e-9"), 64)
+    held = Stage(X, X - 2, 1, sp.S.Zero, sp.S.One, clip=True)
+    assert within_ends(held, {}, arb(2), 64) == 1
+    assert within_ends(held, {}, arb("0.5"), 64) == arb("0.5")
+
+
+def test_without_a_first_guess_in_time_balls_look_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    condensation = atlas["rem-condensation"].with_(ensemble=Binary())
+    expected = condensation.solver("mpmath")(digits=20, alpha="0.1")
+    monkeypatch.setattr("derive.certify.points._FOR_DOUBLES", 0.0)
+    found = certify(condensation, 20, alpha="0.1")
+    assert (found.verdict, found.value) == (Verdict.CERTIFIED, str(expected.value[()]))
 
 
 def test_atoms_of_ones_own() -> None:

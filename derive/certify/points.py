@@ -8,7 +8,6 @@ and the value is the ball that follows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
@@ -20,15 +19,15 @@ from sympy import Basic, Expr, Rational, Symbol, log, oo
 
 from derive.certify.certificate import Certificate, bits_for, check_digits, decimal, proven_digits, within
 from derive.certify.conditions import holds
-from derive.core import DeriveError, Problem, SaddleStage, Solution, Stage, Verdict
+from derive.certify.guesses import in_doubles, unproven
+from derive.core import Problem, SaddleStage, Stage, Verdict
 from derive.ledger.balls import NotEnclosed, enclose, precision
 from derive.ledger.krawczyk import NoBox
 from derive.ledger.saddle_roots import SaddleRoots, saddle_chain
 from derive.ledger.site_balls import DOUBLES
-from derive.ledger.stage_roots import FIRST, Obstacle, krawczyk, newton, sign_change
+from derive.ledger.stage_roots import FIRST, Obstacle, Undecided, krawczyk, newton, sign_change, within_ends
 from derive.nodes.averages import Average
 from derive.nodes.laws import Atoms, Law, Noisy
-from derive.nodes.timebox import TimedOut, timebox
 
 if TYPE_CHECKING:
     from derive.quantity import Quantity
@@ -37,7 +36,9 @@ __all__ = ["average_depth", "certify"]
 
 _FIRST_DIGITS, _LADDER = 10, (14, 22, 30)
 """Digits that are proven one after the other where each takes long: those that doubles can show come first."""
-_SADDLE = 3
+_SADDLE, _TRIES = 3, 4
+_FOR_DOUBLES = 0.25
+"""The share of the time in which the solver in doubles has to give first guesses."""
 
 
 def average_depth(problem: Problem) -> int:
@@ -75,7 +76,8 @@ def certify(quantity: Quantity, digits: int = 30, *, seconds: float = 60.0, **pa
     Args:
         quantity: of the atlas, or one's own.
         digits: how many are wanted.
-        seconds: the time after which it stops; as much again for the digits that are shown without a proof.
+        seconds: the time after which the proof stops; a quarter of it for first guesses, and as much again for the
+            digits that are shown without a proof.
         parameters: each a number or exact text ("1/500"); a float is the double it is.
     Returns: a Certificate. Where the proof fails its verdict is CORROBORATED and `obstacle` says what is missing; the
         digits are then those of the mpmath route, or those of doubles where it takes too long as well.
@@ -95,43 +97,24 @@ def certify(quantity: Quantity, digits: int = 30, *, seconds: float = 60.0, **pa
     exact = read_exact(parameter_rows(problem, names_of(problem)), parameters)
     saddles = any(isinstance(k, SaddleStage) for k in all_stages(problem.stages))
     work = _Work(quantity, exact, digits)
-    guesses, doubles = _in_doubles(quantity, exact)
+    guesses, doubles = in_doubles(quantity, exact, seconds * _FOR_DOUBLES)
+    work.searched = doubles is None
     proven, obstacle = within(seconds, work.over_saddles if saddles else work.run, guesses)
     if proven is not None:
         return proven
     if work.best is not None:
         return replace(work.best, obstacle=f"{work.best.digits} of {digits} digits: {obstacle}")
-    found = _unproven(quantity, exact, None if saddles else digits, seconds, doubles)
+    found = unproven(quantity, exact, None if saddles else digits, seconds, doubles)
+    if found is None:
+        return Certificate(Verdict.UNDECIDED, "nan", "nan", 0, "", "", "none", "not proven", "not proven", {},
+                           f"{obstacle}; without a proof no digits came in {seconds:g} s either")
     if not bool(found.converged):
+        why = str(found.reason[()])
+        why = obstacle if why in obstacle else why if obstacle in why else f"{why}; {obstacle}"
         return Certificate(Verdict.UNDECIDED, "nan", "nan", 0, "", "", str(found.branch[()]), "not proven",
-                           "not proven", {}, f"{found.reason[()]}; {obstacle}")
+                           "not proven", {}, why)
     return Certificate(Verdict.CORROBORATED, str(found.value[()]), str(found.log_value[()]), 0, "", "",
                        str(found.branch[()]), "not proven", "not proven", {}, obstacle)
-
-
-def _unproven(
-    quantity: Quantity, exact: Mapping[str, Fraction], digits: int | None, seconds: float, doubles: Solution | None
-) -> Solution:
-    """The value without a proof: to so many digits where they come in time, else in doubles."""
-    if digits is not None:
-        with suppress(TimedOut):
-            given = {k: str(v) for k, v in exact.items()}
-            return timebox(seconds, quantity.solver("mpmath"), digits=digits, **given)  # type: ignore[no-any-return]
-    found: Solution = quantity.solver()(**{k: float(v) for k, v in exact.items()}) if doubles is None else doubles
-    return found
-
-
-def _in_doubles(quantity: Quantity, exact: Mapping[str, Fraction]) -> tuple[Mapping[str, float], Solution | None]:
-    """The unknowns in doubles (logarithms where positive) and the overlaps, and the solution; none out of reach."""
-    from derive.solvers.numpy_target import all_stages, compile_numpy
-
-    try:
-        solution, unknowns = compile_numpy(quantity.problem).solved(**{k: float(v) for k, v in exact.items()})
-    except (DeriveError, OverflowError, ValueError, NotImplementedError):
-        return {}, None
-    overlaps = {s.name for k in all_stages(quantity.problem.stages) if isinstance(k, SaddleStage) for s in k.unknowns}
-    found = unknowns | {k: v for k, v in solution.outputs.items() if k in overlaps or k == "branch_count"}
-    return {k: float(v) for k, v in found.items() if isfinite(v)}, solution
 
 
 @dataclass
@@ -140,6 +123,8 @@ class _Work:
     exact: Mapping[str, Fraction]
     digits: int
 
+    searched: bool = False
+    """Whether balls have to look for the first guesses, as no solver found any."""
     best: Certificate | None = None
     roots: dict[Symbol, SaddleRoots] = field(default_factory=dict)
     guesses: Mapping[str, float] = field(default_factory=dict)
@@ -155,8 +140,14 @@ class _Work:
         """The certificate; raises Obstacle or NotEnclosed where something cannot be shown."""
         self.guesses = guesses
         bits = bits_for(self.digits)
-        for _ in range(4):
-            found = self.attempt(self.digits, bits)
+        for left in reversed(range(_TRIES)):
+            try:
+                found = self.attempt(self.digits, bits)
+            except Undecided:
+                if left == 0:
+                    raise
+                bits *= 2
+                continue
             if found.digits >= self.digits:
                 break
             bits += int((self.digits - found.digits) * 3.33) + 64
@@ -344,13 +335,15 @@ class _Work:
                     known[stage.unknown] = end.xreplace({s: v for s, v in known.items() if isinstance(v, Basic)})
                     said.append(f"{name} = {end}: the residual, monotone by the ledger, keeps its sign up to that end")
                     return
+        if guess is None and self.searched and not _roots(stage):
+            guess = sign_change(stage, known)
         if guess is None:
             raise Obstacle(f"there is no first guess for {name}")
         if stage.inner:
             found = self.together(stage, known, guess, bits)
         else:
             found = [(stage.unknown, *newton(stage.residual, stage.unknown, known, guess, bits))]
-        known[stage.unknown] = found[0][1]
+        known[stage.unknown] = within_ends(stage, known, found[0][1], bits)
         with precision(64):
             for unknown, _, bracket in found:
                 ends = decimal(bracket.lower(), 15, 1), decimal(bracket.upper(), 15, -1)  # inward: unique there too
@@ -393,6 +386,10 @@ class _Work:
 
         exact = {k: v for k, v in known.items() if isinstance(v, Basic)}
         balls, brackets = krawczyk(equations, unknowns, fixed, starts, bits, stays)
+        points = {**fixed, **dict(zip(unknowns, balls, strict=True))}
+        for inner in _roots(stage):
+            if inner.unknown in unknowns:
+                within_ends(replace(inner, clip=False), points, points[inner.unknown], bits)
         return list(zip(unknowns, balls, brackets, strict=True))
 
     def branch(self, known: Mapping[Symbol, Any], bits: int, missing: Mapping[Symbol, str]) -> Any:
@@ -408,7 +405,7 @@ class _Work:
             _refuse(case.condition.free_symbols, missing)
             true = holds(case.condition, known, bits)
             if true is None:
-                raise Obstacle(f"balls do not decide the condition of the branch {case.name!r}")
+                raise Undecided(f"balls do not decide the condition of the branch {case.name!r}")
             if true:
                 if case.value is None:
                     raise Obstacle(case.reason or "there is no value")

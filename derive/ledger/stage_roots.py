@@ -7,7 +7,10 @@ Krawczyk's operator does the same for several equations.  Positive unknowns are 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from itertools import product
+from math import log
 from typing import Any
 
 from flint import acb, arb, arb_mat
@@ -17,23 +20,30 @@ from derive.core import Stage
 from derive.ledger.balls import NotEnclosed, enclose, precision
 from derive.ledger.krawczyk import NoBox, contraction, contraction_box
 
-__all__ = ["FIRST", "Obstacle", "krawczyk", "newton", "sign_change"]
+__all__ = ["FIRST", "Obstacle", "Undecided", "krawczyk", "newton", "sign_change", "within_ends"]
 
 FIRST = 192
 """The precision in bits at which brackets are looked for."""
 _WIDTHS = ("1e-2", "1e-4", "1e-6", "1e-9", "1e-12")
+_NARROWER = ("1e-16", "1e-20", "1e-25")
 _PRECISIONS = (80, FIRST)
+_POLISH = 6
 _ROUNDS = 40
 _STEEP = 64
 """So many bits of a derivative: each step adds as many to those of the root."""
 _SPARE = 40
 """A root is sharp enough where it misses so many of the bits."""
+_FAINT = (24, 80, 240, 720)
 _FAR, _FARTHEST = 80.0, 1e6
 _PLACES = 60
 
 
 class Obstacle(Exception):
     """What could not be proven, in words."""
+
+
+class Undecided(Obstacle):
+    """What more bits may decide."""
 
 
 def newton(residual: Expr, x: Symbol, known: Mapping[Symbol, Any], guess: float, bits: int) -> tuple[Any, Any]:
@@ -43,43 +53,61 @@ def newton(residual: Expr, x: Symbol, known: Mapping[Symbol, Any], guess: float,
         bracket is); bits.
     Raises: Obstacle where no bracket was found, as at a multiple root.
     """
-    log = bool(x.is_positive)
+    positive = bool(x.is_positive)
     slope = residual.diff(x)
 
     def f(u: Any, e: Expr, prec: int, goal: int | None = None) -> Any:
         with precision(prec):
-            point = u.exp() if log else u
+            point = u.exp() if positive else u
         value = enclose(e, {**known, x: point}, prec, goal=goal)
         if isinstance(value, acb) or not value.is_finite():
             raise Obstacle(f"the equation for {x.name} has no finite ball there")
         with precision(prec):
-            return value * point if log and e is slope else value
+            return value * point if positive and e is slope else value
 
-    for prec, width in product(_PRECISIONS, _WIDTHS):
-        with precision(FIRST):
-            center = arb(guess)
-            whole = arb(guess, float(width) * max(1.0, abs(guess)))
-        try:
-            derivative = f(whole, slope, prec, 24)
-            if derivative.contains(0):
+    def bracket(center: arb, faint: int, widths: Sequence[str]) -> tuple[Any, Any] | None:
+        for prec, width in product(_PRECISIONS, widths):
+            with precision(FIRST + faint):
+                whole = arb(center, float(width) * max(1.0, abs(guess)))
+            try:
+                derivative = f(whole, slope, prec + faint, 24 + faint)
+                if derivative.contains(0):
+                    continue
+                with precision(FIRST + faint):
+                    image = center - f(center, residual, prec + faint, 48 + faint) / derivative
+                    if whole.contains_interior(image):
+                        return whole, image
+            except (Obstacle, NotEnclosed, ValueError, ZeroDivisionError):
                 continue
-            with precision(FIRST):
-                image = center - f(center, residual, prec, 48) / derivative
-                if whole.contains_interior(image):
-                    break
-        except (Obstacle, NotEnclosed, ValueError, ZeroDivisionError):
-            continue
-    else:
+        return None
+
+    def polished(faint: int) -> arb:
+        """The guess after steps by middles of balls, which prove nothing."""
+        at, bits = arb(guess), FIRST + faint
+        for _ in range(_POLISH):
+            with precision(bits), suppress(Obstacle, NotEnclosed, ValueError, ZeroDivisionError):
+                step = (f(at, residual, bits, bits) / f(at, slope, bits, 48 + faint)).mid()
+                if not abs(step) < 1e-3:
+                    return at
+                at = (at - step).mid()
+        return at
+
+    faint, found = 0, bracket(arb(guess), 0, _WIDTHS)
+    if found is None:  # where the equation is nearly flat, or bends much, more bits and narrower brackets are tried
+        faint = _faintness(lambda goal: _flatter(f(arb(guess), slope, FIRST + goal, goal), arb(guess), positive))
+        found = bracket(polished(faint), faint, (*_WIDTHS, *_NARROWER))
+    if found is None:
         raise Obstacle(f"no bracket about the root {x.name} in which its derivative does not vanish was found: "
                        "a multiple root, or one too close to another, cannot be certified")
+    whole, image = found
     ball, full = image, False
     for _ in range(_ROUNDS):
         reached = _reached([ball])  # the error is squared: no more is computed than counts
         sharp = bits if full else min(bits, 2 * reached + 60)
         with precision(bits):
             center = ball.mid()
-            steep = f(ball, slope, min(sharp, reached + 60), min(reached + 12, _STEEP))
-            image = center - f(center, residual, sharp, sharp - 24) / steep
+            steep = f(ball, slope, min(sharp, reached + 60) + faint, min(reached + 12, _STEEP) + faint)
+            image = center - f(center, residual, sharp + faint, sharp - 24 + faint) / steep
             if not image.overlaps(ball):
                 raise Obstacle(f"the Newton step for {x.name} left its bracket")
             smaller = ball.intersection(image)
@@ -89,7 +117,24 @@ def newton(residual: Expr, x: Symbol, known: Mapping[Symbol, Any], guess: float,
             break
         full = full or stalled
     with precision(bits):
-        return (ball.exp() if log else ball), whole
+        return (ball.exp() if positive else ball), whole
+
+
+def _faintness(slope: Callable[[int], Any]) -> int:
+    """How many bits a slope, given to so many bits, is smaller than one; 0 where it is not, or is not told from 0."""
+    for goal in _FAINT:
+        try:
+            size = abs(slope(goal)).lower()
+        except (Obstacle, NotEnclosed, ValueError, ZeroDivisionError):
+            return 0
+        if size > 0:
+            return max(0, -int(float(size.log()) / log(2)))
+    return 0
+
+
+def _flatter(slope: Any, guess: arb, positive: bool) -> Any:
+    """The smaller of the slopes in an unknown and in its logarithm, given the latter."""
+    return slope * (-guess).exp().min(arb(1)) if positive else slope
 
 
 def krawczyk(
@@ -104,6 +149,7 @@ def krawczyk(
     Raises: Obstacle where no box was found, as at a multiple root.
     """
     slopes = [[e.diff(u) for u in unknowns] for e in equations]
+    faint = [0] * len(equations)
 
     def points_of(box: Sequence[Any], prec: int) -> list[Any]:
         with precision(prec):
@@ -114,7 +160,8 @@ def krawczyk(
         scope = {**known, **dict(zip(unknowns, points, strict=True))}
         wanted = slopes if derivatives else [[e] for e in equations]
         goal = min(prec, _reached(box) + 16, _STEEP if derivatives else prec)  # a wide box has no sharper values
-        values = [[enclose(e, scope, prec, goal=goal) for e in row] for row in wanted]
+        values = [[enclose(e, scope, prec + more, goal=goal + more) for e in row]
+                  for row, more in zip(wanted, faint, strict=True)]
         if any(isinstance(v, acb) or not v.is_finite() for row in values for v in row):
             raise NotEnclosed("the equations have no finite ball there")
         with precision(prec):
@@ -126,7 +173,20 @@ def krawczyk(
     def inside(box: Sequence[Any]) -> bool:
         return allowed({**known, **dict(zip(unknowns, points_of(box, FIRST), strict=True))})
 
-    whole, box = _box(at, unknowns, starts, inside)
+    def flattest(row: Sequence[Expr], goal: int) -> Any:
+        points = points_of([arb(s) for s in starts], FIRST + goal)
+        scope = {**known, **dict(zip(unknowns, points, strict=True))}
+        sizes = [enclose(e, scope, FIRST + goal, goal=goal) * (p.min(arb(1)) if u.is_positive else 1)
+                 for e, u, p in zip(row, unknowns, points, strict=True)]
+        return max((abs(v).lower() for v in sizes if isinstance(v, arb)), key=float, default=arb(0))
+
+    try:
+        whole, box = _box(at, unknowns, starts, inside)
+    except Obstacle:  # where equations are nearly flat, more bits of them are asked for
+        faint[:] = [_faintness(partial(flattest, row)) for row in slopes]
+        if not any(faint):
+            raise
+        whole, box = _box(at, unknowns, starts, inside)
     box = _nearer(at, starts, whole) or box
     full = False
     for _ in range(_ROUNDS):
@@ -173,26 +233,48 @@ def _reached(box: Sequence[Any]) -> int:
     return max(16, min(int(b.rel_accuracy_bits()) for b in box))
 
 
+def within_ends(stage: Stage, known: Mapping[Symbol, Any], ball: Any, bits: int) -> Any:
+    """The ball of a root of a stage inside its interval; held at the ends, which are the answer beyond them, if asked.
+
+    Args: known (values and balls of what the ends ask for); ball (of the root); bits.
+    Raises: Obstacle for one outside, Undecided where balls do not tell.
+    """
+    for end, side in ((stage.upper, 1), (stage.lower, -1)):
+        if end in (oo, -oo) or (end == 0 and side < 0 and stage.unknown.is_positive):
+            continue
+        place = enclose(end, known, bits)
+        with precision(bits):
+            if side * (place - ball) > 0:
+                continue
+            if stage.clip:
+                ball = ball.min(place) if side > 0 else ball.max(place)
+            elif side * (place - ball) < 0:
+                raise Obstacle(f"the root found for {stage.unknown.name} lies beyond the end {end} of its interval")
+            else:
+                raise Undecided(f"balls do not decide whether {stage.unknown.name} lies inside its interval")
+    return ball
+
+
 def sign_change(stage: Stage, known: Mapping[Symbol, Any]) -> float | None:
     """About where the residual of a stage, monotone in its unknown, changes sign; the logarithm where positive.
 
     The end of the interval where it keeps its sign up to there; None where it has no value.  It proves nothing.
     """
-    log = bool(stage.unknown.is_positive)
+    positive = bool(stage.unknown.is_positive)
 
     def end(e: Expr, far: float) -> float:
         if e in (oo, -oo):
             return far
         ball = enclose(e, known, 64)
-        return float(ball) if not log else float(ball.log()) if ball > 0 else far
+        return float(ball) if not positive else float(ball.log()) if ball > 0 else far
 
-    far = _FAR if log else _FARTHEST
+    far = _FAR if positive else _FARTHEST
     low, high = end(stage.lower, -far), end(stage.upper, far)
 
     def rises(u: float) -> float | None:
         """The residual, with the sign that makes it rise through the root."""
         with precision(64):
-            point = arb(u).exp() if log else arb(u)
+            point = arb(u).exp() if positive else arb(u)
         value = enclose(stage.residual, {**known, stage.unknown: point}, 64, goal=40, evaluations=4000)
         if isinstance(value, acb) or not value.is_finite():
             return None
