@@ -670,7 +670,8 @@ def parse_relation(
     F(q)
     """
     signs = {"=": sp.Eq, "<": sp.Lt, "<=": sp.Le, ">": sp.Gt, ">=": sp.Ge}
-    found = list(re.finditer(r"<=|>=|==|<|>|=", text))
+    found = [m for m in re.finditer(r"<=|>=|==|<|>|=", text)
+             if text.count("(", 0, m.start()) <= text.count(")", 0, m.start())]  # others stand in a Piecewise
     if len(found) != 1 or found[0].group() not in signs:
         raise DeriveError(
             f"{what}: {len(found)} relation signs in {shorten(text)}; allowed: exactly one of =, <, <=, >, >=",

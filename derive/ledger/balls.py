@@ -268,6 +268,8 @@ class _Evaluator:
             return z.real_heaviside(analytic=self.analytic)
         if z > 0 or z < 0:
             return arb(1) if z > 0 else arb(0)
+        if z.is_zero():
+            return self(e.args[1]) if len(e.args) > 1 else arb(0.5)
         raise NotEnclosed("Heaviside at its jump")
 
     def _on_Piecewise(self, e: Basic) -> Ball:

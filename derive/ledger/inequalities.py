@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from flint import acb, arb
@@ -15,6 +15,7 @@ from derive.core import Domain, Evidence, Verdict
 from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.domain import points, seed_of
 from derive.ledger.generators import Full, Unsupported
+from derive.ledger.joints import joints
 from derive.ledger.premises import sharpened_domain, sharpened_sides
 from derive.ledger.roots import points_on
 from derive.ledger.rungs import exactly_zero
@@ -100,9 +101,10 @@ def _values(case: Case, count: int, coarse: bool) -> Iterator[tuple[dict[Any, An
         if zeros:
             drawn = points_on(zeros, symbols, inside, seed, share, 0.5)
         else:
-            simple = _both(corners(set(symbols), inside, heavy),
-                           _flat_zeros(plain, inside) if case.strict and not coarse else iter(()))
-            drawn = _both(simple, points(symbols, inside, seed, share, calm))
+            simple = chain(corners(set(symbols), inside, heavy),
+                           _flat_zeros(plain, inside) if case.strict and not coarse else (),
+                           () if coarse or heavy else joints((plain,), inside))
+            drawn = chain(simple, points(symbols, inside, seed, share, calm))
         for point in drawn:
             own = {s: shown_value(v) for s, v in point.items() if s in symbols}
             value = _value(plain, point, coarse)
@@ -133,11 +135,6 @@ def _flat_zeros(e: Expr, domain: Domain) -> Iterator[dict[Symbol, Any]]:
 
     if not e.has(Binder, AppliedUndef) and len(e.free_symbols) <= 3:
         yield from islice(rational_zeros(e, (), domain), 12)
-
-
-def _both(first: Iterator[dict[Symbol, Any]], second: Iterator[dict[Symbol, Any]]) -> Iterator[dict[Symbol, Any]]:
-    yield from first
-    yield from second
 
 
 def _value(e: Expr, point: dict[Symbol, Any], coarse: bool) -> Any:

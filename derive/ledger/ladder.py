@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sympy import (
@@ -36,7 +36,9 @@ from sympy.core.function import AppliedUndef, UndefinedFunction
 
 from derive.core import Domain, Evidence, Verdict
 from derive.ledger.domain import seed_of
+from derive.ledger.joints import joints
 from derive.ledger.members import named_only, simple_members
+from derive.ledger.one_symbol import KINKS, equal_in_pieces
 from derive.ledger.premises import (
     Pair,
     closed_forms,
@@ -215,6 +217,9 @@ def _decide(ready: _Prepared, seconds: float) -> Evidence:
             attempts.tried.append(f"proof stopped after {seconds:g} s")
     if proof is not None and not proof.open:
         return Evidence(Verdict.PROVED, proof.text)
+    pieces = _in_pieces(a - b, domain) if not given else None
+    if pieces is not None:
+        return replace(pieces, witness=tuple((k.lstrip("_"), v) for k, v in pieces.witness))
     rest = _points(trial, seed, ENOUGH, 3, seconds)
     if rest.refuted:
         if proof is not None and not proof.open:
@@ -225,6 +230,15 @@ def _decide(ready: _Prepared, seconds: float) -> Evidence:
         return _refutation(special, names)
     spent = time.perf_counter() - start
     return _unproved(proof, attempts, rest, spent)
+
+
+def _in_pieces(difference: Expr, domain: Domain) -> Evidence | None:
+    if not difference.has(*KINKS):
+        return None
+    try:
+        return timebox(3.0, equal_in_pieces, difference, domain)
+    except TimedOut:
+        return None
 
 
 def refuted_by_members(ready: _Prepared, seed: int) -> Evidence | None:
@@ -405,7 +419,8 @@ def _at_corners(trial: _Trial) -> Tally | None:
         return None
     symbols = {s for e in (trial.left, trial.right) for s in e.free_symbols if isinstance(s, Symbol)}
     try:
-        return timebox(2.0, _first_apart, trial, corners(symbols, trial.domain, True))
+        places = (*corners(symbols, trial.domain, True), *joints((trial.left, trial.right), trial.domain))
+        return timebox(2.0, _first_apart, trial, places)
     except TimedOut:
         return None
 

@@ -76,7 +76,8 @@ def identity(step: Step, premises: Premises) -> Evidence:
     """The two sides are equal on the domain, given the premises, which are carried in from left to right.
 
     Exact because equals may be replaced by equals; the equality itself is proved by the ladder (derive.ledger.ladder),
-    whose rungs are exact each.
+    whose rungs are exact each.  Where absolute values, signs, steps, maxima or cases occur and one symbol is left, each
+    piece is proved by itself and the points at which pieces join are compared exactly.
     """
     return _all_equal(step, premises)
 

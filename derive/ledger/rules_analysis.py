@@ -37,6 +37,7 @@ from derive.ledger.gaussian import as_truth, counter_example
 from derive.ledger.generators import Full, Unsupported
 from derive.ledger.inequalities import Case, agreements, violation
 from derive.ledger.ladder import ENOUGH, prove_identity
+from derive.ledger.one_symbol import decided
 from derive.ledger.positivity import prove_nonzero, prove_positive
 from derive.ledger.premises import holds_everywhere, independent, sharpened_domain, sharpened_sides
 from derive.ledger.rewriting import carried_out, rewrite
@@ -64,6 +65,7 @@ __all__ = [
 
 Premises = Mapping[str, Step]
 _PROOF_SECONDS = 15.0
+_CHART_SECONDS = 5.0
 
 
 # ---- inequalities
@@ -72,6 +74,10 @@ _PROOF_SECONDS = 15.0
 def positivity(step: Step, premises: Premises) -> Evidence:
     """An inequality, strict or weak, from the signs of its parts (derive.ledger.positivity lists the ways).
 
+    An inequality in one symbol goes to a sign chart (derive.ledger.sign_charts) where these do not close it: it is
+    divided by what has one sign and differentiated until signs are known, and back up each piece between two zeros of
+    the slope has at most one zero.  What that needs is shown, or there is no chart: the expression is analytic inside
+    its interval, zeros of slopes are isolated in balls or known exactly, and values at the ends are exact limits.
     Exact because each way is; inequalities among the premises and in the domain are used as they stand, equations are
     carried in first.  A violation found in balls at a point of the domain refutes the claim.
     """
@@ -110,7 +116,17 @@ def _inequality(relation: Any, ctx: Context) -> Evidence:
             continue
         if why:
             return Evidence(Verdict.PROVED, why)
-    return _sampled(case)
+    return _by_chart(case, min(max(end - time.perf_counter(), 1.0), _CHART_SECONDS)) or _sampled(case)
+
+
+def _by_chart(case: Case, seconds: float) -> Evidence | None:
+    """The word of a sign chart on an inequality in one symbol without premises."""
+    if case.given:
+        return None
+    try:
+        return timebox(seconds, decided, case.e, case.domain, case.strict, case.nonzero)
+    except TimedOut:
+        return None
 
 
 def _proved(e: Expr, domain: Domain, strict: bool = True) -> str | None:

@@ -38,7 +38,7 @@ from derive.nodes.functions import MPResponse
 
 __all__ = [
     "Attempts", "Proof", "averages_done", "by_closed_forms", "exactly_zero", "modulo_premises", "parametrised",
-    "shown_expr", "vanishes", "with_field",
+    "shown_expr", "sign_oracle", "vanishes", "with_field",
 ]
 
 
@@ -94,7 +94,8 @@ def vanishes(difference: Expr, domain: Domain, attempts: Attempts | None = None,
     return None
 
 
-def _oracle(domain: Domain) -> Callable[[Expr], bool]:
+def sign_oracle(domain: Domain) -> Callable[[Expr], bool]:
+    """Tells whether an expression is known to be positive on a domain."""
     def positive(expr: Expr) -> bool:
         from derive.ledger.positivity import prove_positive
 
@@ -107,7 +108,7 @@ def with_field(domain: Domain, work: Callable[[Field], Proof | None], oracle: bo
     """Work in a field that is made larger as often as needed."""
     for capacity in _CAPACITIES:
         try:
-            return work(Field(domain, _oracle(domain) if oracle else None, capacity))
+            return work(Field(domain, sign_oracle(domain) if oracle else None, capacity))
         except Full:
             continue
     raise Unsupported("too many generators")

@@ -190,7 +190,7 @@ def corners(symbols: set[Symbol], domain: Domain, heavy: bool) -> Iterator[dict[
         r = declared(s, domain)
         middle = () if heavy or len(symbols) > 2 else ((r.lower + r.upper) / 2,)
         simple = (Integer(0), Integer(1), Integer(-1), r.lower, r.upper, *middle, *far)
-        candidates = [v for v in simple if v.is_Rational and v in r]
+        candidates = [v for v in simple if (v.is_integer if s.is_integer else v.is_Rational) and v in r]
         choices.append(list(dict.fromkeys(candidates)) or [None])
     for values in product(*choices):
         if None not in values:
