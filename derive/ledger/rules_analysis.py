@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -20,6 +20,7 @@ from sympy import (
     Integer,
     Le,
     Lt,
+    Pow,
     Rational,
     Rel,
     Subs,
@@ -55,6 +56,7 @@ from derive.nodes.averages import (
 from derive.nodes.averages import (
     stein as by_parts,
 )
+from derive.nodes.binders import BoundSymbol
 from derive.nodes.extremum import ArgExtremum, Extremum
 from derive.nodes.laws import Noisy, Normal
 from derive.nodes.timebox import TimedOut, timebox
@@ -468,7 +470,8 @@ def nishimori(step: Step, premises: Premises) -> Evidence:
     E_x <f(x, xi)> = E_xi0 E_w f(xi_0 + sqrt(s) w, xi_0).  Exact; the form of the tilt is proved by the ladder.  The
     same holds where the truth is a function of a standard normal variable, among other variables that are given: then
     the tilt is -(w_n + A(w_0) - A(w))^2/2 with the noise w_n and the truth w_0 among the averaged variables, and what
-    stands beside the posterior average depends on the two through w_n + A(w_0) only.
+    stands beside the posterior average depends on the two through w_n + A(w_0) only.  Averages are over real laws: that
+    their roots are real on the domain is proved too, since a root may fall out of the average over the truth.
     """
     claim = step.claim
     if not isinstance(claim, Eq):
@@ -498,9 +501,19 @@ def nishimori(step: Step, premises: Premises) -> Evidence:
             return direct
         return undecided(refused or "no average over noisy data of a tilted average was found")
     found = prove_identity(lhs.xreplace(replaced), rhs.xreplace(replaced), ctx.domain, ctx.facts)
-    if found.verdict is Verdict.PROVED:
-        return weakened(Evidence(Verdict.PROVED, f"the posterior is the law of the truth; {found.detail}"), ctx.open)
-    return found
+    if found.verdict is not Verdict.PROVED:
+        return found
+    unreal = [f"{e} >= 0" for e in _radicands(replaced) if _proved(e, ctx.domain, strict=False) is None]
+    if unreal:
+        return undecided(f"the posterior is the law of the truth; not shown: {', '.join(unreal)}")
+    return weakened(Evidence(Verdict.PROVED, f"the posterior is the law of the truth; {found.detail}"), ctx.open)
+
+
+def _radicands(nodes: Iterable[Expr]) -> list[Expr]:
+    """What stands under roots and depends on parameters only."""
+    roots = (p for node in nodes for p in node.atoms(Pow) if p.exp.is_integer is False and p.base.free_symbols)
+    found = {p.base for p in roots if not any(isinstance(k, BoundSymbol) for k in p.base.free_symbols)}
+    return sorted(found, key=str)
 
 
 def _joint(node: MeasureAverage, domain: Domain) -> Expr | str | None:

@@ -183,17 +183,6 @@ class ManifoldSite:
             Eq(r, q + 1 - (1 - spread) / self.ratio, evaluate=False),
         )
 
-    def gradient(self, m: Expr = M, q: Expr = Q, r: Expr = R) -> tuple[Expr, Expr, Expr]:
-        """The derivatives of the free entropy in m, q and r, in moments of w."""
-        planted, square, spread = self.moments(m, q, r)
-        V = r - q
-        in_q = (self.ratio * (q - m**2) / V - square) / (2 * V)
-        return (
-            (planted / sqrt(V) - m * (spread - 1) / V) - self.ratio * m / V,
-            in_q,
-            (self.ratio * (1 / V - 1) + (spread - 1) / V) / 2 - in_q,
-        )
-
     def replicon(self, m: Expr = M, q: Expr = Q, r: Expr = R) -> Expr:
         """1 - (r - q)^2 E[L_omega,omega^2]/alpha_D; the saddle point is stable while it is positive."""
         first, second = (self.tilted(OWN**k, m, q, r) for k in (1, 2))

@@ -199,6 +199,16 @@ def test_another_temperature_is_no_posterior() -> None:
     assert check(claim, "nishimori", UNIT).verdict is Verdict.REFUTED
 
 
+def test_a_posterior_average_is_one_only_where_its_roots_are_real() -> None:
+    seen = entry(w0) + sqrt(t) * noise - entry(w)
+    claim = eq(mean(posterior(seen**2)), t)
+    assert check(claim, "nishimori", UNIT).verdict is Verdict.PROVED
+    exchanged = claim.xreplace({q: t, t: q})  # 1 - t under the root, which falls out of the average over the truth
+    found = check(exchanged, "nishimori", UNIT)
+    assert found.verdict is Verdict.UNDECIDED
+    assert "1 - t >= 0" in found.detail
+
+
 # ---- Stein's lemma for functions that are not named
 
 
