@@ -49,7 +49,7 @@ class Fact:
 def _reference(
     quantity: str, value: str, error: str, kind: str, source: str, ensemble: str = "", **parameters: str
 ) -> Reference:
-    return Reference(quantity, ensemble, MappingProxyType(parameters), value, error, kind, source)
+    return Reference(quantity, ensemble, parameters, value, error, kind, source)
 
 
 _POINTS = (
@@ -96,6 +96,65 @@ REFERENCES: tuple[Reference, ...] = (
 
 _SADDLE = "saddle point by direct quadrature and root finding, tests/systems/manifold_reference.py"
 _LAW = "Marchenko and Pastur (1967): edges (1 -+ sqrt(alpha_D))^2/alpha_D, 1 and 9 at alpha_D = 1/4"
+_LAWS: Mapping[str, tuple[str, str, str]] = MappingProxyType({
+    "spherical": ("1e-10", "exact", "zeta = lam u + log(u/lam)/2 with u/(1 - u^2) = lam (B1)"),
+    "binary": ("1e-10", "exact", "zeta = log cosh lam, psi_0(b) = log((1 + exp(-2 b))/2), psi_s by quadrature"),
+    "atoms -1: 1/4, 0: 1/2, 1: 1/4": ("1e-10", "exact", "zeta = log cosh(lam/2)"),
+    "manifold": ("1e-10", "exact", "zeta = lam^2 (a^2 (1 + 1/alpha_D) + v)/2; Marchenko and Pastur (1967)"),
+    "gaussian": ("1e-10", "exact", "psi_s(b) = -(log(1 + b) + b (1 + s)/(1 + b))/2"),
+    "manifold, variances 1:1/2,16:1/2": ("1e-9", "exact", "Silverstein and Choi (1995): where z(g) is stationary"),
+})
+"""Closed forms of the laws of patterns other than the usual one: error, kind, source of the numbers below."""
+
+#: at chosen lam, b, t and s the load is what it must be there; tests/systems/known_numbers.py makes these
+_AT_LAWS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
+    ("rem-condensation", "spherical", "1", {"alpha": "0.240605912529801724"}),
+    ("participation-ratio", "spherical", "0.5", {"alpha": "0.240605912529801724", "lam": "2"}),
+    ("retrieval-capacity", "spherical", "0.622571923779906876", {"lam": "1"}),
+    ("full-capacity", "spherical", "0.622571923779906876", {"lam": "1"}),
+    ("retrieval-basin", "spherical", "0.677428076220093124", {"alpha": "0.3", "lam": "1"}),
+    ("retrieval-basin", "spherical", "0.425757262911647981", {"alpha": "0.1", "lam": "1"}),
+    ("rem-condensation", "binary", "1", {"alpha": "0.327813325472737701"}),
+    ("retrieval-capacity", "binary", "0.566219169516972813", {"lam": "1"}),
+    ("full-capacity", "binary", "0.566219169516972813", {"lam": "1"}),
+    ("retrieval-basin", "binary", "0.833780830483027187", {"alpha": "0.4", "lam": "1"}),
+    ("retrieval-basin", "binary", "0.761594155955764888", {"alpha": "0.327813325472737701", "lam": "2"}),
+    ("rem-condensation", "atoms -1: 1/4, 0: 1/2, 1: 1/4", "1", {"alpha": "0.110944071671727355"}),
+    ("rem-condensation", "manifold", "1", {"alpha": "1.5", "alpha_D": "0.5"}),
+    ("participation-ratio", "manifold", "0.5", {"alpha": "1.5", "alpha_D": "0.5", "lam": "2"}),
+    ("retrieval-capacity", "manifold", "0.166666666666666667", {"alpha_D": "0.5", "lam": "1"}),
+    ("retrieval-capacity", "manifold", "0.14", {"alpha_D": "0.5", "lam": "0.2"}),
+    ("retrieval-basin", "manifold", "0.8", {"alpha": "0.1196", "alpha_D": "0.5", "lam": "0.2", "v": "0.1"}),
+    ("onset-time", "gaussian", "1", {"alpha": "0.596573590279972655"}),
+    ("collapse-time", "gaussian", "1", {"alpha": "0.346573590279972655"}),
+    ("basin-radius", "gaussian", "0.707106781186547524", {"alpha": "0.471573590279972655", "t": "1"}),
+    ("generalization-time", "gaussian", "0.75", {"alpha": "0.221573590279972655"}),
+    ("kl-divergence", "gaussian", "0.153426409720027345", {"alpha": "0.221573590279972655", "t": "0.375"}),
+    ("kl-divergence", "gaussian", "0.138240256946639321", {"alpha": "0.221573590279972655", "t": "2.0"}),
+    ("onset-time", "binary", "1", {"alpha": "0.566219169516972813"}),
+    ("collapse-time", "binary", "1", {"alpha": "0.336830820346831612"}),
+    ("basin-radius", "binary", "0.707106781186547524", {"alpha": "0.451972690559063766", "t": "1"}),
+    ("generalization-time", "binary", "0.476811688088470224", {"alpha": "0.327813325472737701"}),
+    ("kl-divergence", "binary", "0.153426409720027345",
+     {"alpha": "0.327813325472737701", "t": "0.238405844044235112"}),
+    ("kl-divergence", "binary", "0.268962582810498368", {"alpha": "0.327813325472737701", "t": "2.0"}),
+    ("spectral-edges", "manifold, variances 1:1/2,16:1/2",
+     "1.34171415743543251 6.58055450333037199 27.2986927879659258 117.77903855126827",
+     {"alpha_D": "0.25"}),
+    ("spectral-density", "manifold", "0.0385252777538437378", {"alpha_D": "0.25", "c": "4"}),
+)
+_AT_SADDLES: tuple[tuple[str, str, str, dict[str, str]], ...] = (
+    ("retrieval-basin", "manifold tanh(h)", "0.31543559232",
+     {"alpha": "0.15343700439", "alpha_D": "0.5", "lam": "0.7", "v": "0.1"}),
+    ("kl-divergence", "manifold tanh(h)", "0.41385353258", {"alpha": "0.17433210623", "alpha_D": "0.5", "t": "1"}),
+    ("basin-radius", "manifold tanh(h)", "0.5", {"alpha": "0.28730553361", "alpha_D": "0.5", "t": "0.5"}),
+    ("rem-condensation", "manifold Max(0, h)", "0.5", {"alpha": "0.15288628379", "alpha_D": "0.3"}),
+    ("onset-time", "manifold Max(0, h)", "1", {"alpha": "0.19033542525", "alpha_D": "0.3"}),
+    ("retrieval-capacity", "manifold erf(h)", "0.20897805991", {"alpha_D": "0.5", "lam": "0.7"}),
+    ("collapse-time", "manifold sign(h)", "0.5", {"alpha": "0.39618297245", "alpha_D": "0.5"}),
+    ("generalization-time", "manifold sign(h)", "0.051552507153", {"alpha": "0.44966327884", "alpha_D": "0.5"}),
+)
+
 VALUES: tuple[Reference, ...] = (
     _reference("spectral-edges", "1 9", "1e-12", "exact", _LAW, alpha_D="1/4"),
     _reference("spectral-gap", "0.25", "1e-12", "exact", f"c/(t + c) at the lower edge c; {_LAW}",
@@ -110,6 +169,9 @@ VALUES: tuple[Reference, ...] = (
           ("collapse-time", "0.57437694", {"alpha": "0.2"}),
           ("generalization-time", "0.16024643", {"alpha": "0.2"}),
       )),
+    *(_reference(name, value, "1e-8", "reference number", _SADDLE, ensemble=ensemble, **at)
+      for name, ensemble, value, at in _AT_SADDLES),
+    *(_reference(name, value, *_LAWS[ensemble], ensemble=ensemble, **at) for name, ensemble, value, at in _AT_LAWS),
 )
 """Numbers that only solvers are compared with: read off a spectrum, several in one text where there are several values,
 or at a saddle point."""

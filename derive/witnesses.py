@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from numpy import ravel
 from sympy import Basic, Rational, Symbol
 
 from derive.ledger.definitions import DefinitionTrial, Numbers, definition_trials
+from derive.ledger.processes import each
 from derive.references import FACTS, REFERENCES, VALUES, Fact, Reference
 
 if TYPE_CHECKING:
+    from derive.ensembles import Ensemble
     from derive.quantity import Quantity
 
-__all__ = ["Comparison", "compared_numbers", "known_facts", "known_numbers", "mutated_definitions"]
+__all__ = ["Comparison", "all_compared", "compared_numbers", "known_facts", "known_numbers", "mutated_definitions"]
 
 _FLOAT = 1e-12
 _SPREAD = 3  # a simulation may miss by so many of its errors
@@ -36,6 +39,7 @@ class Comparison:
     def text(self) -> str:
         """Both numbers in one line."""
         at = ", ".join(f"{k} = {v}" for k, v in self.known.parameters.items())
+        at += f" ({self.known.ensemble})" if self.known.ensemble else ""
         found = " ".join(f"{v:.12g}" for v in self.found)
         return f"{found} at {at}, where {self.known.value} is known ({self.known.kind}: {self.known.source})"
 
@@ -59,6 +63,41 @@ def compared_numbers(
     return compared
 
 
+def all_compared(quantities: Sequence[Quantity], workers: int = 1) -> Iterator[tuple[int, list[Comparison]]]:
+    """Comparisons of quantities, and of all of the atlas with every other ensemble of which numbers are known.
+
+    Args: quantities, workers (processes).
+    Returns: pairs of a number and the comparisons of one quantity, as they are made; the numbers give their order.
+    """
+    others = {(k.quantity, k.ensemble) for k in (*REFERENCES, *VALUES)
+              if k.ensemble and k.ensemble not in _usual(k.quantity)}
+    tasks = (*(partial(compared_numbers, q) for q in quantities),
+             *(partial(_compared_with, name, ensemble) for name, ensemble in sorted(others)))
+    return each(tasks, workers)
+
+
+def _compared_with(name: str, ensemble: str) -> list[Comparison]:
+    from derive.catalogue import atlas
+
+    return compared_numbers(atlas[name].with_(ensemble=_ensemble(ensemble)))
+
+
+def _ensemble(text: str) -> Ensemble:
+    """The ensemble that is written like this."""
+    from derive.ensembles import Binary, Gaussian, HiddenManifold, ProductMeasure, Spherical, VarianceManifold
+    from derive.parse import parse_activation, parse_atoms, parse_variances
+
+    first, _, variances = text.partition(", variances ")
+    word, _, more = first.partition(" ")
+    if word == "manifold":
+        sigma = parse_activation(more) if more else None
+        return VarianceManifold(parse_variances(variances), sigma) if variances else HiddenManifold(sigma)
+    if word == "atoms":
+        return ProductMeasure(atoms=parse_atoms(text.removeprefix("atoms ")))
+    plain: dict[str, Ensemble] = {e.name: e for e in (Gaussian(), Spherical(), Binary())}
+    return plain[text]
+
+
 def _about(quantity: Quantity, references: Iterable[Reference]) -> Iterator[Reference]:
     """The numbers that are known of a quantity, its ensemble being the same."""
     for known in references:
@@ -66,7 +105,7 @@ def _about(quantity: Quantity, references: Iterable[Reference]) -> Iterator[Refe
             continue
         if known.ensemble == "" and str(quantity.ensemble) not in _usual(quantity.name):
             continue
-        if {p.name for p in quantity.parameters} == set(known.parameters):
+        if {p.name for p in quantity.parameters} <= set(known.parameters):
             yield known
 
 

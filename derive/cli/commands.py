@@ -247,7 +247,7 @@ def check(
     from derive.core import Verdict
     from derive.ledger.derivation import check_many
     from derive.ledger.ground import ground, misjudged
-    from derive.witnesses import compared_numbers
+    from derive.witnesses import all_compared, compared_numbers
 
     if page is not None:
         if names or any(options.values()):
@@ -276,10 +276,12 @@ def check(
     found = [(q, ledgers[d.name]) for q, d in zip(wanted, derivations, strict=True)]
     order = [v.name for v in sorted(Verdict, key=lambda v: (v is Verdict.ASSUMED, -v.value))]
     with progress_bar("solving where numbers are known", len(wanted)) as report:
-        numbers = []
-        for i, quantity in enumerate(wanted):
-            report(i, quantity.name)
-            numbers += compared_numbers(quantity)
+        compared = enumerate(map(compared_numbers, wanted)) if names else all_compared(wanted, jobs or _cores())
+        met = {}
+        for i, more in compared:
+            met[i] = more
+            report(min(len(met), len(wanted)), more[0].known.quantity if more else "")
+    numbers = [k for i in sorted(met) for k in met[i]]
     wrong = {} if names else misjudged(jobs or _cores())
     good = all(ledger.sound for _, ledger in found) and all(k.agrees for k in numbers) and not wrong
     status = 0 if good else 1
@@ -337,8 +339,7 @@ def check(
         if not number.agrees:
             click.echo(f"{number.known.quantity}, solver: REFUTED: {number.text}")
     if numbers:
-        met = sum(k.agrees for k in numbers)
-        click.echo(f"known numbers met by the solvers: {met} of {len(numbers)}")
+        click.echo(f"known numbers met by the solvers: {sum(k.agrees for k in numbers)} of {len(numbers)}")
     for label, evidence in wrong.items():
         click.echo(f"ground, {label}: {evidence.verdict.name}: {' '.join(evidence.detail.split())}")
     if not names:
@@ -348,9 +349,10 @@ def check(
 
 def _number_dict(number: Any) -> dict[str, Any]:
     known = number.known
-    return {"quantity": known.quantity, "parameters": dict(known.parameters), "known": known.value,
-            "error": known.error, "found": [v if math.isfinite(v) else None for v in number.found],
-            "agrees": number.agrees, "kind": known.kind, "source": known.source}
+    return {"quantity": known.quantity, "ensemble": known.ensemble, "parameters": dict(known.parameters),
+            "known": known.value, "error": known.error,
+            "found": [v if math.isfinite(v) else None for v in number.found], "agrees": number.agrees,
+            "kind": known.kind, "source": known.source}
 
 
 def _page(path: str, mutate: bool, share: float, seed: int, jobs: int, as_json: bool) -> int:
