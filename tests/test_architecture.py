@@ -29,7 +29,7 @@ FLOORS: dict[str, set[str]] = {
     "latex_input": {"symbols", "nodes", "parse"},
     "reader": GROUND | {"ledger", "parse", "latex_input", "saved"},
     "references": set(),
-    "witnesses": GROUND | {"ledger", "solvers", "quantity", "catalogue", "references"},
+    "witnesses": GROUND | {"ledger", "solvers", "quantity", "ensembles", "catalogue", "references", "parse"},
     "mutation": GROUND | {"ledger", "quantity", "witnesses"},
     "breaking": GROUND | {"ledger", "methods", "solvers", "quantity"},
     "certify": GROUND | {"ledger", "solvers", "quantity"},
