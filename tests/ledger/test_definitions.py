@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from sympy import Eq, Function, Interval, Rational, Symbol, oo, sqrt, tanh
+from sympy import Eq, Function, Interval, Rational, Symbol, oo, sqrt
 
-from derive import DeriveError, Spherical, atlas
+from derive import DeriveError, atlas
 from derive.cli import cli
 from derive.core import Domain, Problem, Step
 from derive.ledger import Derivation
@@ -51,24 +51,12 @@ def test_an_error_below_the_digits_of_the_number_is_not_seen() -> None:
 
 @pytest.mark.parametrize("name", sorted({r.quantity for r in (*REFERENCES, *VALUES)}))
 def test_the_solver_meets_every_reference(name: str) -> None:
-    compared = [c for q in ensembles(name) for c in compared_numbers(q)]
+    compared = compared_numbers(atlas[name])
     missed = [c.text for c in compared if not c.agrees]
     assert not missed
-    every = [r for r in (*REFERENCES, *VALUES) if r.quantity == name and r.ensemble != "manifold tanh(h)"]
+    usual = ("", str(atlas[name].ensemble))
+    every = [r for r in (*REFERENCES, *VALUES) if r.quantity == name and r.ensemble in usual]
     assert [c.known for c in compared] == every
-
-
-@pytest.mark.parametrize("name", [
-    "collapse-time", *(pytest.param(r.quantity, marks=pytest.mark.slow) for r in VALUES
-                       if r.ensemble and r.quantity != "collapse-time")])
-def test_the_solver_meets_the_saddle_points_of_tanh(name: str) -> None:
-    compared = compared_numbers(atlas[name].with_(activation=tanh))
-    assert [c.agrees for c in compared] == [True], [c.text for c in compared]
-
-
-def ensembles(name: str) -> list[Quantity]:
-    usual = atlas[name]
-    return [usual, usual.with_(ensemble=Spherical())] if name == "retrieval-capacity" else [usual]
 
 
 def asked_wrongly(name: str, wrong: Callable[[Problem], Problem]) -> Quantity:
