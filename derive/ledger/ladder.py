@@ -8,7 +8,9 @@ Before any proof a few cheap points are tried; a point where the two sides diffe
 2. closed forms: the same after the averages have been carried out (doit, by linearity) and functions rewritten;
 3. calculus: the derivative in one symbol vanishes by the rungs before, and the sides agree at one exact point;
 4. averages: a combination of averages over one law is the average of the combination, which vanishes by the rungs
-   before, or does so after adding its mirror image where the law is even.
+   before, or does so after adding its mirror image where the law is even;
+5. pieces: functions with kinks or jumps are taken apart where their arguments change sign, in one symbol by sign
+   charts; each piece vanishes by its normal form, and the points between pieces by exact values.
 
 Where no rung proves it, at least twenty rational points of the domain are compared in balls.
 """
@@ -36,6 +38,7 @@ from sympy.core.function import AppliedUndef, UndefinedFunction
 
 from derive.core import Domain, Evidence, Verdict
 from derive.ledger.domain import seed_of
+from derive.ledger.generators import Full, Unsupported
 from derive.ledger.joints import joints
 from derive.ledger.members import named_only, simple_members
 from derive.ledger.one_symbol import KINKS, equal_in_pieces
@@ -52,6 +55,7 @@ from derive.ledger.premises import (
     sharpened_domain,
     sharpened_sides,
 )
+from derive.ledger.reductions import equal_by_cases
 from derive.ledger.rewriting import carried_out, rewrite
 from derive.ledger.rungs import Attempts, Proof, modulo_premises, vanishes
 from derive.ledger.sampling import Tally, bound_functions, compare, corners, probe, shown_point
@@ -236,9 +240,14 @@ def _in_pieces(difference: Expr, domain: Domain) -> Evidence | None:
     if not difference.has(*KINKS):
         return None
     try:
-        return timebox(3.0, equal_in_pieces, difference, domain)
-    except TimedOut:
+        if len(difference.free_symbols) == 1:
+            return timebox(3.0, equal_in_pieces, difference, domain)
+        if difference.has(Binder, AppliedUndef):
+            return None
+        why = timebox(3.0, equal_by_cases, difference, domain)
+    except (TimedOut, Unsupported, Full):
         return None
+    return Evidence(Verdict.PROVED, why.replace("_", "")) if why else None
 
 
 def refuted_by_members(ready: _Prepared, seed: int) -> Evidence | None:

@@ -95,13 +95,17 @@ def decided(e: Expr, domain: Domain, strict: bool, nonzero: bool = False) -> Evi
 
 def _forms(e: Expr) -> Iterator[Expr]:
     """The expression; instead, for a difference of two positive terms with symbols in exponents, that of their
-    logarithms."""
+    logarithms, and before it, for one of two absolute values, that of the squares."""
     terms = e.as_ordered_terms() if e.is_Add else []
     powers = any(p.exp.free_symbols and p.base is not S.Exp1 for p in e.atoms(Pow))
     if powers and len(terms) == 2:
         up, down = sorted(terms, key=lambda t: bool(t.could_extract_minus_sign()))
         if up.is_positive and (-down).is_positive:
             yield expand_log(log(up)) - expand_log(log(-down))
+    if len(terms) == 2 and all(isinstance(abs_free, Abs) for abs_free in (t.as_coeff_Mul()[1] for t in terms)):
+        (c, u), (d, v) = (t.as_coeff_Mul() for t in terms)
+        if c * d < 0:  # |a| - |b| has the sign of a^2 - b^2
+            yield sgn(c) * ((c * u.args[0]) ** 2 - (d * v.args[0]) ** 2)
     if not powers:
         yield e
 

@@ -33,6 +33,7 @@ from sympy.core.function import AppliedUndef
 from derive.core import Domain, Evidence, Step, UniqueRoot, Verdict
 from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.context import Context, context, hints_of, parts_of, undecided, weakened
+from derive.ledger.descent import descended
 from derive.ledger.domain import points, seed_of
 from derive.ledger.gaussian import as_truth, counter_example
 from derive.ledger.generators import Full, Unsupported
@@ -41,6 +42,7 @@ from derive.ledger.ladder import ENOUGH, prove_identity
 from derive.ledger.one_symbol import decided
 from derive.ledger.positivity import prove_nonzero, prove_positive
 from derive.ledger.premises import holds_everywhere, independent, sharpened_domain, sharpened_sides
+from derive.ledger.reductions import prove_by_reduction
 from derive.ledger.rewriting import carried_out, rewrite
 from derive.ledger.rules_algebra import _trivial, same_zeros
 from derive.ledger.rungs import exactly_zero
@@ -118,17 +120,36 @@ def _inequality(relation: Any, ctx: Context) -> Evidence:
             continue
         if why:
             return Evidence(Verdict.PROVED, why)
-    return _by_chart(case, min(max(end - time.perf_counter(), 1.0), _CHART_SECONDS)) or _sampled(case)
+    charted = _by_chart(case, min(max(end - time.perf_counter(), 1.0), _CHART_SECONDS))
+    if charted is not None:
+        return charted
+    found = _sampled(case)
+    if found.verdict is Verdict.CORROBORATED and not given and not nonzero:
+        return _downhill(relation, ctx, domain) or found
+    return found
+
+
+def _downhill(relation: Any, ctx: Context, domain: Domain) -> Evidence | None:
+    """A violation where the two sides come close."""
+    sides = relation.args if relation.rel_op in (">", ">=") else relation.args[::-1]
+    larger, smaller = (rewrite(carried_out(side), ctx.equations)[0] for side in sides)
+    try:
+        return timebox(_CHART_SECONDS, descended, larger, smaller, domain)
+    except TimedOut:
+        return None
 
 
 def _by_chart(case: Case, seconds: float) -> Evidence | None:
-    """The word of a sign chart on an inequality in one symbol without premises."""
+    """The word of a sign chart on an inequality without premises, of several symbols after their number is reduced."""
     if case.given:
         return None
     try:
-        return timebox(seconds, decided, case.e, case.domain, case.strict, case.nonzero)
+        if len(case.e.free_symbols) == 1:
+            return timebox(seconds, decided, case.e, case.domain, case.strict, case.nonzero)
+        why = None if case.nonzero else timebox(seconds, prove_by_reduction, case.e, case.domain, case.strict)
     except TimedOut:
         return None
+    return Evidence(Verdict.PROVED, why) if why else None
 
 
 def _proved(e: Expr, domain: Domain, strict: bool = True) -> str | None:

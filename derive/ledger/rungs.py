@@ -22,7 +22,10 @@ from sympy import (
     gamma,
     log,
     loggamma,
+    pi,
     polylog,
+    sin,
+    sqrt,
     sqrtdenest,
     together,
 )
@@ -264,7 +267,7 @@ def _holds(condition: Basic, domain: Domain) -> bool:
 
 def _special(e: Expr) -> Expr:
     """Rewritings of special functions that hold without conditions."""
-    from sympy import cos, sin, tan
+    from sympy import cos, tan
 
     if e.has(sin, cos, tan):
         e = expand_trig(e)
@@ -272,9 +275,23 @@ def _special(e: Expr) -> Expr:
         e = expand_func(e)
     if e.has(gamma, loggamma):
         e = e.replace(lambda u: isinstance(u, loggamma) and u.args[0].is_positive, lambda u: log(gamma(u.args[0])))
-        e = e.replace(lambda u: isinstance(u, gamma), expand_func)
+        e = _gamma_products(e.replace(lambda u: isinstance(u, gamma), expand_func))
     if any(p.exp == Rational(1, 2) and p.base.has(Rational(1, 2)) for p in e.atoms(Pow) if p.base.is_Add):
         e = sqrtdenest(e)
+    return e
+
+
+def _gamma_products(e: Expr) -> Expr:
+    """Gauss's duplication and Euler's reflection, where the arguments of gamma functions call for them."""
+    for b in sorted({g.args[0] for g in e.atoms(gamma)}, key=str):
+        others = {g.args[0] for g in e.atoms(gamma)} - {b}
+        if any((2 * a - b).expand().is_integer and b.free_symbols for a in others):
+            e = e.xreplace({gamma(b): 2 ** (b - 1) / sqrt(pi) * gamma(b / 2) * gamma(b / 2 + Rational(1, 2))})
+    e = e.replace(lambda u: isinstance(u, gamma), expand_func)
+    for b in sorted({g.args[0] for g in e.atoms(gamma)}, key=str):
+        a = next((g.args[0] for g in e.atoms(gamma) if g.args[0] != b and (g.args[0] + b).expand().is_integer), None)
+        if a is not None and b.could_extract_minus_sign():
+            e = e.xreplace({gamma(b): pi / (sin(pi * b) * expand_func(gamma(1 - b)))})
     return e
 
 
@@ -309,6 +326,24 @@ def _calculus(difference: Expr, domain: Domain, depth: int) -> Proof | None:
                 opened = tuple(dict.fromkeys((*proof.open, *there.open)))
                 return Proof(f"the derivative in {symbol.name} vanishes ({proof.how}) and the sides agree at "
                              f"{symbol.name} = {point}", opened, tuple(dict.fromkeys((*proof.named, *there.named))))
+        end = _agreeing_end(difference, symbol, whole) if not proof.open else None
+        if end is not None:
+            return Proof(f"the derivative in {symbol.name} vanishes ({proof.how}) and the sides agree in the limit "
+                         f"{symbol.name} -> {end}", (), proof.named)
+    return None
+
+
+def _agreeing_end(difference: Expr, symbol: Symbol, domain: Domain) -> Expr | None:
+    """An end of the interval of a symbol at which an expression is continuous and zero."""
+    from derive.ledger.positivity import continuous_at
+
+    r = declared(symbol, domain)
+    for end in (r.lower, r.upper):
+        if end.is_finite and continuous_at(difference, symbol, end, domain):
+            at = carried_out(difference.subs(symbol, end))
+            if not at.has(S.NaN, S.ComplexInfinity, S.Infinity) and (
+                    _first(partial(exactly_zero, at, domain), partial(by_closed_forms, at, domain))):
+                return end
     return None
 
 

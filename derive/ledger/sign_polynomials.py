@@ -146,7 +146,22 @@ class PolynomialSigns(Signs):
     def _polynomial(self, f: Field, poly: Any, strict: bool, depth: int) -> str | None:
         """Substitution to one sign of all coefficients, Sturm, discriminant."""
         return (self._shifted(f, poly, strict) or self._sturm(f, poly, strict)
-                or self._discriminant(f, poly, strict, depth) or self._radical(f, poly, depth))
+                or self._discriminant(f, poly, strict, depth) or self._radical(f, poly, depth)
+                or (None if strict or depth <= 0 else self._squares(f, poly)))
+
+    def _squares(self, f: Field, poly: Any) -> str | None:
+        """Never negative by squares, once what has a root is written as a power of it."""
+        fine = poly
+        for i in sorted(f.relations):
+            relation = f.relations[i]
+            below = relation.tail
+            if relation.lead == 1 and below.total_degree() == 1 and len(list(below.terms())) == 1 and (
+                    below.leading_coefficient() == 1 and f.gens[i].positive):
+                j = next(k for k, d in enumerate(below.degrees()) if d)
+                fine = _substitute(f, fine, j, f.polys[i] ** relation.degree, f.ctx.constant(1))
+        if any(fine.degrees()[i] for i in f.relations if f.gens[i].kind not in ("root", "base")):
+            return None
+        return "squares" if _never_negative(f, fine, 3) else None
 
     def _radical(self, f: Field, poly: Any, depth: int) -> str | None:
         """A + K g > 0 for a square root g > 0, by the sign of K and of K^2 g^2 - A^2, or of A and of A^2 - K^2 g^2."""
@@ -342,3 +357,29 @@ def _weak_termwise(f: Field, poly: Any) -> bool:
         c > 0 and not any(e % 2 and not (f.gens[i].positive or f.gens[i].nonnegative) for i, e in enumerate(m))
         for m, c in poly.terms()
     )
+
+
+def _never_negative(f: Field, poly: Any, depth: int) -> bool:
+    """Whether a polynomial is nowhere negative: even powers, factors, or squares completed in one generator."""
+    if poly.is_zero() or _weak_termwise(f, poly):
+        return True
+    if depth <= 0 or poly.is_constant():
+        return False
+    content, parts = f.factors(Fraction(poly, f.ctx.constant(1)))
+    if len(parts) > 1 or parts[0][1] > 1:
+        sign = 1 if content > 0 else -1
+        for part, m in parts:
+            if m % 2 == 0:
+                continue
+            s = next((t for t in (1, -1) if _never_negative(f, part * t, depth - 1)), 0)
+            if not s:
+                return False
+            sign *= s
+        return sign > 0
+    for i, d in enumerate(poly.degrees()):
+        if d == 2:
+            c0, c1, c2 = (f.ctx.from_dict({(*m[:i], 0, *m[i + 1:]): v for m, v in poly.terms() if m[i] == k} or {
+                (0,) * f.capacity: 0}) for k in range(3))
+            if f.sign(c2, ask=False) > 0 and _never_negative(f, 4 * c2 * c0 - c1**2, depth - 1):
+                return True
+    return False
