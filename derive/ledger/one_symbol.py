@@ -130,7 +130,7 @@ def equal_in_pieces(difference: Expr, domain: Domain) -> Evidence | None:
         value = difference.subs(x, place)
         sign = number_sign(value)
         if sign:
-            return _refuted(x, place, value)
+            return _refuted(x, place, value, "lhs - rhs")
         if sign is None:
             return None
     if not pieces or not all(_zero_inside(piece, x) for piece in pieces):
@@ -165,8 +165,8 @@ class _Jump(Unknown):
         if ball.contains(0):
             return None
         name, place = x.name.lstrip("_"), f"{float(self.mark.low):.15g}..., where {self.mark.owner} = 0"
-        return Evidence(Verdict.REFUTED, f"the difference is {ball.str(10)} at {name} = {place}",
-                        ((name, place), ("difference", str(ball.str(10)))))
+        return Evidence(Verdict.REFUTED, f"lhs - rhs = {ball.str(10)} at {name} = {place}",
+                        ((name, place), ("lhs - rhs", str(ball.str(10)))))
 
 
 def _line(e: Expr, domain: Domain) -> tuple[Symbol, Range] | None:
@@ -291,11 +291,11 @@ def _inner(low: Expr, high: Expr) -> Iterator[Rational]:
         yield S.Zero
 
 
-def _refuted(x: Symbol, place: Expr, value: Expr) -> Evidence:
+def _refuted(x: Symbol, place: Expr, value: Expr, what: str = "difference") -> Evidence:
     name = x.name.lstrip("_")
     shown = str(value) if value.is_Rational else str(value.evalf(12))
-    return Evidence(Verdict.REFUTED, f"the difference is {shown} at {name} = {place}",
-                    ((name, str(place)), ("difference", shown)))
+    said = f"{what} = {shown}" if what != "difference" else f"the difference is {shown}"
+    return Evidence(Verdict.REFUTED, f"{said} at {name} = {place}", ((name, str(place)), (what, shown)))
 
 
 # ---- pieces
