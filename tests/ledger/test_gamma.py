@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sympy import Eq, Rational, Rel, Symbol, gamma, log, loggamma
+from sympy import Eq, Rational, Rel, Symbol, gamma, log, loggamma, pi
 
 from derive.core import Step, Verdict
 from derive.ledger import Derivation
@@ -24,11 +24,12 @@ def test_shifts(claim: Rel, expected: Verdict) -> None:
 
 
 def test_what_is_not_proved_is_not_evaluated_far_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Legendre's duplication; gamma(10**15) would be a factorial."""
+    """Gauss's multiplication by three; gamma(10**15) would be a factorial."""
     seen = []
     right = gamma.eval.__func__
     monkeypatch.setattr(gamma, "eval", classmethod(lambda cls, a: (seen.append(a), right(cls, a))[1]))
-    claim = Eq(gamma(x)*gamma(x + Rational(1, 2)), 2**(1 - 2*x)*gamma(Rational(1, 2))*gamma(2*x))
-    assert Derivation("twice", "Twice", (Step("twice", claim, "identity"),)).check().verdict is Verdict.CORROBORATED
+    third = Rational(1, 3)
+    claim = Eq(gamma(x)*gamma(x + third)*gamma(x + 2*third), 2*pi*3**(Rational(1, 2) - 3*x)*gamma(3*x))
+    assert Derivation("thrice", "Thrice", (Step("thrice", claim, "identity"),)).check().verdict is Verdict.CORROBORATED
     assert seen
     assert all(abs(a) < 10**6 for a in seen if a.is_Rational)
