@@ -18,7 +18,9 @@ from sympy import (
     Rational,
     S,
     Symbol,
+    acos,
     acosh,
+    asin,
     asinh,
     atanh,
     cos,
@@ -28,6 +30,7 @@ from sympy import (
     erf,
     erfc,
     exp,
+    gamma,
     log,
     oo,
     pi,
@@ -66,7 +69,10 @@ def _identities() -> Iterator[tuple[str, Expr, Expr]]:
     yield "csch", csch(x), 2/(exp(x) - exp(-x))
     yield "asinh", asinh(r), log(r + sqrt(r**2 + 1))
     yield "acosh", acosh(1 + x), log(1 + x + sqrt(x*(x + 2)))
-    yield "atanh", atanh(u), log((1 + u)/(1 - u))/2
+    yield "atanh", exp(2*atanh(u)), (1 + u)/(1 - u)
+    yield "acos", exp(acos(u)), exp(pi/2 - asin(u))
+    yield "gamma-twice", gamma(x)*gamma(x + S.Half), 2**(1 - 2*x)*sqrt(pi)*gamma(2*x)
+    yield "gamma-mirror", gamma(u)*gamma(1 - u), pi/sin(pi*u)
     yield "sine", sin(r)**2 + cos(r)**2, S.One
     yield "tangent", tan(u)*cos(u), sin(u)
     yield "erfc", erfc(r), 1 - erf(r)
