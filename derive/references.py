@@ -18,7 +18,7 @@ class Reference:
 
     Attributes: quantity (name in the atlas), ensemble (as it is named on the command line; empty for the usual one),
     parameters (name -> exact text), value (text), error (absolute, of the value; the last digit where it is rounded),
-    kind ("reference number", "simulation", "exact"), source.
+    kind ("reference number", "simulation", "exact"), source, output (the named output that it is; empty for the value).
     """
 
     quantity: str
@@ -28,6 +28,7 @@ class Reference:
     error: str
     kind: str
     source: str
+    output: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,10 @@ class Fact:
 
 
 def _reference(
-    quantity: str, value: str, error: str, kind: str, source: str, ensemble: str = "", **parameters: str
+    quantity: str, value: str, error: str, kind: str, source: str, ensemble: str = "", output: str = "",
+    **parameters: str,
 ) -> Reference:
-    return Reference(quantity, ensemble, parameters, value, error, kind, source)
+    return Reference(quantity, ensemble, parameters, value, error, kind, source, output)
 
 
 _POINTS = (
@@ -101,58 +103,83 @@ _LAWS: Mapping[str, tuple[str, str, str]] = MappingProxyType({
     "binary": ("1e-10", "exact", "zeta = log cosh lam, psi_0(b) = log((1 + exp(-2 b))/2), psi_s by quadrature"),
     "atoms -1: 1/4, 0: 1/2, 1: 1/4": ("1e-10", "exact", "zeta = log cosh(lam/2)"),
     "manifold": ("1e-10", "exact", "zeta = lam^2 (a^2 (1 + 1/alpha_D) + v)/2; Marchenko and Pastur (1967)"),
-    "gaussian": ("1e-10", "exact", "psi_s(b) = -(log(1 + b) + b (1 + s)/(1 + b))/2"),
+    "gaussian": ("1e-10", "exact", "zeta = lam^2 (a^2 + v)/2, psi_s(b) = -(log(1 + b) + b (1 + s)/(1 + b))/2"),
     "manifold, variances 1:1/2,16:1/2": ("1e-9", "exact", "Silverstein and Choi (1995): where z(g) is stationary"),
 })
-"""Closed forms of the laws of patterns other than the usual one: error, kind, source of the numbers below."""
+"""Closed forms of the laws of patterns: error, kind, source of the numbers below."""
 
-#: at chosen lam, b, t and s the load is what it must be there; tests/systems/known_numbers.py makes these
-_AT_LAWS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
-    ("rem-condensation", "spherical", "1", {"alpha": "0.240605912529801724"}),
-    ("participation-ratio", "spherical", "0.5", {"alpha": "0.240605912529801724", "lam": "2"}),
-    ("retrieval-capacity", "spherical", "0.622571923779906876", {"lam": "1"}),
-    ("full-capacity", "spherical", "0.622571923779906876", {"lam": "1"}),
-    ("retrieval-basin", "spherical", "0.677428076220093124", {"alpha": "0.3", "lam": "1"}),
-    ("retrieval-basin", "spherical", "0.425757262911647981", {"alpha": "0.1", "lam": "1"}),
-    ("rem-condensation", "binary", "1", {"alpha": "0.327813325472737701"}),
-    ("retrieval-capacity", "binary", "0.566219169516972813", {"lam": "1"}),
-    ("full-capacity", "binary", "0.566219169516972813", {"lam": "1"}),
-    ("retrieval-basin", "binary", "0.833780830483027187", {"alpha": "0.4", "lam": "1"}),
-    ("retrieval-basin", "binary", "0.761594155955764888", {"alpha": "0.327813325472737701", "lam": "2"}),
-    ("rem-condensation", "atoms -1: 1/4, 0: 1/2, 1: 1/4", "1", {"alpha": "0.110944071671727355"}),
-    ("rem-condensation", "manifold", "1", {"alpha": "1.5", "alpha_D": "0.5"}),
-    ("participation-ratio", "manifold", "0.5", {"alpha": "1.5", "alpha_D": "0.5", "lam": "2"}),
-    ("retrieval-capacity", "manifold", "0.166666666666666667", {"alpha_D": "0.5", "lam": "1"}),
-    ("retrieval-capacity", "manifold", "0.14", {"alpha_D": "0.5", "lam": "0.2"}),
-    ("retrieval-basin", "manifold", "0.8", {"alpha": "0.1196", "alpha_D": "0.5", "lam": "0.2", "v": "0.1"}),
-    ("onset-time", "gaussian", "1", {"alpha": "0.596573590279972655"}),
-    ("collapse-time", "gaussian", "1", {"alpha": "0.346573590279972655"}),
-    ("basin-radius", "gaussian", "0.707106781186547524", {"alpha": "0.471573590279972655", "t": "1"}),
-    ("generalization-time", "gaussian", "0.75", {"alpha": "0.221573590279972655"}),
-    ("kl-divergence", "gaussian", "0.153426409720027345", {"alpha": "0.221573590279972655", "t": "0.375"}),
-    ("kl-divergence", "gaussian", "0.138240256946639321", {"alpha": "0.221573590279972655", "t": "2.0"}),
-    ("onset-time", "binary", "1", {"alpha": "0.566219169516972813"}),
-    ("collapse-time", "binary", "1", {"alpha": "0.336830820346831612"}),
-    ("basin-radius", "binary", "0.707106781186547524", {"alpha": "0.451972690559063766", "t": "1"}),
-    ("generalization-time", "binary", "0.476811688088470224", {"alpha": "0.327813325472737701"}),
-    ("kl-divergence", "binary", "0.153426409720027345",
+#: quantity, ensemble, value, named output, parameters; tests/systems/known_numbers.py makes these
+_AT_LAWS: tuple[tuple[str, str, str, str, dict[str, str]], ...] = (
+    ("rem-condensation", "spherical", "1", "", {"alpha": "0.240605912529801724"}),
+    ("participation-ratio", "spherical", "0.5", "", {"alpha": "0.240605912529801724", "lam": "2"}),
+    ("retrieval-capacity", "spherical", "0.622571923779906876", "", {"lam": "1"}),
+    ("full-capacity", "spherical", "0.622571923779906876", "", {"lam": "1"}),
+    ("retrieval-basin", "spherical", "0.677428076220093124", "", {"alpha": "0.3", "lam": "1"}),
+    ("retrieval-basin", "spherical", "0.425757262911647981", "", {"alpha": "0.1", "lam": "1"}),
+    ("retrieval-basin", "gaussian", "0.8", "", {"alpha": "0.1452", "lam": "0.2", "v": "0.1"}),
+    ("retrieval-basin", "gaussian", "0.929981109950554246", "cosine", {"alpha": "0.1452", "lam": "0.2", "v": "0.1"}),
+    ("retrieval-capacity", "gaussian", "1", "lambda_noise", {"lam": "2"}),
+    ("full-capacity", "gaussian", "0.183939720585721161", "noise", {"lam": "1"}),
+    ("rem-condensation", "binary", "1", "", {"alpha": "0.327813325472737701"}),
+    ("retrieval-capacity", "binary", "0.566219169516972813", "", {"lam": "1"}),
+    ("full-capacity", "binary", "0.566219169516972813", "", {"lam": "1"}),
+    ("retrieval-basin", "binary", "0.833780830483027187", "", {"alpha": "0.4", "lam": "1"}),
+    ("retrieval-basin", "binary", "0.761594155955764888", "", {"alpha": "0.327813325472737701", "lam": "2"}),
+    ("rem-condensation", "atoms -1: 1/4, 0: 1/2, 1: 1/4", "1", "", {"alpha": "0.110944071671727355"}),
+    ("rem-condensation", "manifold", "1", "", {"alpha": "1.5", "alpha_D": "0.5"}),
+    ("participation-ratio", "manifold", "0.5", "", {"alpha": "1.5", "alpha_D": "0.5", "lam": "2"}),
+    ("retrieval-capacity", "manifold", "0.166666666666666667", "", {"alpha_D": "0.5", "lam": "1"}),
+    ("retrieval-capacity", "manifold", "0.14", "", {"alpha_D": "0.5", "lam": "0.2"}),
+    ("retrieval-basin", "manifold", "0.8", "", {"alpha": "0.1196", "alpha_D": "0.5", "lam": "0.2", "v": "0.1"}),
+    ("retrieval-basin", "manifold", "0.929981109950554246", "cosine",
+     {"alpha": "0.1196", "alpha_D": "0.5", "lam": "0.2", "v": "0.1"}),
+    ("onset-time", "gaussian", "1", "", {"alpha": "0.596573590279972655"}),
+    ("collapse-time", "gaussian", "1", "", {"alpha": "0.346573590279972655"}),
+    ("basin-radius", "gaussian", "0.707106781186547524", "", {"alpha": "0.471573590279972655", "t": "1"}),
+    ("generalization-time", "gaussian", "0.75", "", {"alpha": "0.221573590279972655"}),
+    ("kl-divergence", "gaussian", "0.75", "t_g", {"alpha": "0.221573590279972655", "t": "2"}),
+    ("kl-divergence", "gaussian", "1", "b_star", {"alpha": "0.221573590279972655", "t": "2"}),
+    ("kl-divergence", "gaussian", "0.153426409720027345", "", {"alpha": "0.221573590279972655", "t": "0.375"}),
+    ("kl-divergence", "gaussian", "0.138240256946639321", "", {"alpha": "0.221573590279972655", "t": "2.0"}),
+    ("onset-time", "binary", "1", "", {"alpha": "0.566219169516972813"}),
+    ("collapse-time", "binary", "1", "", {"alpha": "0.336830820346831612"}),
+    ("basin-radius", "binary", "0.707106781186547524", "", {"alpha": "0.451972690559063766", "t": "1"}),
+    ("generalization-time", "binary", "0.476811688088470224", "", {"alpha": "0.327813325472737701"}),
+    ("kl-divergence", "binary", "0.476811688088470224", "t_g", {"alpha": "0.327813325472737701", "t": "2"}),
+    ("kl-divergence", "binary", "1", "b_star", {"alpha": "0.327813325472737701", "t": "2"}),
+    ("kl-divergence", "binary", "0.153426409720027345", "",
      {"alpha": "0.327813325472737701", "t": "0.238405844044235112"}),
-    ("kl-divergence", "binary", "0.268962582810498368", {"alpha": "0.327813325472737701", "t": "2.0"}),
+    ("kl-divergence", "binary", "0.268962582810498368", "", {"alpha": "0.327813325472737701", "t": "2.0"}),
     ("spectral-edges", "manifold, variances 1:1/2,16:1/2",
-     "1.34171415743543251 6.58055450333037199 27.2986927879659258 117.77903855126827",
+     "1.34171415743543251 6.58055450333037199 27.2986927879659258 117.77903855126827", "",
      {"alpha_D": "0.25"}),
-    ("spectral-density", "manifold", "0.0385252777538437378", {"alpha_D": "0.25", "c": "4"}),
+    ("spectral-gap", "manifold, variances 1:1/2,16:1/2", "0.309028671345779565 0.214120103510155376", "",
+     {"alpha_D": "0.25", "t": "3"}),
+    ("gap-times", "manifold, variances 1:1/2,16:1/2", "5.36685662974173004 67.031502164909997", "",
+     {"alpha_D": "0.25", "resolution": "0.2"}),
+    ("gap-times", "manifold, variances 1:1/2,16:1/2", "0 13.4030047288241125", "t_max",
+     {"alpha_D": "0.25", "resolution": "0.2"}),
+    ("gap-times", "manifold, variances 1:1/2,16:1/2", "0 2.67994196697147408", "t_close",
+     {"alpha_D": "0.25", "resolution": "0.2"}),
+    ("spectral-density", "manifold", "0.0385252777538437378", "", {"alpha_D": "0.25", "c": "4"}),
+    ("spectral-density", "manifold", "0.616404444061499806", "", {"alpha_D": "0.25", "t": "4", "j": "-0.5"}),
+    ("spectral-density", "manifold", "0.888347520318834025", "fraction_below", {"alpha_D": "0.25", "c": "4"}),
 )
-_AT_SADDLES: tuple[tuple[str, str, str, dict[str, str]], ...] = (
-    ("retrieval-basin", "manifold tanh(h)", "0.31543559232",
+_AT_SADDLES: tuple[tuple[str, str, str, str, dict[str, str]], ...] = (
+    ("retrieval-basin", "manifold tanh(h)", "0.31543559232", "",
      {"alpha": "0.15343700439", "alpha_D": "0.5", "lam": "0.7", "v": "0.1"}),
-    ("kl-divergence", "manifold tanh(h)", "0.41385353258", {"alpha": "0.17433210623", "alpha_D": "0.5", "t": "1"}),
-    ("basin-radius", "manifold tanh(h)", "0.5", {"alpha": "0.28730553361", "alpha_D": "0.5", "t": "0.5"}),
-    ("rem-condensation", "manifold Max(0, h)", "0.5", {"alpha": "0.15288628379", "alpha_D": "0.3"}),
-    ("onset-time", "manifold Max(0, h)", "1", {"alpha": "0.19033542525", "alpha_D": "0.3"}),
-    ("retrieval-capacity", "manifold erf(h)", "0.20897805991", {"alpha_D": "0.5", "lam": "0.7"}),
-    ("collapse-time", "manifold sign(h)", "0.5", {"alpha": "0.39618297245", "alpha_D": "0.5"}),
-    ("generalization-time", "manifold sign(h)", "0.051552507153", {"alpha": "0.44966327884", "alpha_D": "0.5"}),
+    ("retrieval-basin", "manifold tanh(h)", "0.84628012962", "cosine",
+     {"alpha": "0.15343700439", "alpha_D": "0.5", "lam": "0.7", "v": "0.1"}),
+    ("kl-divergence", "manifold tanh(h)", "0.41385353258", "",
+     {"alpha": "0.17433210623", "alpha_D": "0.5", "t": "1"}),
+    ("basin-radius", "manifold tanh(h)", "0.5", "", {"alpha": "0.28730553361", "alpha_D": "0.5", "t": "0.5"}),
+    ("rem-condensation", "manifold Max(0, h)", "0.5", "", {"alpha": "0.15288628379", "alpha_D": "0.3"}),
+    ("onset-time", "manifold Max(0, h)", "1", "", {"alpha": "0.19033542525", "alpha_D": "0.3"}),
+    ("retrieval-capacity", "manifold erf(h)", "0.20897805991", "", {"alpha_D": "0.5", "lam": "0.7"}),
+    ("collapse-time", "manifold sign(h)", "0.5", "", {"alpha": "0.39618297245", "alpha_D": "0.5"}),
+    ("generalization-time", "manifold sign(h)", "0.51551907795", "pattern_entropy",
+     {"alpha": "0.44966327884", "alpha_D": "0.5"}),
+    ("generalization-time", "manifold sign(h)", "0.051552507153", "", {"alpha": "0.44966327884", "alpha_D": "0.5"}),
 )
 
 VALUES: tuple[Reference, ...] = (
@@ -169,9 +196,10 @@ VALUES: tuple[Reference, ...] = (
           ("collapse-time", "0.57437694", {"alpha": "0.2"}),
           ("generalization-time", "0.16024643", {"alpha": "0.2"}),
       )),
-    *(_reference(name, value, "1e-8", "reference number", _SADDLE, ensemble=ensemble, **at)
-      for name, ensemble, value, at in _AT_SADDLES),
-    *(_reference(name, value, *_LAWS[ensemble], ensemble=ensemble, **at) for name, ensemble, value, at in _AT_LAWS),
+    *(_reference(name, value, "1e-8", "reference number", _SADDLE, ensemble, output, **at)
+      for name, ensemble, value, output, at in _AT_SADDLES),
+    *(_reference(name, value, *_LAWS[ensemble], ensemble, output, **at)
+      for name, ensemble, value, output, at in _AT_LAWS),
 )
 """Numbers that only solvers are compared with: read off a spectrum, several in one text where there are several values,
 or at a saddle point."""

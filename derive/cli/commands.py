@@ -349,8 +349,8 @@ def check(
 
 def _number_dict(number: Any) -> dict[str, Any]:
     known = number.known
-    return {"quantity": known.quantity, "ensemble": known.ensemble, "parameters": dict(known.parameters),
-            "known": known.value, "error": known.error,
+    return {"quantity": known.quantity, "ensemble": known.ensemble, "output": known.output,
+            "parameters": dict(known.parameters), "known": known.value, "error": known.error,
             "found": [v if math.isfinite(v) else None for v in number.found], "agrees": number.agrees,
             "kind": known.kind, "source": known.source}
 

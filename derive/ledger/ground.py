@@ -11,10 +11,12 @@ from functools import lru_cache
 
 from sympy import (
     Abs,
+    DiracDelta,
     Eq,
     Expr,
     Heaviside,
     Interval,
+    Max,
     Rational,
     S,
     Symbol,
@@ -22,6 +24,7 @@ from sympy import (
     acosh,
     asin,
     asinh,
+    atan,
     atanh,
     cos,
     cosh,
@@ -44,7 +47,19 @@ from sympy import (
 
 from derive.core import Domain, Evidence, Step, Verdict
 from derive.ledger.derivation import Derivation, check_many
-from derive.nodes import Atoms, GaussianAverage, LogAverageExp, MeasureAverage, MPResponse, Noisy, TiltedAverage
+from derive.nodes import (
+    Atoms,
+    Extremum,
+    GaussianAverage,
+    LogAverageExp,
+    MarchenkoPastur,
+    MeasureAverage,
+    MPResponse,
+    Noisy,
+    Normal,
+    SpectralAverage,
+    TiltedAverage,
+)
 from derive.nodes.functions import erfcx, log1mexp, log_cosh, log_erfc, softplus
 
 __all__ = ["ground", "misjudged"]
@@ -52,7 +67,8 @@ __all__ = ["ground", "misjudged"]
 _X, _Y = Symbol("x", positive=True), Symbol("y", positive=True)
 _U = Symbol("u", positive=True)
 _R = Symbol("r", real=True)
-_Z = Symbol("z", real=True)
+_Z, _W = Symbol("z", real=True), Symbol("w", real=True)
+_C = Symbol("c", positive=True)
 _POSITIVE = Interval.open(0, oo)
 _DOMAIN = Domain(((_X, _POSITIVE), (_Y, _POSITIVE), (_U, Interval.open(0, 1)), (_R, Interval(-oo, oo))))
 _ERROR = Rational(1, 10**12)
@@ -102,6 +118,81 @@ def _identities() -> Iterator[tuple[str, Expr, Expr]]:
     yield "slope-of-average", GaussianAverage((r + x*z)**4, z).diff(x), 12*r**2*x + 12*x**3
     yield "slope-of-log-average", LogAverageExp(x*z, z, coin).diff(x), tanh(x)
     yield "slope-of-tilted-average", TiltedAverage(z, x*z, z, coin).diff(x), 1/cosh(x)**2
+    yield from _averages()
+    yield from _spectra()
+    yield from _extrema()
+
+
+def _averages() -> Iterator[tuple[str, Expr, Expr]]:
+    """Closed forms of averages, and the slopes of averages in parameters of the law."""
+    x, y, u, r, z = _X, _Y, _U, _R, _Z
+    wide = 1 + 2*x**2
+    yield "narrowed-moment", GaussianAverage(z**2*exp(-u*z**2/2), z), (1 + u)**Rational(-3, 2)
+    yield "two-fields", GaussianAverage(exp(u*z*_W), z, _W), 1/sqrt(1 - u**2)
+    yield "distance", GaussianAverage(Abs(z + r), z), r*erf(r/sqrt(2)) + 2*_phi(r)
+    yield "sample", GaussianAverage(z*DiracDelta(z - r), z), r*_phi(r)
+    yield "step-moment", GaussianAverage(z**2*Heaviside(z - r), z), r*_phi(r) + erfc(r/sqrt(2))/2
+    yield "tilted-step", GaussianAverage(exp(x*z)*Heaviside(z - r), z), exp(x**2/2)*erfc((r - x)/sqrt(2))/2
+    yield "tilted-error-function", GaussianAverage(exp(x*z)*erf(z), z), exp(x**2/2)*erf(x/sqrt(3))
+    yield ("error-function-moment", GaussianAverage(z**2*erf(r + x*z), z),
+           erf(r/sqrt(wide)) - 4*x**2*r*exp(-r**2/wide)/(sqrt(pi)*wide**Rational(3, 2)))
+    yield ("two-error-functions", GaussianAverage(erf(x*z)*erf(y*z), z),
+           2*asin(2*x*y/sqrt(wide*(1 + 2*y**2)))/pi)
+    yield "step-and-error-function", GaussianAverage(Heaviside(z)*erf(x*z), z), atan(sqrt(2)*x)/pi
+    yield "tilted-cosine", GaussianAverage(exp(x*z)*cos(z), z), exp((x**2 - 1)/2)*cos(x)
+    yield "tilted-sine", GaussianAverage(exp(x*z)*sin(z), z), exp((x**2 - 1)/2)*sin(x)
+    thin = Atoms([-1, 0, 1], [Rational(1, 4), S.Half, Rational(1, 4)])
+    parabola = x*z - u*z**2/2
+    yield "log-average", LogAverageExp(parabola, z, Normal()), x**2/(2*(1 + u)) - log(1 + u)/2
+    yield "log-average-of-atoms", LogAverageExp(x*z, z, thin), log((1 + cosh(x))/2)
+    yield "log-average-of-kink", LogAverageExp(x*Abs(z), z, Normal()), x**2/2 + log(erfc(-x/sqrt(2)))
+    yield ("log-average-of-pieces", exp(LogAverageExp(x*Max(0, z - u), z, Normal())),
+           erfc(-u/sqrt(2))/2 + exp(x**2/2 - x*u)*erfc((u - x)/sqrt(2))/2)
+    yield ("log-average-of-curved-pieces", LogAverageExp(-x*Max(0, z)**2, z, Normal()),
+           log((1 + 1/sqrt(1 + 2*x))/2))
+    yield ("log-average-of-band", LogAverageExp(x*Heaviside(z + u, 0)*Heaviside(u - z, 0), z, Normal()),
+           log(1 + (exp(x) - 1)*erf(u/sqrt(2))))
+    yield "tilted-average", TiltedAverage(z**2, parabola, z, Normal()), 1/(1 + u) + x**2/(1 + u)**2
+    yield "tilted-average-of-atoms", TiltedAverage(z, x*z, z, thin), sinh(x)/(1 + cosh(x))
+    coin, points, weights = (Atoms(at, [1 - w, w]) for at, w in (([-1, 1], S.Half), ([-y, y], S.Half), ([0, 1], u)))
+    noisy = Noisy(coin, y)
+    yield "slope-of-log-average-in-noise", LogAverageExp(x*z, z, noisy).diff(y), x**2/2
+    yield ("slope-of-tilted-average-in-noise", TiltedAverage(z**2, x*z, z, noisy).diff(y),
+           1 + 2*x*TiltedAverage(z, x*z, z, noisy))
+    yield "slope-in-points", TiltedAverage(z, x*z, z, points).diff(y), tanh(x*y) + x*y/cosh(x*y)**2
+    yield "slope-in-weights", TiltedAverage(z, x*z, z, weights).diff(u), exp(x)/(1 + u*(exp(x) - 1))**2
+    yield "log-slope-in-weights", LogAverageExp(x*z, z, weights).diff(u), (exp(x) - 1)/(1 + u*(exp(x) - 1))
+
+
+def _phi(at: Expr) -> Expr:
+    return exp(-at**2/2)/sqrt(2*pi)
+
+
+def _spectra() -> Iterator[tuple[str, Expr, Expr]]:
+    """Averages over the Marchenko-Pastur law, by its response."""
+    x, y, c = _X, _Y, _C
+    law, above, V = MarchenkoPastur(y), MarchenkoPastur(1 + y), MPResponse(x, y)
+    resolvent = 1/(1 + x*V)
+    yield "spectral-moment", SpectralAverage(c**3, c, law), 1 + 3/y + 1/y**2
+    yield "spectral-inverse", SpectralAverage(c**-2, c, above), ((1 + y)/y)**3
+    yield "spectral-logarithm", SpectralAverage(log(c), c, above), y*log((1 + y)/y) - 1
+    yield "resolvent", SpectralAverage(1/(1 + x*c), c, law)*(1 + x*V), S.One
+    yield "resolvent-square", SpectralAverage(1/(1 + x*c)**2, c, law), (x*resolvent).diff(x)
+    yield "resolvent-slope", SpectralAverage(c/(1 + x*c)**2, c, law), -resolvent.diff(x)
+    yield "resolvent-curvature", SpectralAverage(c**2/(1 + x*c)**3, c, law), resolvent.diff(x, 2)/2
+    yield "information", SpectralAverage(log(1 + x*c), c, law), log(1 + x*V) - y*log(V) - y*(1 - V)
+
+
+def _extrema() -> Iterator[tuple[str, Expr, Expr]]:
+    """Where an extremum lies, inside and at an end."""
+    x, u, r, z = _X, _U, _R, _Z
+    line, upper = Interval(-oo, oo), Interval.open(0, oo)
+    yield "maximum", Extremum(r*z - z**2/2, z, line, "max"), r**2/2
+    yield "maximum-inside", Extremum(x*z - z**2/2, z, Interval(0, oo), "max"), x**2/2
+    yield "maximum-at-end", Extremum((1 + x)*z - z**2/2, z, Interval(0, 1), "max"), x + S.Half
+    yield "minimum", Extremum(x*z - log(z), z, upper, "min"), 1 + log(x)
+    yield "stationary", Extremum(x*z**2/2 - r*z, z, line, "extr"), -r**2/(2*x)
+    yield "stationary-inside", Extremum(z**2/2 - u*z, z, Interval.open(0, 1), "extr"), -u**2/2
 
 
 @lru_cache(maxsize=1)

@@ -15,16 +15,17 @@ from scipy.special import erf
 
 @dataclass(frozen=True)
 class Known:
-    """A number: quantity, ensemble, value, parameters by name."""
+    """A number: quantity, ensemble, value, parameters by name, the named output that it is (the value where empty)."""
 
     quantity: str
     ensemble: str
     value: object
     parameters: dict[str, object]
+    output: str = ""
 
 
-def known(quantity: str, ensemble: str, value: object, **parameters: object) -> Known:
-    return Known(quantity, ensemble, value, parameters)
+def known(quantity: str, ensemble: str, value: object, output: str = "", **parameters: object) -> Known:
+    return Known(quantity, ensemble, value, parameters, output)
 
 
 def spherical() -> Iterator[Known]:
@@ -40,7 +41,13 @@ def spherical() -> Iterator[Known]:
 
 
 def independent() -> Iterator[Known]:
-    """Binary patterns, zeta = log cosh lam, and thinned ones, E_x log E exp(lam x xi) = log cosh(lam/2)."""
+    """Gaussian patterns, zeta = lam^2 (a^2 + v)/2; binary ones, log cosh lam; thinned ones, log cosh(lam/2)."""
+    lam, a, v = mp.mpf(1) / 5, mp.mpf("0.8"), mp.mpf("0.1")
+    load = lam * a - lam**2 * (a**2 + v) / 2
+    yield known("retrieval-basin", "gaussian", a, alpha=load, lam=lam, v=v)
+    yield known("retrieval-basin", "gaussian", a / mp.sqrt(a**2 + v), "cosine", alpha=load, lam=lam, v=v)
+    yield known("retrieval-capacity", "gaussian", 1, "lambda_noise", lam=2)
+    yield known("full-capacity", "gaussian", 1 / (2 * mp.e), "noise", lam=1)
     slope, zeta = mp.tanh(1), mp.log(mp.cosh(1))
     yield known("rem-condensation", "binary", 1, alpha=slope - zeta)
     yield known("retrieval-capacity", "binary", 1 - zeta, lam=1)
@@ -62,6 +69,7 @@ def linear_memory() -> Iterator[Known]:
     yield known("retrieval-capacity", "manifold", lam - lam**2 * third / 2, alpha_D=ratio, lam=lam)
     load = lam * a - lam**2 * (a**2 * third + v) / 2
     yield known("retrieval-basin", "manifold", a, alpha=load, alpha_D=ratio, lam=lam, v=v)
+    yield known("retrieval-basin", "manifold", a / mp.sqrt(a**2 + v), "cosine", alpha=load, alpha_D=ratio, lam=lam, v=v)
 
 
 def gaussian_diffusion() -> Iterator[Known]:
@@ -98,6 +106,8 @@ def _diffusion(ensemble: str, psi, energy) -> Iterator[Known]:
     yield known("basin-radius", ensemble, mp.sqrt(s), alpha=-s / 2 - psi(one, s), t=1)
     load, nearest = -energy(one) - psi(one), 2 * energy(one)
     yield known("generalization-time", ensemble, nearest, alpha=load)
+    yield known("kl-divergence", ensemble, nearest, "t_g", alpha=load, t=2)
+    yield known("kl-divergence", ensemble, 1, "b_star", alpha=load, t=2)
     t = nearest / 2
     yield known("kl-divergence", ensemble, mp.log(t / nearest) / 2 + nearest / (2 * t) - one / 2, alpha=load, t=t)
     t = mp.mpf(2)
@@ -117,8 +127,22 @@ def spectra() -> Iterator[Known]:
 
     brackets = ((-0.5, -0.26), (-0.24, -0.1), (-0.1, -0.0157), (-0.0155, -0.001))  # between the poles -1/v and 0
     places = [mp.findroot(slope, ends, solver="bisect", maxsteps=300, tol=mp.mpf(10) ** -30) for ends in brackets]
-    yield known("spectral-edges", law, tuple(sorted(map(z, places))), alpha_D=ratio)
-    yield known("spectral-density", "manifold", mp.sqrt(mp.mpf(15)) / (32 * mp.pi), alpha_D=ratio, c=4)
+    edges = first, low, high, _ = sorted(map(z, places))
+    yield known("spectral-edges", law, tuple(edges), alpha_D=ratio)
+    gaps = (first / (3 + first), high / (3 + high) - low / (3 + low))
+    yield known("spectral-gap", law, gaps, alpha_D=ratio, t=3)
+    G = mp.mpf(1) / 5  # high/(t + high) - low/(t + low) = G is a quadratic equation, and low high the product
+    half = ((high - low) / G - high - low) / 2
+    opens, closes = (half + s * mp.sqrt(half**2 - low * high) for s in (1, -1))
+    at = {"alpha_D": ratio, "resolution": G}
+    yield known("gap-times", law, (first * (1 - G) / G, opens), **at)
+    yield known("gap-times", law, (0, mp.sqrt(low * high)), "t_max", **at)
+    yield known("gap-times", law, (0, closes), "t_close", **at)
+    density = mp.sqrt(mp.mpf(15)) / (32 * mp.pi)  # of Marchenko and Pastur: sqrt((9 - c)(c - 1))/(8 pi c) at c = 4
+    yield known("spectral-density", "manifold", density, alpha_D=ratio, c=4)
+    yield known("spectral-density", "manifold", 16 * density, alpha_D=ratio, t=4, j=-mp.mpf(1) / 2)  # dc/dj = t/j^2
+    below = mp.quad(lambda c: mp.sqrt((9 - c) * (c - 1)) / (8 * mp.pi * c), [1, 4])
+    yield known("spectral-density", "manifold", mp.mpf(3) / 4 + below, "fraction_below", alpha_D=ratio, c=4)
 
 
 _TANH, _RELU, _ERF, _SIGN = "manifold tanh(h)", "manifold Max(0, h)", "manifold erf(h)", "manifold sign(h)"
@@ -133,6 +157,9 @@ def saddles() -> Iterator[Known]:
     found = tanh.saddle(lambda x, xi: lam * a * x * xi, ratio, v / a**2)
     yield known("retrieval-basin", _TANH, a * tanh.rho, alpha=a * tanh.rho * lam - found["value"], alpha_D=ratio,
                 lam=lam, v=v)
+    cosine = a * np.sqrt(tanh.rho / (a**2 * tanh.rho + v))
+    yield known("retrieval-basin", _TANH, cosine, "cosine", alpha=a * tanh.rho * lam - found["value"], alpha_D=ratio,
+                lam=lam, v=v)
     found = tanh.diffusion(2.0, 0.0, ratio)
     load, nearest = -found["mean"] - found["value"], found["mean"]
     later = tanh.diffusion(1.0, 0.0, ratio)["value"]
@@ -146,6 +173,9 @@ def saddles() -> Iterator[Known]:
     yield known("retrieval-capacity", _ERF, soft.rho * lam - found["value"], alpha_D=ratio, lam=lam)
     yield known("collapse-time", _SIGN, 0.5, alpha=-0.5 - sign.diffusion(2.0, 0.5, ratio)["value"], alpha_D=ratio)
     found = sign.diffusion(2.0, 0.0, ratio)
+    entropy = -sign.diffusion(14.0, 0.0, ratio)["value"]
+    yield known("generalization-time", _SIGN, entropy, "pattern_entropy", alpha=-found["mean"] - found["value"],
+                alpha_D=ratio)
     yield known("generalization-time", _SIGN, found["mean"], alpha=-found["mean"] - found["value"], alpha_D=ratio)
 
 
