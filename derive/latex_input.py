@@ -89,11 +89,16 @@ _REFUSED = {
 
 @dataclass(frozen=True)
 class LatexLine:
-    """One relation of a block: at which line of the text it stands, its label where it has one, and what it claims."""
+    """One relation of a block: at which line of the text it stands, its label where it has one, and what it claims.
+
+    `left` and `right`: what each side divides by that cancels (see derive.parse.Claim).
+    """
 
     line: int
     label: str
     claim: Rel
+    left: tuple[Expr, ...] = ()
+    right: tuple[Expr, ...] = ()
 
 
 def parse_latex(
@@ -123,7 +128,7 @@ def parse_latex(
                      declared=dict(functions or {}))
     found: list[LatexLine] = []
     refused: list[tuple[int, DeriveError]] = []
-    before: Expr | None = None
+    before: LatexLine | None = None
     for row in reader.rows():
         try:
             lines = reader.read(row, before)
@@ -132,7 +137,7 @@ def parse_latex(
             before = None
         else:
             found += lines
-            before = lines[-1].claim.rhs if lines else before
+            before = lines[-1] if lines else before
     if refused:
         more = ", ".join(str(n) for n, _ in refused[1:])
         worst = refused[0][1]
@@ -274,7 +279,7 @@ class _Reader(Parser):
     def sign(self, token: Token) -> str | None:
         return _RELATIONS.get(token.text) if token.kind in ("op", "command") else None
 
-    def read(self, row: list[Token], before: Expr | None) -> list[LatexLine]:
+    def read(self, row: list[Token], before: LatexLine | None) -> list[LatexLine]:
         labels = [t.text for t in row if t.kind == "label"]
         words = [t for t in row if t.kind == "word" and re.fullmatch(r"\([\w.-]+\)", t.text)]
         if not labels and len(words) == 1 and row[-2] is words[0]:  # the form in which derivations are printed
@@ -285,15 +290,19 @@ class _Reader(Parser):
             del self.tokens[-2]
         self.index = self.count = self.open_integrals = 0
         sides: list[Expr] = []
+        divided: list[tuple[Expr, ...]] = []
         signs: list[str] = []
         if (sign := self.sign(self.now)) is not None:
             if before is None:
                 self.fail("a row that goes on from no row before it", self.now.at, allowed="a left side")
-            sides.append(before)
+            sides.append(before.claim.rhs)
+            divided.append(before.right)
             signs.append(sign)
             self.take()
         while True:
+            self.cancelled = []
             sides.append(self.build(self.sum(0)).expr)
+            divided.append(tuple(self.cancelled))
             sign = self.sign(self.now)
             if sign is None:
                 break
@@ -307,7 +316,8 @@ class _Reader(Parser):
         label = labels[0] if labels else ""
         claims = [_CLASSES[sign](left, right, evaluate=False)
                   for left, sign, right in zip(sides, signs, sides[1:], strict=False)]
-        return [*(LatexLine(line, "", c) for c in claims[:-1]), LatexLine(line, label, claims[-1])]
+        names = [""] * (len(claims) - 1) + [label]
+        return [LatexLine(line, *made) for made in zip(names, claims, divided, divided[1:], strict=False)]
 
     def unexpected(self, token: Token) -> NoReturn:
         if token.text in _REFUSED:

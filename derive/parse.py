@@ -32,7 +32,8 @@ from sympy import Expr, Rational
 
 from derive.core import DeriveError
 
-__all__ = ["Range", "nearest_name", "parse_activation", "parse_atoms", "parse_constant", "parse_expression",
+__all__ = ["Claim", "Range", "nearest_name", "parse_activation", "parse_atoms", "parse_claim", "parse_constant",
+           "parse_expression",
            "parse_number", "parse_range", "parse_relation", "parse_support", "parse_variances", "shorten"]
 
 MAX_LENGTH = 2000
@@ -189,6 +190,8 @@ class Parser:
     index: int = 0
     count: int = 0
     further: Mapping[str, _Function] = field(default_factory=dict)
+    cancelled: list[Expr] = field(default_factory=list)
+    """What is divided by and cancels while the expression is made; it may be zero still."""
 
     @property
     def functions(self) -> Mapping[str, _Function]:
@@ -460,7 +463,14 @@ class Parser:
             self.too_large(node)
         constant = all(k.approx is not None for k in values)
         approx = _context().fsum(k.approx for k in values) if constant else None
-        return _Value(sp.Add(*(k.expr for k in values)), approx, max(k.degree for k in values))
+        return _Value(self.made(sp.Add, [k.expr for k in values]), approx, max(k.degree for k in values))
+
+    def made(self, function: Callable[..., Expr], parts: Sequence[Expr]) -> Expr:
+        """A sum, a product or a power; a divisor of its parts that cancels is kept in mind."""
+        whole = function(*parts)
+        left = _divisors((whole,))
+        self.cancelled.extend(d for d in _divisors(parts) if d not in left and d not in self.cancelled)
+        return whole
 
     def times(self, node: Tree) -> _Value:
         values = []
@@ -476,7 +486,7 @@ class Parser:
             self.too_large(node)
         constant = all(k.approx is not None for k in values)
         approx = _context().fprod(k.approx for k in values) if constant else None
-        return _Value(sp.Mul(*(k.expr for k in values)), approx, sum(k.degree for k in values))
+        return _Value(self.made(sp.Mul, [k.expr for k in values]), approx, sum(k.degree for k in values))
 
     def raised(self, base: _Value, exponent: _Value, node: Tree) -> _Value:
         mp = _context()
@@ -494,7 +504,7 @@ class Parser:
             if base.approx != 0 and abs(mp.log(abs(base.approx), 2) * exponent.approx) > _MAX_BITS:
                 self.too_large(node)
             approx = mp.power(base.approx, exponent.approx)
-        return _Value(sp.Pow(base.expr, exponent.expr), approx, degree)
+        return _Value(self.made(sp.Pow, [base.expr, exponent.expr]), approx, degree)
 
     def steepness(self, exponent: Expr) -> Any:
         """The largest number by which an exponent can multiply the size of its base."""
@@ -521,6 +531,9 @@ class Parser:
             except (ValueError, ZeroDivisionError):
                 self.fail(f"{node.text} has no value there", node.at, allowed="finite real numbers")
         degree = max(k.degree for k in arguments)
+        if node.text == "mean":  # one value of what is averaged over does not count
+            bound = set().union(*(k.expr.free_symbols for k in arguments[1:]))
+            self.cancelled = [d for d in self.cancelled if not d.free_symbols & bound]
         return _Value(function.build(*(k.expr for k in arguments)), approx, degree)
 
     def cases(self, node: Tree) -> _Value:
@@ -538,6 +551,12 @@ class Parser:
         relation = {"<": sp.Lt, "<=": sp.Le, ">": sp.Gt, ">=": sp.Ge}[node.head]
         left, right = (self.build(k).expr for k in node.args)
         return relation(left, right)
+
+
+def _divisors(parts: Sequence[Expr]) -> list[Expr]:
+    """What expressions divide by, as far as it may be zero; of a product its factors."""
+    powers = {p for e in parts for p in e.atoms(sp.Pow) if p.exp.is_negative}
+    return sorted({p.base for p in powers if p.base.is_nonzero is not True}, key=str)
 
 
 def _bits(expr: Expr) -> int:
@@ -669,6 +688,28 @@ def parse_relation(
     >>> parse_relation("F(q) = mean(exp(q*z), z)", {"q": q, "z": z}, {"F": 1}).lhs
     F(q)
     """
+    return parse_claim(text, variables, functions, what=what).relation
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A relation, and what each side divides by that cancelled while it was made: x of x/x, |x| of x/|x|."""
+
+    relation: sp.Rel
+    left: tuple[Expr, ...] = ()
+    right: tuple[Expr, ...] = ()
+
+
+def parse_claim(
+    text: str, variables: Mapping[str, Expr] | None = None, functions: Mapping[str, int] | None = None, *,
+    what: str = "claim",
+) -> Claim:
+    """As `parse_relation`, with the divisors that cancel.
+
+    >>> x = sp.Symbol("x", real=True)
+    >>> parse_claim("x^2/x = x", {"x": x}).left
+    (x,)
+    """
     signs = {"=": sp.Eq, "<": sp.Lt, "<=": sp.Le, ">": sp.Gt, ">=": sp.Ge}
     found = [m for m in re.finditer(r"<=|>=|==|<|>|=", text)
              if text.count("(", 0, m.start()) <= text.count(")", 0, m.start())]  # others stand in a Piecewise
@@ -677,12 +718,13 @@ def parse_relation(
             f"{what}: {len(found)} relation signs in {shorten(text)}; allowed: exactly one of =, <, <=, >, >=",
             given=text, allowed="exactly one of =, <, <=, >, >=")
     sign = found[0]
-    sides = []
+    sides, cancelled = [], []
     for part, words in ((text[:sign.start()], "left side"), (text[sign.end():], "right side")):
         parser = Parser(part, f"{what}, {words}", dict(variables or {}), [], further=further_functions(functions or {}))
         parser.tokens = _tokenize(parser)
         sides.append(parser.build(parser.whole()).expr)
-    return signs[sign.group()](*sides, evaluate=False)
+        cancelled.append(tuple(parser.cancelled))
+    return Claim(signs[sign.group()](*sides, evaluate=False), *cancelled)
 
 
 def further_functions(functions: Mapping[str, int]) -> dict[str, _Function]:

@@ -46,7 +46,8 @@ from sympy import Dummy, Eq, Expr, Interval, Rel, Symbol, oo
 from derive.core import DeriveError, Domain, Step
 from derive.latex_input import parse_latex
 from derive.ledger import Derivation
-from derive.parse import nearest_name, parse_constant, parse_relation
+from derive.ledger.poles import divided_by
+from derive.parse import Claim, nearest_name, parse_claim, parse_constant
 from derive.saved import load
 
 __all__ = ["Page", "read_file", "read_page"]
@@ -267,7 +268,11 @@ def _end(text: str, line: int) -> Expr:
 
 
 def _relation(text: str, line: int, names: _Names) -> Rel:
-    return parse_relation(text, names.symbols, names.functions, what=f"line {line}")
+    return _claim(text, line, names).relation
+
+
+def _claim(text: str, line: int, names: _Names) -> Claim:
+    return parse_claim(text, names.symbols, names.functions, what=f"line {line}")
 
 
 def _steps(block: _Block, names: _Names, known: Mapping[str, int]) -> list[tuple[Step, int]]:
@@ -279,31 +284,33 @@ def _steps(block: _Block, names: _Names, known: Mapping[str, int]) -> list[tuple
     written = [(k, line) for k, line in enumerate(block.body, block.start) if line.strip()]
     if not written:
         _fail(block.line, f"{block.kind} {label!r} claims nothing", label, "a relation or a sentence")
-    claims: list[tuple[str, int, Any]]
+    claims: list[tuple[str, int, Claim | str]]
     if any("\\" in line or "$$" in line for _, line in written):
         rows = parse_latex(_unfenced(block), names.symbols, names.functions, what="claim", first=block.start)
-        claims = [(row.label or (f"{label}-{k}" if len(rows) > 1 else label), row.line, row.claim)
+        claims = [(label, block.line, Claim(row.claim, row.left, row.right)) if len(rows) == 1
+                  else (row.label or f"{label}-{k}", row.line, Claim(row.claim, row.left, row.right))
                   for k, row in enumerate(rows, 1)]
-        if len(rows) == 1:
-            claims = [(label, block.line, rows[0].claim)]
     else:
         body = " ".join(line.strip() for _, line in written)
         mathematical = rule not in ("assumption", "theorem") or re.search(r"[=<>]", body)
-        claims = [(label, block.line, _relation(body, written[0][0], names) if mathematical else body)]
+        claims = [(label, block.line, _claim(body, written[0][0], names) if mathematical else body)]
     constraints, hints = _narrowed(block, names)
     premises = tuple(p.strip() for p in block.options.get("from", ("", 0))[0].split(",") if p.strip())
     source, text = (block.options.get(name, ("", 0))[0] for name in ("source", "text"))
     found: list[tuple[Step, int]] = []
     taken = dict(known)
-    for name, line, claim in claims:
+    for name, line, read in claims:
         if not _LABEL.fullmatch(name):
             _fail(line, f"the label {name!r} of a row", name, "a name such as saddle-point")
         if name in taken:
             _fail(line, f"the label {name!r} is taken at line {taken[name]}", name, "one block a label")
         taken[name] = line
+        claim = read if isinstance(read, str) else read.relation
+        divided = () if isinstance(read, str) else divided_by(read.left, read.right)
         used = set().union(*(c.free_symbols for c in (*constraints, *([] if isinstance(claim, str) else [claim]))))
         intervals = tuple((s, i) for s, i in names.intervals.items() if s in used or premises)
-        step = Step(name, claim, rule, premises, Domain(intervals, constraints), source, text, hints)
+        step = Step(name, claim, rule, premises, Domain(intervals, constraints), source, text,
+                    (*hints, *divided))
         found.append((step, line))
     return found
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from derive.core import DeriveError, Verdict
+from derive.ledger.asking import ask
 from derive.reader import read_page
+from derive.saved import from_json, to_json
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "book" / "examples" / "hopfield.md"
 HEAD = "```{symbols}\nx: real\np: positive\nF(x): function\n```\n"
@@ -175,3 +177,33 @@ def test_too_much_latex_is_named_with_its_line() -> None:
 def test_dilogarithms(claim: str, expected: Verdict) -> None:
     text = HEAD.replace("x: real", "x: real\nu: (0, 1)") + f"```{{step}} s\n:rule: identity\n{claim}\n```\n"
     assert read_page(text).derivation.check()["s"].verdict is expected
+
+
+@pytest.mark.parametrize(("symbols", "claim", "verdict"), [
+    ("x: real", "x/x = 1", "REFUTED"),
+    ("x: positive", "x/x = 1", "PROVED"),
+    ("x: real", "x/abs(x) = sign(x)", "REFUTED"),
+    ("x: real", "$$\\frac{x^2}{x} = x$$", "REFUTED"),
+    ("x: real", "1/x - 1/x = 0", "REFUTED"),
+    ("x: real", "x/x = x^2/x^2", "PROVED"),
+    ("x: real\ny: positive", "x*y/y = x", "PROVED"),
+    ("x: real\nz: real", "mean(z^3/z, z) = 1", "PROVED"),
+])
+def test_a_divisor_that_cancels_counts_where_it_is_zero(symbols: str, claim: str, verdict: str) -> None:
+    page = f"```{{symbols}}\n{symbols}\n```\n````{{step}} s\n:rule: evaluate\n{claim}\n````\n"
+    derivation = read_page(page).derivation
+    assert derivation.check()["s"].verdict.name == verdict
+    again = from_json(to_json(derivation))
+    assert again.check()["s"].verdict.name == verdict
+
+
+def test_a_divisor_that_cancels_is_no_matter_where_the_domain_keeps_away_from_it() -> None:
+    page = "```{symbols}\nx: real\n```\n```{step} s\n:rule: identity\n:on: x > 1\nx/x = 1\n```\n"
+    assert read_page(page).derivation.check()["s"].verdict.name == "PROVED"
+
+
+def test_a_claim_is_judged_alike_whoever_asks() -> None:
+    derivation = read_page("```{symbols}\nx: real\n```\n```{step} a\n:rule: identity\ncos(x)^2 = 1 - sin(x)^2\n```\n"
+                           "```{step} b\n:rule: positivity\nexp(x) >= 1 + 1.01*x\n```\n").derivation
+    for label, found in derivation.check().items():
+        assert ask(derivation, label).verdict is found.verdict

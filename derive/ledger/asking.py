@@ -1,6 +1,7 @@
 """Asking a rule about a claim: one that stands in a derivation, or another in its place.
 
-One way in for all who ask: the check of a derivation, mutations, a reader's own page, the command line.
+There is one road: derive.ledger.derivation.check_step.  `Derivation.check` takes it for every step (a reader's page and
+the command line, in several processes), `ask` for one, with another claim or a time limit where wanted (mutations).
 """
 
 from __future__ import annotations

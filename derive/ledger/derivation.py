@@ -238,7 +238,18 @@ def check_step(derivation: Derivation, label: str) -> Evidence:
     if evidence.verdict in (Verdict.UNDECIDED, Verdict.CORROBORATED):
         own = {name: seen[name] for name in step.premises}
         evidence = counterexample(step, own) or evidence
+    if evidence.verdict not in (Verdict.REFUTED, Verdict.ASSUMED):
+        evidence = _undefined(step, {name: seen[name] for name in step.premises}) or evidence
     return Evidence(evidence.verdict, evidence.detail, evidence.witness, time.perf_counter() - start)
+
+
+def _undefined(step: Step, premises: Mapping[str, Step]) -> Evidence | None:
+    """A refutation where the claim, as it was written, is not defined on all of its domain."""
+    from derive.ledger.context import context
+    from derive.ledger.poles import cancelled_pole
+
+    ctx = context(step, premises)
+    return None if ctx.open else cancelled_pole(step, ctx.domain, ctx.facts)
 
 
 def check_many(

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sympy import Basic, Eq, Expr, Poly, Rational, Symbol, log, nan, zoo
+from sympy import Basic, Eq, Expr, Poly, Rational, Rel, Symbol, log, nan, zoo
 from sympy.core.function import AppliedUndef
 from sympy.polys.polyerrors import BasePolynomialError
 
-from derive.core import Domain, Evidence, Verdict
+from derive.core import Domain, Evidence, Step, Verdict
 from derive.ledger.domain import declared, points, seed_of
 from derive.ledger.roots import holds
 from derive.ledger.sampling import corners, shown_point
 from derive.nodes.binders import Binder
 from derive.nodes.timebox import TimedOut, timebox
 
-__all__ = ["one_sided_pole", "rational_zeros", "undefined_at"]
+__all__ = ["cancelled_pole", "divided_by", "one_sided_pole", "rational_zeros", "undefined_at"]
 
+_LEFT, _RIGHT = "left side divides by", "right side divides by"
 _TRIES = 8
 _SECONDS = 2.0
 
@@ -36,11 +37,28 @@ def undefined_at(sides: Sequence[Expr], domain: Domain) -> Evidence | None:
     return None
 
 
-def one_sided_pole(claim: Eq, domain: Domain, given: Sequence[Basic] = ()) -> Evidence | None:
+def divided_by(left: Sequence[Expr], right: Sequence[Expr]) -> tuple[tuple[str, Expr], ...]:
+    """Hints of a step that say what each side of its claim, as it was written, divides by besides what is seen."""
+    return (*((_LEFT, d) for d in left), *((_RIGHT, d) for d in right))
+
+
+def cancelled_pole(step: Step, domain: Domain, given: Sequence[Basic]) -> Evidence | None:
+    """A refutation by a point at which one side of a claim, as it was written, divides by zero and the other does not,
+    where that no longer shows: x/x = 1 at x = 0; None where none was met."""
+    more = tuple(tuple(d for name, d in step.hints if name == side) for side in (_LEFT, _RIGHT))
+    if not any(more) or not isinstance(step.claim, Rel):
+        return None
+    return one_sided_pole(step.claim, domain, given, more)
+
+
+def one_sided_pole(
+    claim: Rel, domain: Domain, given: Sequence[Basic] = (), more: Sequence[Sequence[Expr]] = ((), ())
+) -> Evidence | None:
     """A refutation by a point of the domain that obeys the premises, at which one side of an equation divides by zero
     and the other is defined; None where none was met.
 
     Two sides that are equal as rational functions need not be equal where a factor was cancelled.
+    Args: claim, domain, given (premises), more (what each side divides by that does not show).
 
     >>> x = Symbol("x", real=True)
     >>> one_sided_pole(Eq((x**2 - 1)/(x - 1), x + 1, evaluate=False), Domain()).detail
@@ -51,15 +69,17 @@ def one_sided_pole(claim: Eq, domain: Domain, given: Sequence[Basic] = ()) -> Ev
     facts = Domain(domain.intervals, (*domain.constraints, *(
         g for g in given if getattr(g, "is_Relational", False) and not isinstance(g, Eq))))
     equations = [g for g in given if isinstance(g, Eq)]
-    everything = (claim.lhs, claim.rhs, *(side for g in equations for side in g.args))
+    everything = (claim.lhs, claim.rhs, *(side for g in equations for side in g.args), *more[0], *more[1])
     if any(e.has(AppliedUndef) for e in facts.constraints):
         return None
     sharp, _ = sharpened_sides(everything, facts)
     inside = sharpened_domain(facts, sharpened_sides(everything, facts)[1])
-    left, right = _divisors(sharp[0]), _divisors(sharp[1])
+    split = 2 + 2 * len(equations)
+    left = (*_divisors(sharp[0]), *sharp[split:split + len(more[0])])
+    right = (*_divisors(sharp[1]), *sharp[split + len(more[0]):])
     if not any(_may_vanish(d) for d in (*left, *right)):
         return None
-    premises = [Eq(sharp[k], sharp[k + 1], evaluate=False) for k in range(2, len(sharp), 2)]
+    premises = [Eq(sharp[k], sharp[k + 1], evaluate=False) for k in range(2, split, 2)]
     try:
         return timebox(_SECONDS, _pole, left, right, inside, premises)
     except (TimedOut, ArithmeticError, NotImplementedError, TypeError, ValueError):
