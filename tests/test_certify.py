@@ -130,7 +130,7 @@ def test_a_root_beyond_the_end_of_its_interval_is_none() -> None:
 def test_without_a_first_guess_in_time_balls_look_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
     condensation = atlas["rem-condensation"].with_(ensemble=Binary())
     expected = condensation.solver("mpmath")(digits=20, alpha="0.1")
-    monkeypatch.setattr("derive.certify.points._FOR_DOUBLES", 0.0)
+    monkeypatch.setattr("derive.certify.points._AT_FIRST", 0.0)
     found = certify(condensation, 20, alpha="0.1")
     assert (found.verdict, found.value) == (Verdict.CERTIFIED, str(expected.value[()]))
 
@@ -236,3 +236,16 @@ def test_nested_averages_of_a_binary_law() -> None:
     assert (found.verdict, found.digits) == (Verdict.CERTIFIED, 12)
     other = float(quantity.solver()(alpha=0.3).value)
     assert abs(float(found.value) / other - 1) < 1e-9
+
+
+@pytest.mark.parametrize(("name", "point"), [
+    ("retrieval-basin", {"alpha": "1/10", "lam": "1", "v": "1/2"}),
+    ("collapse-time", {"alpha": "1/5"}),
+])
+def test_averages_over_a_density_with_noise_inside_one_another(name: str, point: dict[str, str]) -> None:
+    x = Symbol("x", real=True)
+    quantity = atlas[name].with_(ensemble=ProductMeasure(density=1 - x**2, variable=x, support=(-1, 1)))
+    found = certify(quantity, 30, **point)
+    assert (found.verdict, found.digits) == (Verdict.CERTIFIED, 30)
+    other = quantity.solver()(**{k: float(Fraction(v)) for k, v in point.items()})
+    assert float(found.value) == pytest.approx(float(other.value), rel=1e-9)

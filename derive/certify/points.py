@@ -38,7 +38,9 @@ _FIRST_DIGITS, _LADDER = 10, (14, 22, 30)
 """Digits that are proven one after the other where each takes long: those that doubles can show come first."""
 _SADDLE, _TRIES = 3, 4
 _FOR_DOUBLES = 0.25
-"""The share of the time in which the solver in doubles has to give first guesses."""
+"""The share of the time in which the solver in doubles has to give first guesses of saddle points."""
+_AT_FIRST = 2.0
+"""Seconds in which it has to give those of roots; balls find them too."""
 
 
 def average_depth(problem: Problem) -> int:
@@ -97,7 +99,7 @@ def certify(quantity: Quantity, digits: int = 30, *, seconds: float = 60.0, **pa
     exact = read_exact(parameter_rows(problem, names_of(problem)), parameters)
     saddles = any(isinstance(k, SaddleStage) for k in all_stages(problem.stages))
     work = _Work(quantity, exact, digits)
-    guesses, doubles = in_doubles(quantity, exact, seconds * _FOR_DOUBLES)
+    guesses, doubles = in_doubles(quantity, exact, seconds * _FOR_DOUBLES if saddles else min(seconds, _AT_FIRST))
     work.searched = doubles is None
     proven, obstacle = within(seconds, work.over_saddles if saddles else work.run, guesses)
     if proven is not None:
@@ -335,7 +337,7 @@ class _Work:
                     known[stage.unknown] = end.xreplace({s: v for s, v in known.items() if isinstance(v, Basic)})
                     said.append(f"{name} = {end}: the residual, monotone by the ledger, keeps its sign up to that end")
                     return
-        if guess is None and self.searched and not _roots(stage):
+        if guess is None and self.searched:
             guess = sign_change(stage, known)
         if guess is None:
             raise Obstacle(f"there is no first guess for {name}")

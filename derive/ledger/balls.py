@@ -27,9 +27,9 @@ from derive.nodes.averages import GaussianAverage, LogAverageExp, MeasureAverage
 from derive.nodes.extremum import ArgExtremum, Extremum
 from derive.nodes.laws import Atoms, Density, Law, MarchenkoPastur, Noisy, Normal
 
-__all__ = ["NotEnclosed", "continued", "enclose", "precision"]
+__all__ = ["MAX_EVALUATIONS", "Evaluator", "NotEnclosed", "continued", "enclose", "precision"]
 
-_MAX_EVALS = 60_000
+MAX_EVALUATIONS = 60_000
 _REACH = 16
 """How far from its middle a normal law is about integrated, in widths."""
 _JUMPS = (Abs, Heaviside, Max, Min, Piecewise, sign)
@@ -37,7 +37,7 @@ _JUMPS = (Abs, Heaviside, Max, Min, Piecewise, sign)
 
 def enclose(
     expr: Basic, values: Mapping[Symbol, Any] | None = None, prec: int = 128, *, goal: int | None = None,
-    evaluations: int = _MAX_EVALS,
+    evaluations: int = MAX_EVALUATIONS,
 ) -> Ball:
     """A ball (arb; acb where the value is complex) that contains the value of `expr`.
 
@@ -53,12 +53,12 @@ def enclose(
     """
     with precision(prec):
         scope = {s: _constant(v) for s, v in (values or {}).items()}
-        return real_part(_Evaluator(scope, False, goal or prec, evaluations)(expr))
+        return real_part(Evaluator(scope, False, goal or prec, evaluations)(expr))
 
 
 def continued(expr: Expr, symbol: Symbol) -> Callable[[Ball], Ball]:
     """An expression in one symbol as a function of balls, not finite where a ball touches what is not analytic."""
-    f = _Evaluator({}, True, ctx.prec).over(expr, symbol)
+    f = Evaluator({}, True, ctx.prec).over(expr, symbol)
     return lambda z: f(z, True)
 
 
@@ -87,14 +87,14 @@ def _constant(value: Any) -> Ball:
         return arb(value)
     if value.is_Rational:
         return arb(fmpq(int(value.p), int(value.q)))
-    return real_part(_Evaluator({}, False, ctx.prec)(value))
+    return real_part(Evaluator({}, False, ctx.prec)(value))
 
 
 def _complex(z: Ball) -> acb:
     return z if isinstance(z, acb) else acb(z)
 
 
-class _Evaluator:
+class Evaluator:
     """Evaluates at one point; `analytic`: return what is not finite where a branch cut is touched (for integration).
 
     Roots and logarithms of what is negative then continue the values that they have on the real line, unless
@@ -102,7 +102,7 @@ class _Evaluator:
     """
 
     def __init__(
-        self, scope: Mapping[Symbol, Ball], analytic: bool, goal: int, evaluations: int = _MAX_EVALS,
+        self, scope: Mapping[Symbol, Ball], analytic: bool, goal: int, evaluations: int = MAX_EVALUATIONS,
         principal: bool = False,
     ) -> None:
         self.scope = dict(scope)
@@ -132,7 +132,7 @@ class _Evaluator:
         for part in program.parts or ():
             with suppress(NotEnclosed):  # it may not be asked for
                 kept[part] = self(part)
-        inner = {flag: _Evaluator(self.scope, flag or self.analytic, self.goal, self.evaluations,
+        inner = {flag: Evaluator(self.scope, flag or self.analytic, self.goal, self.evaluations,
                                   principal or self.principal) for flag in (False, True)}
 
         def at(value: Ball, analytic: bool) -> Ball:
@@ -380,6 +380,11 @@ class _Evaluator:
     def _on_LogAverageExp(self, e: LogAverageExp) -> Ball:
         if isinstance(e.law, Atoms):
             return self(finite_sum(e)) if self.complex_values() else self._log_atoms(e.g, e.var, e.law)
+        from derive.ledger.tilted_balls import log_average
+
+        found = log_average(self, e.g, e.var, e.law)
+        if found is not None:
+            return found
         return self.log(self.average(exp(e.g), e.var, e.law))
 
     def _on_TiltedAverage(self, e: TiltedAverage) -> Ball:
@@ -392,6 +397,11 @@ class _Evaluator:
                 value, tilt = (self(placed(h, e.var, point)) for h in (e.f, e.g))
                 result = result + self(weight) * value * (tilt - total).exp()
             return result
+        from derive.ledger.tilted_balls import tilted_average
+
+        found = tilted_average(self, e.f, e.g, e.var, e.law)
+        if found is not None:
+            return found
         return self.average(e.f * exp(e.g), e.var, e.law) / self.average(exp(e.g), e.var, e.law)
 
     def complex_values(self) -> bool:
@@ -418,12 +428,16 @@ class _Evaluator:
             if isinstance(law.base, Atoms) and self._near_together(law.base, law.s):
                 integrand, variable = _mixture(body, var, law)
                 return self.integral(integrand, variable, -oo, oo)
-            return self(_split(body, var, law))
+            from derive.ledger.tilted_balls import noisy_average
+
+            found = noisy_average(self, body, var, law)
+            return self(_split(body, var, law)) if found is None else found
         if isinstance(law, Normal | Density):
             integrand, variable = _integrand(body, var, law)
-            value = self.integral(integrand, variable, law.lower, law.upper)
-            if value.is_finite() or law.lower.is_infinite or law.upper.is_infinite:
-                return value
+            if isinstance(law, Normal) or law.lower.is_infinite or law.upper.is_infinite or not _rough_at_ends(law):
+                value = self.integral(integrand, variable, law.lower, law.upper)
+                if value.is_finite() or law.lower.is_infinite or law.upper.is_infinite:
+                    return value
             return sum((self.integral(e, x, S.Zero, end) for e, x, end in smoothed(integrand, variable, law)), arb(0))
         if isinstance(law, MarchenkoPastur):
             return over_marchenko_pastur(self, body, var, law)
@@ -465,17 +479,10 @@ class _Evaluator:
         """Where to cut an end of the range, and a bound of what is cut off."""
         if end not in (oo, -oo):
             return self(end), arb(0)
-        from derive.ledger.tails import majorant, tail
+        from derive.ledger.tails import cut_off, majorant
 
-        terms = majorant(integrand, x, side, self)
-        goal = arb(2) ** (-self.goal - 2)
-        cut = 4
-        while cut < 10**9:
-            bound = tail(terms, arb(cut))
-            if bound is not None and bound < goal:
-                return arb(side * cut), bound
-            cut = cut + max(cut // 4, 1)
-        raise NotEnclosed("the tail of an integral has no bound here")
+        cut, bound = cut_off(majorant(integrand, x, side, self), self.goal)
+        return arb(side * cut), bound
 
     def finite_integral(self, f: Callable[[acb, bool], Ball], low: Ball, high: Ball) -> Ball:
         """A proven enclosure of an integral along the real line between two balls."""
@@ -497,6 +504,14 @@ class _Evaluator:
         if refusals:
             raise refusals[0]
         return value.real if value.imag.contains(0) else value
+
+
+@lru_cache(maxsize=256)
+def _rough_at_ends(law: Density) -> bool:
+    """Whether the ends of a bounded support are singular."""
+    from derive.ledger.transforms import singular_at_ends
+
+    return not law.free_symbols and singular_at_ends(law.pdf, law.var, law.lower, law.upper)
 
 
 @lru_cache(maxsize=512)

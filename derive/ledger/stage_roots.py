@@ -17,7 +17,7 @@ from flint import acb, arb, arb_mat
 from sympy import Expr, Symbol, oo
 
 from derive.core import Stage
-from derive.ledger.balls import NotEnclosed, enclose, precision
+from derive.ledger.balls import MAX_EVALUATIONS, NotEnclosed, enclose, precision
 from derive.ledger.krawczyk import NoBox, contraction, contraction_box
 
 __all__ = ["FIRST", "Obstacle", "Undecided", "krawczyk", "newton", "sign_change", "within_ends"]
@@ -28,6 +28,8 @@ _WIDTHS = ("1e-2", "1e-4", "1e-6", "1e-9", "1e-12")
 _NARROWER = ("1e-16", "1e-20", "1e-25")
 _PRECISIONS = (80, FIRST)
 _POLISH = 6
+_COARSE = 1500
+"""Evaluations in an integral at a wide ball, whose width no more of them lessen."""
 _ROUNDS = 40
 _STEEP = 64
 """So many bits of a derivative: each step adds as many to those of the root."""
@@ -56,21 +58,21 @@ def newton(residual: Expr, x: Symbol, known: Mapping[Symbol, Any], guess: float,
     positive = bool(x.is_positive)
     slope = residual.diff(x)
 
-    def f(u: Any, e: Expr, prec: int, goal: int | None = None) -> Any:
+    def f(u: Any, e: Expr, prec: int, goal: int | None = None, places: int = MAX_EVALUATIONS) -> Any:
         with precision(prec):
             point = u.exp() if positive else u
-        value = enclose(e, {**known, x: point}, prec, goal=goal)
+        value = enclose(e, {**known, x: point}, prec, goal=goal, evaluations=places)
         if isinstance(value, acb) or not value.is_finite():
             raise Obstacle(f"the equation for {x.name} has no finite ball there")
         with precision(prec):
             return value * point if positive and e is slope else value
 
-    def bracket(center: arb, faint: int, widths: Sequence[str]) -> tuple[Any, Any] | None:
+    def bracket(center: arb, faint: int, widths: Sequence[str], places: int) -> tuple[Any, Any] | None:
         for prec, width in product(_PRECISIONS, widths):
             with precision(FIRST + faint):
                 whole = arb(center, float(width) * max(1.0, abs(guess)))
             try:
-                derivative = f(whole, slope, prec + faint, 24 + faint)
+                derivative = f(whole, slope, prec + faint, 24 + faint, places)
                 if derivative.contains(0):
                     continue
                 with precision(FIRST + faint):
@@ -92,10 +94,10 @@ def newton(residual: Expr, x: Symbol, known: Mapping[Symbol, Any], guess: float,
                 at = (at - step).mid()
         return at
 
-    faint, found = 0, bracket(arb(guess), 0, _WIDTHS)
+    faint, found = 0, bracket(arb(guess), 0, _WIDTHS, _COARSE)
     if found is None:  # where the equation is nearly flat, or bends much, more bits and narrower brackets are tried
         faint = _faintness(lambda goal: _flatter(f(arb(guess), slope, FIRST + goal, goal), arb(guess), positive))
-        found = bracket(polished(faint), faint, (*_WIDTHS, *_NARROWER))
+        found = bracket(polished(faint), faint, (*_WIDTHS, *_NARROWER), MAX_EVALUATIONS)
     if found is None:
         raise Obstacle(f"no bracket about the root {x.name} in which its derivative does not vanish was found: "
                        "a multiple root, or one too close to another, cannot be certified")
@@ -258,7 +260,8 @@ def within_ends(stage: Stage, known: Mapping[Symbol, Any], ball: Any, bits: int)
 def sign_change(stage: Stage, known: Mapping[Symbol, Any]) -> float | None:
     """About where the residual of a stage, monotone in its unknown, changes sign; the logarithm where positive.
 
-    The end of the interval where it keeps its sign up to there; None where it has no value.  It proves nothing.
+    The end of the interval where it keeps its sign up to there; None where it has no value.  Unknowns inside it are
+    looked for in the same way.  It proves nothing.
     """
     positive = bool(stage.unknown.is_positive)
 
@@ -273,9 +276,13 @@ def sign_change(stage: Stage, known: Mapping[Symbol, Any]) -> float | None:
 
     def rises(u: float) -> float | None:
         """The residual, with the sign that makes it rise through the root."""
-        with precision(64):
-            point = arb(u).exp() if positive else arb(u)
-        value = enclose(stage.residual, {**known, stage.unknown: point}, 64, goal=40, evaluations=4000)
+        there = {**known, stage.unknown: _exp(u) if positive else arb(u)}
+        for inner in stage.inner:
+            about = sign_change(inner, there) if isinstance(inner, Stage) else None
+            if about is None:
+                return None
+            there[inner.unknown] = _exp(about) if inner.unknown.is_positive else arb(about)
+        value = enclose(stage.residual, there, 64, goal=40, evaluations=4000)
         if isinstance(value, acb) or not value.is_finite():
             return None
         return 0.0 if value.contains(0) else float(value) * stage.direction
@@ -297,6 +304,11 @@ def sign_change(stage: Stage, known: Mapping[Symbol, Any]) -> float | None:
             return b
         a, fa, step = b, fb, 2 * step
     return _illinois(rises, a, fa, b, fb)
+
+
+def _exp(u: float) -> arb:
+    with precision(64):
+        return arb(u).exp()
 
 
 def _illinois(f: Callable[[float], float | None], a: float, fa: float, b: float, fb: float) -> float | None:

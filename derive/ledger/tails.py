@@ -11,7 +11,7 @@ from sympy import Add, Dummy, Expr, Poly, PolynomialError, S, Symbol
 
 from derive.ledger.ball_programs import placed
 
-__all__ = ["Term", "majorant", "tail"]
+__all__ = ["Term", "cut_off", "majorant", "tail"]
 
 _BEYOND = Dummy("beyond", positive=True)
 """The distance from zero on the side that is looked at."""
@@ -77,6 +77,22 @@ def tail(terms: list[Term], cut: arb) -> arb | None:
             return None
         total += t.size * cut**t.power * (t.linear * cut + t.quadratic * cut**2).exp() / fall
     return total.upper() if total.is_finite() else None
+
+
+def cut_off(terms: list[Term], bits: int) -> tuple[int, arb]:
+    """A place from which on the integral of the terms is less than 2^-bits, and a bound of it.
+
+    Raises: derive.ledger.balls.NotEnclosed where there is none.
+    """
+    from derive.ledger.balls import NotEnclosed
+
+    goal, cut = arb(2) ** (-bits - 2), 4
+    while cut < 10**9:
+        bound = tail(terms, arb(cut))
+        if bound is not None and bound < goal:
+            return cut, bound
+        cut = cut + max(cut // 4, 1)
+    raise NotEnclosed("the tail of an integral has no bound here")
 
 
 class _Majorant:

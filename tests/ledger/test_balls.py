@@ -154,13 +154,13 @@ def test_terms_of_one_power_are_bounded_by_one(given_terms: list[tuple[int, ...]
     ids=lambda v: str(v),
 )
 def test_a_ball_across_a_cut_is_not_finite(f: Any, box: tuple[float, float]) -> None:
-    from derive.ledger.balls import _Evaluator
+    from derive.ledger.balls import Evaluator
 
     with precision(64):
         around = acb(arb(box[0], 0.01), arb(box[1], 0.01))
         clear = around + acb(0, 1) if box[1] == 0 else around + acb(1, 0)
-        assert not _Evaluator({X: around}, True, 64, principal=True)(f).is_finite()
-        assert _Evaluator({X: clear}, True, 64, principal=True)(f).is_finite()
+        assert not Evaluator({X: around}, True, 64, principal=True)(f).is_finite()
+        assert Evaluator({X: clear}, True, 64, principal=True)(f).is_finite()
 
 
 # ---- the trapezoidal rule
