@@ -24,7 +24,7 @@ from derive.ledger.members import named_only
 from derive.ledger.premises import holds_everywhere
 from derive.ledger.replica import explicit_agreements
 from derive.ledger.rewriting import carried_out, defines, rewrite
-from derive.ledger.rules_algebra import same_zeros
+from derive.ledger.same_zeros import same_difference, same_zeros
 from derive.ledger.sampling import Tally, bound_functions, probe
 from derive.nodes.timebox import TimedOut, timebox
 
@@ -84,10 +84,14 @@ def _same(derivation: Derivation, step: Step, other: Basic) -> str | None:
         return _same_parts(derivation, step, other)
     if isinstance(claim, Eq) and isinstance(other, Eq):
         given = context(step, {name: derivation[name] for name in step.premises})
+        mine, its = claim.lhs - claim.rhs, other.lhs - other.rhs
+        for difference in (mine - its, mine + its):
+            at_once = same_difference(carried_out(difference), bare.domain, 2.0)
+            if at_once is not None:
+                return f"the same equation: {at_once.detail}"
         for where, said in ((bare, ""), (given, ", given the premises")):
             for sign in (1, -1):
-                alike = prove_identity(
-                    claim.lhs - claim.rhs, sign * (other.lhs - other.rhs), where.domain, where.facts, seconds=2.0)
+                alike = prove_identity(mine, sign * its, where.domain, where.facts, seconds=2.0)
                 if alike.verdict is Verdict.PROVED:
                     return f"the same equation{said}: {alike.detail}"
         if same_zeros(other, claim, bare).verdict is Verdict.PROVED:

@@ -16,11 +16,12 @@ from sympy.logic.boolalg import BooleanFalse
 from derive.core import Domain, Evidence, Step, UniqueRoot, Verdict
 from derive.ledger.context import Context, context, parts_of
 from derive.ledger.domain import points, seed_of
+from derive.ledger.free_values import refuted_by_values
 from derive.ledger.inequalities import Case, violation
-from derive.ledger.ladder import refuted_by_values, refuted_identity
+from derive.ledger.ladder import refuted_identity
 from derive.ledger.members import simple_members
 from derive.ledger.poles import undefined_at
-from derive.ledger.premises import holds_everywhere, independent
+from derive.ledger.premises import carried_in, holds_everywhere, independent
 from derive.ledger.rewriting import carried_out, rewrite
 from derive.ledger.roots import ball_of, places, points_on
 from derive.ledger.sampling import (
@@ -84,7 +85,8 @@ def _inequality(relation: Any, ctx: Context, seconds: float) -> Evidence | None:
     difference = relation.lhs - relation.rhs if up else relation.rhs - relation.lhs
     plain, left = rewrite(carried_out(difference), ctx.equations)
     facts = (rewrite(r, ctx.equations)[0] for r in ctx.relations)
-    domain = Domain(ctx.domain.intervals, (*ctx.domain.constraints, *(f for f in facts if isinstance(f, Rel))))
+    conditions = (*ctx.domain.constraints, *(f for f in facts if isinstance(f, Rel)))
+    domain = carried_in(Domain(ctx.domain.intervals, conditions), ctx.equations)
     given = independent([e for e in left if not holds_everywhere(e, domain)], domain)
     bound = bound_functions((*ctx.domain.constraints, *ctx.relations))
     case = Case(plain, domain, given, bound, relation.rel_op in (">", "<", "!="), relation.rel_op == "!=")
@@ -100,6 +102,8 @@ def _at_members(
     if given or not e.has(Binder):
         return None
     for member in simple_members((e,), (), domain, seed_of(e), bound):
+        if member.refutes is not None:
+            return member.refutes
         symbols = {s for s in member.exprs[0].free_symbols if isinstance(s, Symbol)}
         for point in points(symbols, member.domain, seed_of(e), 2, 0.5):
             value = ball_of(member.exprs[0], point, 96)
@@ -128,7 +132,8 @@ def _crossing(claim: UniqueRoot, ctx: Context) -> Evidence | None:
     """Signs of the residual, in order, that a function with one crossing in the stated direction cannot have."""
     x, direction = claim.unknown, int(claim.direction)
     residual, left = rewrite(carried_out(claim.residual), ctx.equations)
-    domain = Domain((*((s, i) for s, i in ctx.domain.intervals if s != x), (x, claim.interval)), ctx.domain.constraints)
+    whole = carried_in(ctx.domain, ctx.equations)
+    domain = Domain((*((s, i) for s, i in whole.intervals if s != x), (x, claim.interval)), whole.constraints)
     everything = (residual, *left, *domain.constraints)
     undefined = bool(undefined_functions(everything))
     bound = bound_functions((*ctx.domain.constraints, *ctx.relations))

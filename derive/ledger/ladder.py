@@ -18,19 +18,15 @@ Where no rung proves it, at least twenty rational points of the domain are compa
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sympy import (
     Add,
     Basic,
-    Derivative,
-    Dummy,
     Eq,
     Expr,
-    Rational,
-    Subs,
     Symbol,
     sympify,
 )
@@ -38,19 +34,20 @@ from sympy.core.function import AppliedUndef, UndefinedFunction
 
 from derive.core import Domain, Evidence, Verdict
 from derive.ledger.domain import seed_of
+from derive.ledger.free_values import refuted_by_values
 from derive.ledger.generators import Full, Unsupported
 from derive.ledger.joints import joints
 from derive.ledger.members import named_only, simple_members
 from derive.ledger.one_symbol import KINKS, equal_in_pieces
 from derive.ledger.premises import (
     Pair,
+    carried_in,
     closed_forms,
     eliminate,
     eliminations,
     holds_everywhere,
     independent,
     quick_proof,
-    ranges,
     said_with,
     sharpened_domain,
     sharpened_sides,
@@ -59,11 +56,12 @@ from derive.ledger.reductions import equal_by_cases
 from derive.ledger.rewriting import carried_out, rewrite
 from derive.ledger.rungs import Attempts, Proof, modulo_premises, vanishes
 from derive.ledger.sampling import Tally, bound_functions, compare, corners, probe, shown_point
+from derive.ledger.variations import refuted_by_variation
 from derive.nodes.binders import Binder
 from derive.nodes.timebox import TimedOut, timebox
 
 __all__ = [
-    "ENOUGH", "Contradiction", "prove_identity", "refuted_by_members", "refuted_by_values", "refuted_identity",
+    "ENOUGH", "Contradiction", "prove_identity", "refuted_by_members", "refuted_identity",
     "shown_with",
 ]
 
@@ -162,7 +160,7 @@ def _prepared(lhs: Expr, rhs: Expr, domain: Domain, rewriting: Sequence[Basic]) 
     pair, left = rewrite(Pair(carried_out(lhs), carried_out(rhs)), given)
     left_side, right_side = _apart_from_averages(*pair.args)
     left = named_only(left, (left_side, right_side, *domain.constraints, *relations))
-    facts = Domain(domain.intervals, (*domain.constraints, *relations, *ranges(given, domain)))
+    facts = carried_in(Domain(domain.intervals, (*domain.constraints, *relations)), given)
     sides, names = sharpened_sides((left_side, right_side, *(e for eq in left for e in eq.args)), facts)
     left = tuple(Eq(sides[2 + 2 * i], sides[3 + 2 * i], evaluate=False) for i in range(len(left)))
     bound = bound_functions(c.xreplace(names) for c in (*domain.constraints, *relations))
@@ -254,6 +252,8 @@ def refuted_by_members(ready: _Prepared, seed: int) -> Evidence | None:
     """A point, and simple functions for those that are averaged, where the premises hold and the two sides differ."""
     zeros = [g.lhs - g.rhs for g in ready.given]
     for member in simple_members((ready.a, ready.b), zeros, ready.domain, seed, ready.bound):
+        if member.refutes is not None:
+            return member.refutes
         left, right, *rest = member.exprs
         equations = tuple(Eq(e, 0, evaluate=False) for e in rest if e != 0)
         found = None
@@ -267,7 +267,7 @@ def refuted_by_members(ready: _Prepared, seed: int) -> Evidence | None:
             found = _refutation(tally, ready.names) if tally.refuted else None
         if found is not None:
             return shown_with(found, member.shown)
-    return None
+    return refuted_by_variation(ready.a - ready.b, zeros, ready.domain, seed, ready.bound)
 
 
 def shown_with(found: Evidence, shown: Sequence[tuple[str, str]]) -> Evidence:
@@ -275,74 +275,6 @@ def shown_with(found: Evidence, shown: Sequence[tuple[str, str]]) -> Evidence:
     shown = tuple((k.lstrip("_"), v) for k, v in shown)
     at = ", ".join(f"{k} = {v}" for k, v in shown)
     return Evidence(found.verdict, f"{found.detail}, where {at}", (*shown, *found.witness))
-
-
-def refuted_by_values(
-    a: Expr, b: Expr, domain: Domain, given: Sequence[Eq], names: dict[Symbol, Symbol] | None = None
-) -> Evidence | None:
-    """A point that obeys the premises and not a = b, where functions that nothing is known of take what values they
-    must; None where none was found.
-
-    Sound because some smooth function takes any given values, with any derivatives, at finitely many distinct points.
-    Where a premise or the domain says more of a function (convexity, say) nothing is concluded.
-    """
-    exprs = (a, b, *(side for eq in given for side in eq.args))
-    if any(c.has(AppliedUndef) for c in domain.constraints):
-        return None
-    values: dict[Basic, Dummy] = {}
-    freed = [_valued(e, values) for e in exprs]
-    if any(e is None for e in freed) or not values:
-        return None
-    sides = [e for e in freed if e is not None]
-    equations = tuple(Eq(u, v, evaluate=False) for u, v in zip(sides[2::2], sides[3::2], strict=True))
-    used, narrowed = eliminations(equations, domain, sides[:2])[0]
-    if len(used) < len(equations):
-        return None
-    left, right = (eliminate(side, used) for side in sides[:2])
-    tally = _points(_Trial(left, right, narrowed, (), frozenset()), seed_of(left, right), _FIRST, 1, 4.0)
-    if not tally.refuted or not _apart(values, tally.witness):
-        return None
-    found = _refutation(tally, names or {})
-    free = ", ".join(str(v) for v in values)
-    return Evidence(found.verdict, f"{found.detail}, with {free} as the premises want them", found.witness)
-
-
-def _valued(e: Basic, values: dict[Basic, Dummy]) -> Basic | None:
-    """The expression with a symbol for each value or derivative of an undefined function; None where that cannot be."""
-    if isinstance(e, Subs | Derivative) and not isinstance(e.args[0], AppliedUndef | Derivative):
-        return None
-    if isinstance(e, AppliedUndef | Subs | Derivative):
-        return values.setdefault(e, Dummy(f"value of {e}", real=True))
-    if not e.has(AppliedUndef):
-        return e
-    if isinstance(e, Binder):
-        return None
-    parts = [_valued(x, values) for x in e.args]
-    return None if any(x is None for x in parts) else e.func(*parts)
-
-
-def _apart(values: Mapping[Basic, Dummy], witness: Sequence[tuple[str, str]]) -> bool:
-    """Whether the places at which one function is asked for its values differ at a point."""
-    point = {k.lstrip("_"): v for k, v in witness}
-    places: dict[Any, list[tuple[Any, ...]]] = {}
-    for node in values:
-        if isinstance(node, Subs):
-            inner, where = node.args[0], dict(zip(node.args[1], node.args[2], strict=True))
-        else:
-            inner, where = node, {}
-        order = tuple(inner.args[1:]) if isinstance(inner, Derivative) else ()
-        applied = inner.args[0] if isinstance(inner, Derivative) else inner
-        at = []
-        for argument in applied.args:
-            value = argument.subs(where)
-            value = value.subs({s: Rational(point[_bare(s)]) for s in value.free_symbols if _bare(s) in point})
-            at.append(value)
-        places.setdefault((applied.func, len(order), str(order)), []).append(tuple(at))
-    return all(len(set(found)) == len(found) for found in places.values())
-
-
-def _bare(s: Basic) -> str:
-    return str(s).lstrip("_")
 
 
 def _unproved(proof: Proof | None, attempts: Attempts, rest: Tally, spent: float) -> Evidence:

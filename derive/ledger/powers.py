@@ -119,7 +119,7 @@ class Powers(Fractions):
                 return self._imaginary_power(a, c)
             raise Unsupported("a root of a negative quantity")
         if odd:
-            self._require(self.to_expr(a))
+            self._require(self.to_expr(a), "non-negative" if c > 0 else "positive")
         result = self.one
         for prime, m in _prime_factors(abs(content)):
             result = self.mul(result, self._factor_power(self.constant(prime), c * m))
@@ -207,7 +207,7 @@ class Powers(Fractions):
         if not odd_unsure and total < 0:
             raise Unsupported("the logarithm of a negative quantity")
         if odd_unsure:
-            self._require(self.to_expr(a))
+            self._require(self.to_expr(a), "positive")
         elif unsure:
             self.conditions.setdefault(self.to_expr(a), "non-zero")
         result = self.zero
@@ -271,8 +271,9 @@ class Powers(Fractions):
                     return self.sub(result, known)
         return None
 
-    def _require(self, expr: Expr) -> None:
-        self.conditions.setdefault(expr, "positive")
+    def _require(self, expr: Expr, kind: str) -> None:
+        if self.conditions.get(expr) != "positive":
+            self.conditions[expr] = kind
 
 
 def _rational(c: Any) -> Rational:

@@ -24,8 +24,8 @@ from derive.nodes.binders import Binder
 from derive.nodes.timebox import TimedOut, timebox
 
 __all__ = [
-    "Pair", "Solved", "closed_forms", "eliminate", "eliminations", "forget", "holds_everywhere", "independent",
-    "quick_proof", "ranges", "said_with", "sharpened_domain", "sharpened_sides",
+    "Pair", "Solved", "carried_in", "closed_forms", "eliminate", "eliminations", "forget", "holds_everywhere",
+    "independent", "quick_proof", "said_with", "sharpened_domain", "sharpened_sides",
 ]
 
 
@@ -148,7 +148,22 @@ def eliminations(given: Sequence[Eq], domain: Domain, sides: Sequence[Expr]) -> 
     return ways
 
 
-def ranges(given: Sequence[Eq], domain: Domain) -> Iterator[Basic]:
+def carried_in(domain: Domain, given: Sequence[Eq]) -> Domain:
+    """The domain in terms of what is left once premises that give values to symbols are put in: conditions on these
+    symbols, and their ranges, are conditions on the values.
+
+    >>> from sympy import Interval
+    >>> m, q = Symbol("m", real=True), Symbol("q", positive=True)
+    >>> carried_in(Domain(((m, Interval(0, 1)),), (q - m**2 > 0,)), [Eq(m, q/2)]).constraints
+    (-q**2/4 + q > 0, q/2 <= 1)
+    """
+    light = [g for g in given if g.lhs.is_Symbol and defines(g) and not g.rhs.has(AppliedUndef, Binder)]
+    put = [rewrite(c, light)[0] for c in domain.constraints] if light else domain.constraints
+    conditions = (c for c in (*put, *_ranges(given, domain)) if c != True)  # noqa: E712
+    return Domain(domain.intervals, tuple(dict.fromkeys(conditions)))
+
+
+def _ranges(given: Sequence[Eq], domain: Domain) -> Iterator[Basic]:
     """That the value a premise gives to a symbol lies where the symbol does."""
     for premise in given:
         if premise.lhs.is_Symbol and defines(premise):

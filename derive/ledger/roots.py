@@ -84,7 +84,7 @@ def _by_preference(p: Expr, symbols: Sequence[Symbol]) -> list[Symbol]:
     inside = {s for node in p.atoms(Binder) for s in node.free_symbols}
 
     def key(s: Symbol) -> tuple[bool, bool, str]:
-        return s in inside, not s.name.startswith(("constant of ", "slope of ")), s.name
+        return s in inside, not s.name.startswith(("constant of ", "slope of ", "value of ")), s.name
 
     return sorted(symbols, key=key)
 

@@ -5,45 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sympy import Basic, Eq, Expr, Function, Lambda, Rel, S, Symbol, asinh, atanh, exp, log, oo, sinh, tanh
+from sympy import Basic, Eq, Function, Lambda, Rel, S, Symbol, oo
 from sympy.core.function import AppliedUndef, UndefinedFunction
 from sympy.logic.boolalg import BooleanFalse, BooleanTrue
 
 from derive.core import Domain, Evidence, Step, UniqueRoot, Verdict
-from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.context import Context, context, parts_of, undecided, weakened
-from derive.ledger.domain import declared, seed_of
-from derive.ledger.field import Field
-from derive.ledger.generators import Full, Unsupported
-from derive.ledger.ladder import ENOUGH, prove_identity, refuted_by_values, shown_with
-from derive.ledger.members import named_only, simple_members
+from derive.ledger.domain import declared
+from derive.ledger.ladder import ENOUGH, prove_identity
 from derive.ledger.poles import one_sided_pole
-from derive.ledger.premises import closed_forms, holds_everywhere, independent, sharpened_domain, sharpened_sides
-from derive.ledger.rewriting import carried_out, replace_function, rewrite
-from derive.ledger.roots import points_on
-from derive.ledger.rungs import Proof, parametrised, shown_expr, with_field
-from derive.ledger.sampling import (
-    FAMILIES,
-    ball_text,
-    bound_functions,
-    function_instances,
-    instantiated,
-    shown_functions,
-    shown_point,
-    shown_value,
+from derive.ledger.premises import (
+    closed_forms,
 )
-from derive.nodes.averages import Average, DivergentAverage
-from derive.nodes.binders import Binder
-from derive.nodes.timebox import TimedOut, timebox
+from derive.ledger.rewriting import carried_out, replace_function, rewrite
+from derive.ledger.same_zeros import same_zeros
 
 __all__ = [
-    "assumption", "definition", "differentiate", "evaluate", "identity", "rearrange", "same_zeros", "solve",
+    "assumption", "definition", "differentiate", "evaluate", "identity", "rearrange", "solve",
     "specialise", "substitute", "substitutions", "theorem",
 ]
 
 Premises = Mapping[str, Step]
-#: real functions that take no value twice
-_ONE_TO_ONE = (exp, log, tanh, atanh, sinh, asinh)
 
 
 def definition(step: Step, premises: Premises) -> Evidence:
@@ -270,175 +252,6 @@ def rearrange(step: Step, premises: Premises) -> Evidence:
             found = same_zeros(step.claim, general.claim, Context(whole.domain, ctx.equations, ctx.relations))
             return weakened(found, whole.open)
     return undecided("no premise is an equation")
-
-
-def same_zeros(claim: Eq, premise: Eq, ctx: Context) -> Evidence:
-    """Whether two equations hold at the same points of a domain; REFUTED with a point where only one does."""
-    domain, facts = ctx.domain, ctx.facts
-    pair, left = rewrite(Basic(claim.lhs, claim.rhs, premise.lhs, premise.rhs), ctx.equations)
-    a, b, c, d = pair.args
-    if a == c and b == d:
-        return Evidence(Verdict.PROVED, "the same equation")
-    if a == b:
-        return Evidence(Verdict.PROVED, "both sides are the same expression")
-    first, second = a - b, c - d
-    relations = Domain(domain.intervals, (*domain.constraints, *ctx.relations))
-    sharp, names = sharpened_sides((first, second, *(e.lhs - e.rhs for e in left)), relations)
-    inside = sharpened_domain(relations, names)
-    heavy = any(e.has(Average) for e in sharp)  # a proof costs less than a value then
-    others = [] if heavy else _conditions_left(sharp[2:], inside)
-    early = None if heavy else _only_one_holds(sharp[0], sharp[1], others, inside, 8, 2.0)
-    if early is not None:
-        return early
-    how: Proof | None = None
-    try:
-        how = timebox(10.0, _ratio, sharp[0], sharp[1], inside)
-    except (TimedOut, Unsupported, Full, DivergentAverage):
-        how = None
-    if how is not None and not how.open:
-        return Evidence(Verdict.PROVED, how.text)
-    if heavy:
-        renamed = [Eq(e.lhs.xreplace(names), e.rhs.xreplace(names), evaluate=False) for e in left]
-        member = _members_differ(sharp[0], sharp[1], renamed, inside)
-        if member is not None:
-            return member
-    for sign in (1, -1):
-        try:
-            quick = timebox(8.0, _zero, first - sign * second, domain, facts)
-        except TimedOut:
-            continue
-        if quick is not None:
-            return Evidence(Verdict.PROVED, f"the same equation up to the sign: {quick}" if sign < 0 else quick)
-    for function in _ONE_TO_ONE:
-        for x, y in ((c, d), (d, c)):
-            if (_zero(a - function(x), domain, facts) and _zero(b - function(y), domain, facts)
-                    and (function is not atanh or _inside_one(c, relations) or _inside_one(d, relations))):
-                return Evidence(Verdict.PROVED, f"{function.__name__} of both sides, which is one-to-one")
-    others = _conditions_left(sharp[2:], inside) if heavy else others
-    counter = _only_one_holds(sharp[0], sharp[1], others, inside, 12, 6.0)
-    if counter is not None:
-        return counter
-    given = tuple(Eq(e, S.Zero, evaluate=False) for e in (sharp[1], *others))
-    try:
-        valued = timebox(8.0, refuted_by_values, sharp[0], S.Zero, inside, given)
-    except (TimedOut, Unsupported, Full):
-        valued = None
-    if valued is not None:
-        return valued
-    why = f"; {how.text}" if how is not None else ""
-    return undecided(f"no factor between the two equations was found that certainly does not vanish{why}")
-
-
-def _members_differ(first: Expr, second: Expr, left: Sequence[Eq], domain: Domain) -> Evidence | None:
-    """The same with simple functions for those that are averaged, so that no value costs an integral."""
-    others = [carried_out(e.lhs - e.rhs) for e in named_only(left, (first, second, *domain.constraints))]
-    bound = bound_functions(domain.constraints)
-    for member in simple_members((first, second), others, domain, seed_of(first, second), bound, True):
-        p, q, *rest = member.exprs
-        rest = [e for e in rest if e != 0]
-        given = tuple(Eq(e, S.Zero, evaluate=False) for e in (q, *rest))
-        found = None
-        if any(e.has(AppliedUndef) for e in member.exprs):
-            found = refuted_by_values(p, S.Zero, member.domain, given)
-        found = found or _only_one_holds(p, q, rest, member.domain, 3, 1.0)
-        if found is not None:
-            return shown_with(found, member.shown)
-    return None
-
-
-def _inside_one(x: Expr, domain: Domain) -> bool:
-    """Whether a side lies between -1 and 1, where atanh is real."""
-    from derive.ledger.positivity import prove_positive
-
-    return prove_positive(1 - x, domain) is not None and prove_positive(1 + x, domain) is not None
-
-
-def _conditions_left(sides: Sequence[Expr], domain: Domain) -> list[Expr]:
-    """What else has to vanish at a point, of the differences of premises that are not used up."""
-    rest = (Eq(e, 0, evaluate=False) for e in sides if e != 0)
-    return [e.lhs for e in independent([e for e in rest if not holds_everywhere(e, domain)], domain)]
-
-
-def _zero(e: Expr, domain: Domain, facts: Sequence[Basic]) -> str | None:
-    from derive.ledger.rungs import vanishes
-
-    sharp, names = sharpened_sides((carried_out(e),), domain)
-    proof = vanishes(sharp[0], sharpened_domain(domain, names), depth=1)
-    return proof.text if proof is not None and not proof.open else None
-
-
-def _ratio(first: Expr, second: Expr, domain: Domain) -> Proof | None:
-    """first/second in normal form, with every factor of known sign."""
-    def work(f: Field) -> Proof | None:
-        parametrised(f, first + second)
-        x, y = f.build(first), f.build(second)
-        if x.is_zero or y.is_zero:
-            return Proof("both sides of each equation are equal identically") if x.is_zero and y.is_zero else None
-        _, parts = f.factors(f.div(x, y))
-        unknown = [p for p, _ in parts if not f.sign(p)]
-        conditions = [e for e, kind in f.conditions.items() if kind == "positive"]
-        from derive.ledger.positivity import prove_positive
-
-        opened = [f"{shown_expr(e)} > 0" for e in conditions if prove_positive(e, domain, depth=1) is None]
-        opened += [f"{shown_expr(f.poly_expr(p))} != 0" for p in unknown]
-        shown = shown_expr(f.to_expr(f.div(x, y)))
-        return Proof(f"lhs - rhs is that of the premise times {shown}, which does not vanish" if not opened
-                     else f"lhs - rhs is that of the premise times {shown}", tuple(opened))
-
-    return with_field(domain, work)
-
-
-def _only_one_holds(
-    first: Expr, second: Expr, others: Sequence[Expr], domain: Domain, count: int, seconds: float
-) -> Evidence | None:
-    """A point at which one of two equations holds and the other does not, both in balls, and all other premises do."""
-    for p, q, said in ((second, first, "the premise holds and the claim does not"),
-                       (first, second, "the claim holds and the premise does not")):
-        try:
-            found = timebox(seconds, _witness, p, q, others, domain, count)
-        except TimedOut:
-            continue
-        if found is not None:
-            point, value = found
-            at = ", ".join(f"{k} = {v}" for k, v in point)
-            return Evidence(Verdict.REFUTED, f"at {at} {said}: lhs - rhs = {value}", (*point, ("lhs - rhs", value)))
-    return None
-
-
-def _witness(
-    p: Expr, q: Expr, others: Sequence[Expr], domain: Domain, count: int
-) -> tuple[tuple[tuple[str, str], ...], str] | None:
-    """A point at which p and the others vanish, proven, and q does not."""
-    everything = (p, q, *others, *domain.constraints)
-    undefined = any(e.atoms(AppliedUndef) for e in everything)
-    for turn in range(FAMILIES if undefined else 1):
-        seed = seed_of(p) + turn
-        instances = function_instances(everything, seed, turn, True) if undefined else {}
-        left, right, *rest = (instantiated(e, instances) for e in (p, q, *others))
-        inside = Domain(domain.intervals, tuple(instantiated(c, instances) for c in domain.constraints))
-        symbols = sorted((s for s in left.free_symbols | right.free_symbols if isinstance(s, Symbol)), key=str)
-        calm = 0.35 if any(e.has(Binder) for e in (left, right, *rest)) else 0.5
-        for point in points_on([left, *rest], symbols, inside, seed, count, calm):
-            value = _away_from_zero(right, point)
-            if value is not None:
-                shown = shown_point({k: shown_value(v) for k, v in point.items() if k in symbols})
-                shown += shown_functions(instances)
-                return tuple((k.lstrip("_"), v) for k, v in shown), ball_text(value)
-    return None
-
-
-def _away_from_zero(e: Expr, point: Mapping[Symbol, Any]) -> Any:
-    """The value at a point as a ball without zero, complex where it is; None where that is not seen."""
-    for bits, goal, evaluations in ((64, 24, 1200), (160, 60, 3000)):
-        try:
-            value = enclose(e, point, bits, goal=goal, evaluations=evaluations)
-        except (NotEnclosed, ValueError, ZeroDivisionError, OverflowError):
-            return None
-        if not value.is_finite():
-            return None
-        if not value.contains(0):
-            return value
-    return None
 
 
 # ---- solutions

@@ -44,8 +44,9 @@ from derive.ledger.positivity import prove_nonzero, prove_positive
 from derive.ledger.premises import holds_everywhere, independent, sharpened_domain, sharpened_sides
 from derive.ledger.reductions import prove_by_reduction
 from derive.ledger.rewriting import carried_out, rewrite
-from derive.ledger.rules_algebra import _trivial, same_zeros
+from derive.ledger.rules_algebra import _trivial
 from derive.ledger.rungs import exactly_zero
+from derive.ledger.same_zeros import same_zeros
 from derive.ledger.sampling import bound_functions, function_instances, instantiated
 from derive.nodes.averages import (
     Average,

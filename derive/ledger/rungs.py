@@ -142,9 +142,10 @@ def _concluded(f: Field, found: Fraction, how: str) -> Proof:
     for expr, kind in f.conditions.items():
         from derive.ledger.positivity import prove_nonzero, prove_positive
 
-        if kind == "positive":
-            if prove_positive(expr, f.domain, depth=2) is None:
-                opened.append(f"{shown_expr(expr)} > 0")
+        if kind in ("positive", "non-negative"):
+            strict = kind == "positive"
+            if prove_positive(expr, f.domain, depth=2, strict=strict) is None:
+                opened.append(f"{shown_expr(expr)} {'>' if strict else '>='} 0")
         elif prove_nonzero(expr, f.domain) is None:
             named.append(f"{shown_expr(expr)} != 0")
     return Proof(how, tuple(opened), tuple(named))

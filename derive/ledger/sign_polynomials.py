@@ -60,7 +60,7 @@ class PolynomialSigns(Signs):
         f._signs.clear()
 
     def _by_factors(self, f: Field, a: Any, strict: bool, depth: int, whole: Expr) -> str | None:
-        conditions = [c for c, kind in f.conditions.items() if kind == "positive"]
+        conditions = [c for c, kind in f.conditions.items() if kind != "non-zero"]
         content, parts = f.factors(a)
         sign = 1 if content > 0 else -1
         unknown: list[tuple[Any, int]] = []

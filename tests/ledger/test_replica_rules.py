@@ -12,6 +12,7 @@ from sympy import (
     Identity,
     ImmutableMatrix,
     Interval,
+    Rational,
     Symbol,
     Trace,
     log,
@@ -22,6 +23,7 @@ from sympy import (
 from derive.core import Domain, Evidence, Step, Verdict
 from derive.ledger import Derivation, replica
 from derive.ledger.derivation import check_step
+from derive.ledger.rules import RULES
 from derive.nodes import GaussianAverage, LogAverageExp, Normal, TiltedAverage
 from derive.nodes.replica_matrix import TABLE, OverlapMatrix
 from derive.symbols import V, m, q, r, t, x
@@ -205,8 +207,12 @@ def test_a_posterior_average_is_one_only_where_its_roots_are_real() -> None:
     assert check(claim, "nishimori", UNIT).verdict is Verdict.PROVED
     exchanged = claim.xreplace({q: t, t: q})  # 1 - t under the root, which falls out of the average over the truth
     found = check(exchanged, "nishimori", UNIT)
-    assert found.verdict is Verdict.UNDECIDED
-    assert "1 - t >= 0" in found.detail
+    assert found.verdict is Verdict.REFUTED
+    assert "the argument of sigma is not real" in found.detail
+    assert Rational(dict(found.witness)["t"]) > 1
+    rule_alone = RULES["nishimori"](Step("s", exchanged, "nishimori", domain=UNIT), {})
+    assert rule_alone.verdict is Verdict.UNDECIDED
+    assert "1 - t >= 0" in rule_alone.detail
 
 
 # ---- Stein's lemma for functions that are not named

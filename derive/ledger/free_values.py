@@ -1,0 +1,102 @@
+"""Values of functions that nothing is known of: what premises want at distinct places, some function has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+from sympy import Basic, Derivative, Dummy, Eq, Expr, Subs, Symbol
+from sympy.core.function import AppliedUndef
+
+from derive.core import Domain, Evidence, Verdict
+from derive.ledger.balls import NotEnclosed, enclose
+from derive.ledger.domain import seed_of
+from derive.ledger.roots import ball_of, points_on
+from derive.ledger.sampling import ball_text, shown_point, shown_value
+from derive.nodes.binders import Binder
+from derive.nodes.timebox import TimedOut, timebox
+
+__all__ = ["refuted_by_values"]
+
+_TRIES = 6
+_SECONDS = 4.0
+
+#: where a function is asked for its value, or a derivative: which of them, and the arguments
+_Place = tuple[Any, tuple[Expr, ...]]
+
+
+def refuted_by_values(
+    a: Expr, b: Expr, domain: Domain, given: Sequence[Eq], names: Mapping[Symbol, Symbol] | None = None
+) -> Evidence | None:
+    """A point that obeys the premises and not a = b, where functions that nothing is known of take what values they
+    must; None where none was found.
+
+    Sound because some smooth function takes any given values, with any derivatives, at finitely many distinct points.
+    Where the domain says more of a function (convexity, say), or an average has one in it, nothing is concluded.
+
+    Args: a, b (the sides); domain; given (equations); names (other names for symbols, in the witness).
+    """
+    if any(c.has(AppliedUndef) for c in domain.constraints):
+        return None
+    values: dict[Basic, Dummy] = {}
+    freed = [_valued(e, values) for e in (a - b, *(e.lhs - e.rhs for e in given))]
+    if not values or any(e is None for e in freed):
+        return None
+    difference, *zeros = (e for e in freed if isinstance(e, Expr))
+    symbols = {s for e in (difference, *zeros, *values) for s in e.free_symbols if isinstance(s, Symbol)}
+    try:
+        return timebox(_SECONDS, _refuted, difference, zeros, values, symbols, domain, names or {})
+    except TimedOut:
+        return None
+
+
+def _refuted(
+    difference: Expr, zeros: Sequence[Expr], values: Mapping[Basic, Dummy], free: set[Symbol], domain: Domain,
+    names: Mapping[Any, Any],
+) -> Evidence | None:
+    for point in points_on(zeros, sorted(free, key=str), domain, seed_of(difference), _TRIES, 0.5):
+        try:
+            gap = enclose(difference, point, 160)
+        except (NotEnclosed, ValueError, ZeroDivisionError, OverflowError):
+            continue
+        if not gap.is_finite() or gap.contains(0) or not _distinct(values, point):
+            continue
+        shown = shown_point({names.get(s, s): shown_value(point[s]) for s in free if s in point}, ball_text(gap))
+        shown = tuple((k.lstrip("_"), v) for k, v in shown)
+        at = ", ".join(f"{k} = {v}" for k, v in shown if k != "lhs - rhs")
+        wanted = ", ".join(str(v).lstrip("_") for v in values.values())
+        return Evidence(
+            Verdict.REFUTED, f"lhs - rhs = {ball_text(gap)} at {at}, with {wanted} as the premises want it", shown)
+    return None
+
+
+def _valued(e: Basic, values: dict[Basic, Dummy]) -> Basic | None:
+    """The expression with a symbol for each value or derivative of an undefined function; None where that cannot be."""
+    if isinstance(e, Subs | Derivative) and not isinstance(e.args[0], AppliedUndef | Derivative):
+        return None
+    if isinstance(e, AppliedUndef | Subs | Derivative):
+        return values.setdefault(e, Dummy(f"value of {e}", real=True))
+    if not e.has(AppliedUndef):
+        return e
+    if isinstance(e, Binder):
+        return None
+    parts = [_valued(x, values) for x in e.args]
+    return None if any(x is None for x in parts) else e.func(*parts)
+
+
+def _distinct(values: Mapping[Basic, Dummy], point: Mapping[Symbol, Any]) -> bool:
+    """Whether the places at which one function is asked for its values certainly differ at a point."""
+    return all(_differ(a, b, point) for (f, a), (g, b) in combinations(map(_place, values), 2) if f == g)
+
+
+def _place(node: Basic) -> _Place:
+    inner, where = (node.args[0], dict(zip(*node.args[1:], strict=True))) if isinstance(node, Subs) else (node, {})
+    applied = inner.args[0] if isinstance(inner, Derivative) else inner
+    order = tuple(inner.args[1:]) if isinstance(inner, Derivative) else ()
+    return (applied.func, order), tuple(a.subs(where) for a in applied.args)
+
+
+def _differ(a: Sequence[Expr], b: Sequence[Expr], point: Mapping[Symbol, Any]) -> bool:
+    gaps = (ball_of(x - y, point) for x, y in zip(a, b, strict=True))
+    return any(gap is not None and not gap.contains(0) for gap in gaps)
