@@ -65,8 +65,11 @@ def published() -> tuple[Derivation, ...]:
 
 def _methods() -> tuple[Derivation, ...]:
     from derive.methods import marchenko_pastur, rem
+    from derive.methods.replica_spins import SpinGlass
+    from derive.symbols import q
 
-    return (rem.general_derivation(), marchenko_pastur.derivation(), *_on_a_manifold(), *slow_replica_derivations())
+    return (rem.general_derivation(), marchenko_pastur.derivation(), *_on_a_manifold(), *slow_replica_derivations(),
+            SpinGlass(q**3 / 2, None).derivation(), SpinGlass(q**2 / 2).derivation())
 
 
 def _on_a_manifold() -> tuple[Derivation, ...]:

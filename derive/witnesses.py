@@ -64,22 +64,20 @@ def compared_numbers(
 
 
 def all_compared(quantities: Sequence[Quantity], workers: int = 1) -> Iterator[tuple[int, list[Comparison]]]:
-    """Comparisons of quantities, and of all of the atlas with every other ensemble of which numbers are known.
+    """Comparisons of quantities, and of each with every other ensemble of which numbers are known.
 
     Args: quantities, workers (processes).
     Returns: pairs of a number and the comparisons of one quantity, as they are made; the numbers give their order.
     """
-    others = {(k.quantity, k.ensemble) for k in (*REFERENCES, *VALUES)
-              if k.ensemble and k.ensemble not in _usual(k.quantity)}
-    tasks = (*(partial(compared_numbers, q) for q in quantities),
-             *(partial(_compared_with, name, ensemble) for name, ensemble in sorted(others)))
+    tasks = [partial(compared_numbers, q) for q in quantities]
+    for q in quantities:
+        others = {k.ensemble for k in (*REFERENCES, *VALUES) if k.quantity == q.name} - {"", str(q.ensemble)}
+        tasks += [partial(_compared_with, q, ensemble) for ensemble in sorted(others)]
     return each(tasks, workers)
 
 
-def _compared_with(name: str, ensemble: str) -> list[Comparison]:
-    from derive.catalogue import atlas
-
-    return compared_numbers(atlas[name].with_(ensemble=_ensemble(ensemble)))
+def _compared_with(quantity: Quantity, ensemble: str) -> list[Comparison]:
+    return compared_numbers(quantity.with_(ensemble=_ensemble(ensemble)))
 
 
 def _ensemble(text: str) -> Ensemble:

@@ -373,6 +373,7 @@ REFUSALS: list[tuple[Sequence[str], str, str | None]] = [
     (("show", "onset"), "no quantity is named", "onset-time"),
     (("cite", "nothing-like-it"), "no quantity is named", None),
     (("check", "collapse-tim"), "no quantity is named", "collapse-time"),
+    (("check", "collapse-time", "--all"), "--all goes without names", None),
     (("sovle", "collapse-time"), "no command", "solve"),
     (("extend", "collapse-time", "alpha_D=0"), "no command", None),
     ((*SOLVE, "alpha=1"), "needs alpha_D", "alpha_D=0.5"),

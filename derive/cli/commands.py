@@ -29,6 +29,7 @@ from derive.cli.request import (
 )
 
 if TYPE_CHECKING:
+    from derive.ledger import Derivation
     from derive.quantity import Quantity
 
 __all__ = ["cli", "main"]
@@ -212,6 +213,7 @@ def cite(ctx: click.Context, /, name: str, as_json: bool) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @_ensemble_options
 @click.option("--file", "page", metavar="PAGE", help="A page or a JSON file with a derivation; never executed.")
+@click.option("--all", "everything", is_flag=True, help="The methods' derivations and those of other ensembles too.")
 @click.option("--steps", is_flag=True, help="Every step, also where several quantities are checked.")
 @click.option("--mutate", is_flag=True, help="Plant errors in every checked step; report how many the rules catch.")
 @click.option("--share", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="With --mutate: of the mutants.")
@@ -226,6 +228,7 @@ def check(
     /,
     names: tuple[str, ...],
     page: str | None,
+    everything: bool,
     steps: bool,
     mutate: bool,
     share: float,
@@ -239,20 +242,23 @@ def check(
     """Check derivations step by step; all of them without a name.
 
     What is solved is compared with numbers that are known from elsewhere, where there are any; without a name textbook
-    identities, right and wrong, are judged too. Exit status 1 where a step is REFUTED or UNDECIDED, a known number
+    identities, right and wrong, are judged too; --all adds every other
+    derivation of the book, a minute or two. Exit status 1 where a step is REFUTED or UNDECIDED, a known number
     is missed or an identity misjudged; with --mutate, where a planted error was neither caught
     nor explained. Errors are planted in steps, in rules and in definitions; without a name, in the steps of the replica
     calculations too.
     """
     from derive.core import Verdict
     from derive.ledger.derivation import check_many
-    from derive.ledger.ground import ground, misjudged
+    from derive.ledger.ground import ground, misjudged, misvalued
     from derive.witnesses import all_compared, compared_numbers
 
     if page is not None:
         if names or any(options.values()):
             mistake("--file checks a page, without names or ensembles", given=" ".join(names), allowed="one of them")
         return _page(page, mutate, share, seed, jobs or _cores(), as_json)
+    if everything and (names or mutate):
+        mistake("--all goes without names and without --mutate", given=" ".join(names) or "--mutate", allowed="--all")
     wanted = [chosen(ctx, name, options) for name in dict.fromkeys(names or atlas_of(ctx))]
     derivations = []
     with progress_bar("deriving", len(wanted)) as report:
@@ -264,16 +270,23 @@ def check(
 
         methods = (*(replica_derivations() if not names else ()), *(slow_replica_derivations() if slow else ()))
         return _mutations(wanted, methods, share, seed, jobs or _cores(), as_json, output)
+    others: tuple[Derivation, ...] = ()
+    if everything:
+        from derive.claims import published
+
+        named = {d.name for d in derivations}
+        others = tuple(d for d in published() if d.name not in named)
     done = 0
-    with progress_bar("checking", sum(len(k) for k in derivations)) as report:
+    with progress_bar("checking", sum(len(k) for k in (*derivations, *others))) as report:
 
         def progress(name: str, step: Any, evidence: Any) -> None:
             nonlocal done
             done += 1
             report(done, f"{name}: {step.label}")
 
-        ledgers = check_many(derivations, workers=jobs or _cores(), progress=progress)
-    found = [(q, ledgers[d.name]) for q, d in zip(wanted, derivations, strict=True)]
+        ledgers = check_many((*derivations, *others), workers=jobs or _cores(), progress=progress)
+    found = [(q.name, dict(q.options), ledgers[d.name]) for q, d in zip(wanted, derivations, strict=True)]
+    found += [(d.name, {}, ledgers[d.name]) for d in others]
     order = [v.name for v in sorted(Verdict, key=lambda v: (v is Verdict.ASSUMED, -v.value))]
     with progress_bar("solving where numbers are known", len(wanted)) as report:
         compared = enumerate(map(compared_numbers, wanted)) if names else all_compared(wanted, jobs or _cores())
@@ -282,23 +295,23 @@ def check(
             met[i] = more
             report(min(len(met), len(wanted)), more[0].known.quantity if more else "")
     numbers = [k for i in sorted(met) for k in met[i]]
-    wrong = {} if names else misjudged(jobs or _cores())
-    good = all(ledger.sound for _, ledger in found) and all(k.agrees for k in numbers) and not wrong
+    wrong = {} if names else misjudged(jobs or _cores()) | misvalued(jobs or _cores())
+    good = all(ledger.sound for *_, ledger in found) and all(k.agrees for k in numbers) and not wrong
     status = 0 if good else 1
     if as_json:
-        totals = {v: sum(ledger.counts[v] for _, ledger in found) for v in order}
-        claims = [{**claim, "quantity": q.name} for q, ledger in found for claim in ledger.to_dict()["claims"]]
+        totals = {v: sum(ledger.counts[v] for *_, ledger in found) for v in order}
+        claims = [{**claim, "quantity": name} for name, _, ledger in found for claim in ledger.to_dict()["claims"]]
         quantities = [
             {
-                "quantity": q.name,
-                "options": dict(q.options),
+                "quantity": name,
+                "options": chosen_options,
                 "derivation": ledger.derivation.name,
                 "verdict": ledger.verdict.name,
                 "counts": ledger.counts,
             }
-            for q, ledger in found
+            for name, chosen_options, ledger in found
         ]
-        weakest = Verdict.weakest(ledger.verdict for _, ledger in found).name
+        weakest = Verdict.weakest(ledger.verdict for *_, ledger in found).name
         click.echo(
             json.dumps(
                 {"schema": SCHEMA, "verdict": weakest, "counts": totals, "quantities": quantities, "claims": claims,
@@ -308,9 +321,9 @@ def check(
             )
         )
         return status
-    for quantity, ledger in found:
+    for name, _, ledger in found:
         if steps or len(found) == 1:
-            click.echo(f"{quantity.name}: {ledger.derivation.title}")
+            click.echo(f"{name}: {ledger.derivation.title}")
             table(
                 ("step", "rule", "verdict", "what was found"),
                 [(r["label"], r["rule"], r["verdict"], " ".join(r["detail"].split())) for r in ledger.rows()],
@@ -320,21 +333,21 @@ def check(
         ("quantity", *order, "proved", "verdict", "seconds"),
         [
             (
-                q.name,
+                name,
                 *(str(ledger.counts[v]) for v in order),
                 f"{100 * ledger.proved_share:.0f} %",
                 ledger.verdict.name,
                 f"{ledger.seconds:.1f}",
             )
-            for q, ledger in found
+            for name, _, ledger in found
         ],
         [False, *(True for _ in order), True, False, True],
     )
-    for quantity, ledger in found:
+    for name, _, ledger in found:
         for label, evidence in ledger.exceptions.items():
             witness = ", ".join(f"{k} = {v}" for k, v in evidence.witness)
             words = " ".join(evidence.detail.split()) + (f" at {witness}" if witness else "")
-            click.echo(f"{quantity.name}, step {label}: {evidence.verdict.name}: {words}")
+            click.echo(f"{name}, step {label}: {evidence.verdict.name}: {words}")
     for number in numbers:
         if not number.agrees:
             click.echo(f"{number.known.quantity}, solver: REFUTED: {number.text}")

@@ -7,7 +7,7 @@ be seen: the identities are known without this program, and the wrong ones diffe
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from sympy import (
     Abs,
@@ -45,8 +45,9 @@ from sympy import (
     tanh,
 )
 
-from derive.core import Domain, Evidence, Step, Verdict
+from derive.core import DeriveError, Domain, Evidence, Step, Verdict
 from derive.ledger.derivation import Derivation, check_many
+from derive.ledger.processes import each
 from derive.nodes import (
     Atoms,
     Extremum,
@@ -61,8 +62,9 @@ from derive.nodes import (
     TiltedAverage,
 )
 from derive.nodes.functions import erfcx, log1mexp, log_cosh, log_erfc, softplus
+from derive.nodes.mp_eval import evaluate
 
-__all__ = ["ground", "misjudged"]
+__all__ = ["ground", "misjudged", "misvalued"]
 
 _X, _Y = Symbol("x", positive=True), Symbol("y", positive=True)
 _U = Symbol("u", positive=True)
@@ -73,6 +75,8 @@ _POSITIVE = Interval.open(0, oo)
 _DOMAIN = Domain(((_X, _POSITIVE), (_Y, _POSITIVE), (_U, Interval.open(0, 1)), (_R, Interval(-oo, oo))))
 _ERROR = Rational(1, 10**12)
 _WRONG = "-wrong"
+_POINT = {_X: Rational(7, 10), _Y: Rational(2, 5), _U: Rational(3, 10), _R: Rational(1, 5)}
+_DIGITS = 20
 
 
 def _identities() -> Iterator[tuple[str, Expr, Expr]]:
@@ -218,3 +222,29 @@ def misjudged(workers: int = 1) -> dict[str, Evidence]:
     ledger = check_many((ground(),), workers=workers)["ground"]
     return {label: found for label, found in ledger.items()
             if found.verdict is not (Verdict.REFUTED if label.endswith(_WRONG) else Verdict.PROVED)}
+
+
+def misvalued(workers: int = 1) -> dict[str, Evidence]:
+    """Identities whose sides differ at a point, by quadrature or in closed form; empty where all is well.
+
+    What a function is worth stands in no proof: neither rules nor balls are used.
+
+    Args: workers (processes).
+    """
+    identities = list(_identities())
+    tasks = [partial(_valued, left, right) for _, left, right in identities]
+    return {identities[k][0]: wrong for k, wrong in each(tasks, workers) if wrong is not None}
+
+
+def _valued(left: Expr, right: Expr) -> Evidence | None:
+    """What is wrong with the values of the two sides at a point, or None."""
+    values = []
+    for form in (left, left.doit(), right):
+        try:
+            values.append(evaluate(form.doit() if form.has(DiracDelta) else form, _POINT, _DIGITS))
+        except DeriveError as failure:
+            return Evidence(Verdict.UNDECIDED, f"at a point, without a value: {failure}")
+    if all(abs(v - values[-1]) <= abs(values[-1]) * 10**(1 - _DIGITS) for v in values):
+        return None
+    by = zip(("by quadrature", "by its closed form", "known"), values, strict=True)
+    return Evidence(Verdict.REFUTED, f"at {_POINT}: {', '.join(f'{v} {how}' for how, v in by)}")

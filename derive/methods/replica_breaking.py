@@ -52,6 +52,7 @@ from derive.methods.replica_manifold import (
     PLANTED,
     Q0,
     Q1,
+    H,
     ManifoldSite,
     entropic_one_step,
     entropic_symmetric,
@@ -60,10 +61,12 @@ from derive.methods.script import Script
 from derive.nodes import GaussianAverage, LogAverageExp, Normal
 from derive.nodes.replica_matrix import OverlapMatrix
 from derive.symbols import alpha_D as ALPHA_D
+from derive.symbols import lam as LAM
 from derive.symbols import m as M
 from derive.symbols import q as Q
 from derive.symbols import r as R
 from derive.symbols import x as X
+from derive.symbols import xi as XI
 
 __all__ = ["ONE_STEP", "breaking_derivation", "breaking_saddle", "breaking_steps", "site_breaking"]
 
@@ -83,10 +86,12 @@ _IN_BLOCK = _FIELD + sqrt(Q1 - Q0) * BLOCK
 def breaking_derivation() -> Derivation:
     """The one-step free entropy; "broken-explicit" states it, "equal-returns" and "single-*" its limits.
 
-    "broken-saddle-m", "-q0", "-q1", "-r" and "-x" are its saddle-point equations.
+    "broken-saddle-m", "-q0", "-q1", "-r" and "-x" are its saddle-point equations, "site-one-step" the free entropy of
+    the noise of a dense memory, for an undefined activation.
     """
     return symmetric_derivation().extend(
-        (*breaking_steps(), *breaking_saddle()), name="replica-breaking",
+        (*breaking_steps(), *breaking_saddle(), *site_breaking(ManifoldSite(LAM * X * XI, SIGMA(H)))),
+        name="replica-breaking",
         title="One step of replica symmetry breaking on a hidden manifold")
 
 

@@ -339,6 +339,9 @@ class _Compiler:
         raise DeriveError(f"the condition {expr} cannot be evaluated", given=str(expr), allowed="relations")
 
     def _function(self, expr: Any) -> Closure:
+        if isinstance(expr, sp.DiracDelta):
+            raise DeriveError("a delta function has no value; doit() carries out the average over it", given=str(expr),
+                              allowed="functions of numbers")
         parts = [self.closure(a) for a in expr.args]
         function = _FUNCTIONS.get(expr.func) or getattr(expr, "_value", None)
         if function is None:

@@ -7,12 +7,13 @@ from sympy import Rational, asin, erf, log, pi
 
 from derive.core import Verdict
 from derive.ledger import field, ladder, premises
-from derive.ledger.ground import ground, misjudged
-from derive.nodes.functions import MPResponse
+from derive.ledger.ground import ground, misjudged, misvalued
+from derive.nodes.functions import MPResponse, log_cosh
 
 
 def test_every_identity_is_judged_rightly() -> None:
     assert not misjudged()
+    assert not misvalued()
     assert sum(label.endswith("-wrong") for label in ground().labels) == len(ground()) // 2 >= 25
 
 
@@ -40,3 +41,11 @@ def test_a_wrong_rewriting_is_seen(name: str, monkeypatch: pytest.MonkeyPatch) -
         premises.forget()
     assert found
     assert all(e.verdict is not Verdict.PROVED for k, e in found.items() if not k.endswith("-wrong"))
+
+
+def test_a_wrong_value_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a function is worth at a point stands in no proof; quadrature and closed forms are compared there."""
+    monkeypatch.setattr(log_cosh, "_value", staticmethod(lambda x: abs(x)))
+    found = misvalued()
+    assert found["log-cosh"].verdict is Verdict.REFUTED
+    assert "by quadrature" in found["log-cosh"].detail
