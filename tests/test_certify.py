@@ -135,6 +135,23 @@ def test_without_a_first_guess_in_time_balls_look_for_one(monkeypatch: pytest.Mo
     assert (found.verdict, found.value) == (Verdict.CERTIFIED, str(expected.value[()]))
 
 
+def test_what_has_no_enclosure_is_said_so() -> None:
+    x = Symbol("x", real=True)
+    quantity = atlas["onset-time"].with_(ensemble=ProductMeasure(density=sp.exp(-x), variable=x, support=(0, sp.oo)))
+    found = certify(quantity, 20, seconds=3, alpha="1/5")
+    assert found.verdict is Verdict.CORROBORATED
+    assert "unbounded support" in found.obstacle
+    assert "multiple root" not in found.obstacle
+
+
+def test_both_bounds_of_the_capacity_for_all_patterns_of_a_density() -> None:
+    x = Symbol("x", real=True)
+    quantity = atlas["full-capacity"].with_(ensemble=ProductMeasure(density=sp.S.Half, variable=x, support=(-1, 1)))
+    found = certify(quantity, 25, lam="1")
+    assert (found.verdict, found.digits) == (Verdict.CERTIFIED, 25)
+    assert float(found.value) == pytest.approx(float(quantity.solver()(lam=1.0).value), rel=1e-9)
+
+
 def test_atoms_of_ones_own() -> None:
     sparse = ProductMeasure(atoms={-1: Rational(1, 8), 0: Rational(3, 4), 1: Rational(1, 8)})
     found = certify(atlas["rem-condensation"].with_(ensemble=sparse), 25, alpha="0.1")
@@ -244,7 +261,7 @@ def test_nested_averages_of_a_binary_law() -> None:
 ])
 def test_averages_over_a_density_with_noise_inside_one_another(name: str, point: dict[str, str]) -> None:
     x = Symbol("x", real=True)
-    quantity = atlas[name].with_(ensemble=ProductMeasure(density=1 - x**2, variable=x, support=(-1, 1)))
+    quantity = atlas[name].with_(ensemble=ProductMeasure(density=sp.S.Half, variable=x, support=(-1, 1)))
     found = certify(quantity, 30, **point)
     assert (found.verdict, found.digits) == (Verdict.CERTIFIED, 30)
     other = quantity.solver()(**{k: float(Fraction(v)) for k, v in point.items()})

@@ -127,6 +127,8 @@ class _Work:
 
     searched: bool = False
     """Whether balls have to look for the first guesses, as no solver found any."""
+    joint: bool = False
+    """Whether some unknowns are solved together."""
     best: Certificate | None = None
     roots: dict[Symbol, SaddleRoots] = field(default_factory=dict)
     guesses: Mapping[str, float] = field(default_factory=dict)
@@ -198,7 +200,7 @@ class _Work:
                 missing |= dict.fromkeys(made, f"no enclosure is known: {reason}")
         branch = self.branch(known, bits, missing)
         found = proven_digits(enclose(branch.value, known, bits + 32), digits, problem.positive, bits + 32)
-        image = "the image of the box of all brackets" if self.roots else "the Newton image of the bracket"
+        image = "the image of the box of all brackets" if self.roots else "the image of the bracket"
         existence = f"{image} lies inside it" if brackets else "an explicit formula"
         existence = f"proven: {existence}"
         if said:
@@ -210,6 +212,9 @@ class _Work:
                       "not proven")
         elif brackets:
             unique = "proven in the bracket: the derivative does not vanish there"
+            if self.joint:
+                unique += ("; of unknowns that are solved together, in their box, which Krawczyk's operator maps into "
+                           "itself")
         else:
             unique = "an explicit formula"
         return Certificate(Verdict.CERTIFIED, *found, branch.name, existence, unique + self.whole(brackets),
@@ -342,6 +347,7 @@ class _Work:
         if guess is None:
             raise Obstacle(f"there is no first guess for {name}")
         if stage.inner:
+            self.joint = True
             found = self.together(stage, known, guess, bits)
         else:
             found = [(stage.unknown, *newton(stage.residual, stage.unknown, known, guess, bits))]

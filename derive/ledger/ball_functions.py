@@ -44,8 +44,18 @@ def precision(bits: int) -> Iterator[None]:
 
 
 def integer_power(z: Ball, n: int) -> Ball:
-    """A power; of the reciprocal where it is negative, since the power of a ball away from zero may touch it."""
-    return z**n if n >= 0 else (1 / z) ** (-n)
+    """A power, by multiplication; of the reciprocal where it is negative, as the power of a ball may touch zero.
+
+    In python-flint the power of a ball about zero itself is not finite.
+    """
+    if n < 0:
+        return integer_power(1 / z, -n)
+    found: Ball = arb(1)
+    for digit in f"{n:b}":
+        found = found * found
+        if digit == "1":
+            found = found * z
+    return found
 
 
 def real_part(z: Ball) -> Ball:

@@ -67,20 +67,24 @@ def newton(residual: Expr, x: Symbol, known: Mapping[Symbol, Any], guess: float,
         with precision(prec):
             return value * point if positive and e is slope else value
 
+    enclosed: list[Any] = []  # where the slope is, and what is known of why it is not elsewhere
+    refusals: list[str] = []
+
     def bracket(center: arb, faint: int, widths: Sequence[str], places: int) -> tuple[Any, Any] | None:
         for prec, width in product(_PRECISIONS, widths):
             with precision(FIRST + faint):
                 whole = arb(center, float(width) * max(1.0, abs(guess)))
             try:
                 derivative = f(whole, slope, prec + faint, 24 + faint, places)
+                enclosed.append(whole)
                 if derivative.contains(0):
                     continue
                 with precision(FIRST + faint):
                     image = center - f(center, residual, prec + faint, 48 + faint) / derivative
                     if whole.contains_interior(image):
                         return whole, image
-            except (Obstacle, NotEnclosed, ValueError, ZeroDivisionError):
-                continue
+            except (Obstacle, NotEnclosed, ValueError, ZeroDivisionError) as refusal:
+                refusals.append(str(refusal))
         return None
 
     def polished(faint: int) -> arb:
@@ -98,6 +102,8 @@ def newton(residual: Expr, x: Symbol, known: Mapping[Symbol, Any], guess: float,
     if found is None:  # where the equation is nearly flat, or bends much, more bits and narrower brackets are tried
         faint = _faintness(lambda goal: _flatter(f(arb(guess), slope, FIRST + goal, goal), arb(guess), positive))
         found = bracket(polished(faint), faint, (*_WIDTHS, *_NARROWER), MAX_EVALUATIONS)
+    if found is None and not enclosed:
+        raise Obstacle(f"no enclosure of the slope of the equation for {x.name} is known: {refusals[-1]}")
     if found is None:
         raise Obstacle(f"no bracket about the root {x.name} in which its derivative does not vanish was found: "
                        "a multiple root, or one too close to another, cannot be certified")

@@ -216,3 +216,15 @@ def test_no_enclosure_is_said_with_its_reason() -> None:
         enclose(ArgExtremum(-exp(X) - X**2, X, Interval(1, oo), "max"))
     with pytest.raises(NotEnclosed, match="closed form"):
         enclose(sp.Derivative(sp.Function("f")(X), X), {X: S.One})
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 12, -1, -5])
+def test_integer_powers(n: int) -> None:
+    """Of balls about zero too, whose power is not finite in python-flint."""
+    from derive.ledger.ball_functions import integer_power
+
+    assert integer_power(arb(3), n).overlaps(arb(3) ** n)
+    if n >= 0:
+        about_zero = integer_power(arb(0, 0.5), n)
+        assert about_zero.is_finite()
+        assert all(about_zero.contains(arb(x) ** n) for x in (-0.5, -0.25, 0.5))
