@@ -15,7 +15,7 @@ from derive.core import Domain, Evidence, Verdict
 from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.domain import points, seed_of
 from derive.ledger.generators import Full, Unsupported
-from derive.ledger.joints import joints
+from derive.ledger.joints import edges, joints
 from derive.ledger.premises import sharpened_domain, sharpened_sides
 from derive.ledger.roots import points_on
 from derive.ledger.rungs import exactly_zero
@@ -103,6 +103,7 @@ def _values(case: Case, count: int, coarse: bool) -> Iterator[tuple[dict[Any, An
         else:
             simple = chain(corners(set(symbols), inside, heavy),
                            _flat_zeros(plain, inside) if case.strict and not coarse else (),
+                           () if coarse or heavy else edges((plain,), inside),
                            () if coarse or heavy else joints((plain,), inside))
             drawn = chain(simple, points(symbols, inside, seed, share, calm))
         for point in drawn:
@@ -133,7 +134,7 @@ def _flat_zeros(e: Expr, domain: Domain) -> Iterator[dict[Symbol, Any]]:
     """Rational points at which a rational function vanishes: where a strict inequality may be none."""
     from derive.ledger.poles import rational_zeros
 
-    if not e.has(Binder, AppliedUndef) and len(e.free_symbols) <= 3:
+    if not e.has(Binder, AppliedUndef) and len(e.free_symbols) <= 5:
         yield from islice(rational_zeros(e, (), domain), 12)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from sympy import (
     Abs,
     Basic,
+    Dummy,
     Expr,
     Heaviside,
     Integer,
@@ -25,11 +26,13 @@ from sympy import (
     ceiling,
     cos,
     expand_log,
+    expand_trig,
     floor,
     log,
     oo,
     pi,
     sin,
+    tan,
 )
 from sympy import sign as sgn
 from sympy.core.function import AppliedUndef
@@ -90,7 +93,28 @@ def decided(e: Expr, domain: Domain, strict: bool, nonzero: bool = False) -> Evi
             continue
         if found is not None:
             return found
-    return None
+    for place in _turns(e, r):
+        if (not x.is_integer or place.is_integer) and _refuting(number_sign(e.subs(x, place)), strict, nonzero):
+            return _refuted(x, place, e.subs(x, place))
+    return _by_half_angle(e, x, strict, nonzero)
+
+
+def _by_half_angle(e: Expr, x: Symbol, strict: bool, nonzero: bool) -> Evidence | None:
+    """A proof for all real x of what sin x and cos x make, as a rational function of t = tan(x/2), and at x = pi."""
+    t = Dummy("t", real=True)
+    plain = expand_trig(e).xreplace({sin(x): 2 * t / (1 + t**2), cos(x): (1 - t**2) / (1 + t**2)})
+    if x in plain.free_symbols or t not in plain.free_symbols or e.has(tan):
+        return None
+    far = _refuting(number_sign(e.subs(x, pi)), strict, nonzero)
+    found = None if far is not False else decided(plain, Domain(), strict, nonzero)
+    if found is None or found.verdict is not Verdict.PROVED:
+        return None
+    return Evidence(Verdict.PROVED, f"a rational function of tan({x.name.lstrip('_')}/2): {found.detail}")
+
+
+def _refuting(sign: int | None, strict: bool, nonzero: bool) -> bool | None:
+    """Whether a value of that sign is against a claim."""
+    return None if sign is None else sign == 0 if nonzero else sign < 0 or (strict and sign == 0)
 
 
 def _forms(e: Expr) -> Iterator[Expr]:
@@ -147,8 +171,15 @@ def _zero_inside(piece: _Piece, x: Symbol) -> bool:
 
 
 def _turns(e: Expr, r: Range) -> list[Expr]:
-    """Where sines and cosines may vanish, a few of these places."""
-    return [v for v in (pi, pi / 2, 2 * pi, -pi) if v in r] if e.has(sin, cos) else []
+    """Where sines and cosines take simple values, a few of these places."""
+    found: list[Expr] = []
+    for node in sorted(e.atoms(sin, cos), key=str)[:3]:
+        (x,) = e.free_symbols
+        slope = node.args[0].diff(x)
+        if slope.is_number and slope != 0:
+            start = (node.args[0] - slope * x).expand()
+            found += [(k * pi / 12 - start) / slope for k in (12, 6, 3, 4, 2, 1, 9, 8, 18, 24, -12, -6, -3, -4, -9, -8)]
+    return [v for v in dict.fromkeys(found) if v in r]
 
 
 class _Jump(Unknown):
@@ -232,7 +263,7 @@ class _Decision:
         return Evidence(Verdict.PROVED, f"a sign chart by derivatives{where}: {shown}")
 
     def _wrong(self, sign: int) -> bool:
-        return sign == 0 if self.nonzero else sign < 0 or (self.strict and sign == 0)
+        return bool(_refuting(sign, self.strict, self.nonzero))
 
     def _of(self, piece: _Piece, found: Chart) -> Evidence | bool | None:
         """True where all is well in a piece; a refutation; None where it is not known."""

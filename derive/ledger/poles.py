@@ -16,7 +16,8 @@ from derive.ledger.sampling import corners, shown_point
 from derive.nodes.binders import Binder
 from derive.nodes.timebox import TimedOut, timebox
 
-__all__ = ["cancelled_pole", "divided_by", "one_sided_pole", "rational_zeros", "undefined_at"]
+__all__ = ["cancelled_pole", "divided_by", "one_sided_pole", "rational_roots", "rational_zeros",
+           "undefined_at"]
 
 _LEFT, _RIGHT = "left side divides by", "right side divides by"
 _TRIES = 8
@@ -125,13 +126,14 @@ def rational_zeros(d: Expr, others: Sequence[Expr], domain: Domain) -> Iterator[
     for start in points(symbols, Domain(domain.intervals), seed_of(d), _TRIES):
         for symbol in sorted(d.free_symbols, key=str):
             rest = {s: v for s, v in start.items() if s != symbol}
-            for root in _rational_roots(d.xreplace(rest), symbol):
+            for root in rational_roots(d.xreplace(rest), symbol):
                 point = {**rest, symbol: root}
                 if root in declared(symbol, domain) and all(holds(c, point) for c in domain.constraints):
                     yield point
 
 
-def _rational_roots(d: Expr, symbol: Symbol) -> list[Rational]:
+def rational_roots(d: Expr, symbol: Symbol) -> list[Rational]:
+    """The rational zeros of a function of one symbol, where it is rational; of others 0, 1 and -1 if they are."""
     try:
         poly = Poly(d.as_numer_denom()[0], symbol, domain="QQ")
     except BasePolynomialError:  # coefficients that are no rational numbers

@@ -151,6 +151,8 @@ class Prover(PolynomialSigns, AverageSigns, Continuity):
             return None
         if any(t == 1 for _, t in terms):
             return None
+        if not all(self.positive(t.args[0], True, max(depth - 1, 0)) for _, t in terms):
+            return None  # a logarithm that may have no value
         common = 1
         for c, _ in terms:
             common = int(common * c.q // _gcd(common, int(c.q)))

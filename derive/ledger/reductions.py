@@ -4,6 +4,7 @@
 - least values: where the slope in a symbol is p R with R not negative and p growing through zero at a known place of
   the interval, the expression is nowhere below its value at that place;
 - halves: an expression that vanishes at zero, on both sides of it;
+- sines and cosines, by their bounds;
 - scaling: y = t x for positive x and y, after which a power of x comes out;
 - factors of the normal form, those in one symbol by sign charts.
 
@@ -17,12 +18,33 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sympy import Abs, Dummy, Expr, Ge, Gt, Heaviside, Integer, Interval, Le, Max, Min, S, Symbol, exp, log, oo
+from sympy import (
+    Abs,
+    Add,
+    Dummy,
+    Expr,
+    Ge,
+    Gt,
+    Heaviside,
+    Integer,
+    Interval,
+    Le,
+    Max,
+    Min,
+    S,
+    Symbol,
+    cos,
+    exp,
+    log,
+    oo,
+    sin,
+)
 from sympy import sign as sgn
 from sympy.core.function import AppliedUndef
 
 from derive.core import Domain, Verdict
 from derive.ledger.domain import declared
+from derive.ledger.end_values import number_sign
 from derive.ledger.field import Field
 from derive.ledger.generators import Full, Unsupported
 from derive.ledger.one_symbol import decided, switches
@@ -116,7 +138,7 @@ class _Goal:
         return self.reduced() if self.depth > 0 else None
 
     def reduced(self) -> str | None:
-        for way in (self.cases, self.least, self.factors, self.halves, self.scaled):
+        for way in (self.cases, self.bounded, self.least, self.factors, self.halves, self.scaled):
             try:
                 found = way()
             except (Unsupported, Full, ValueError):
@@ -138,6 +160,16 @@ class _Goal:
             if inside.constraints and not self.with_(e, inside).shown():
                 return None
         return f"by cases of {node}"
+
+    # ---- sines and cosines
+
+    def bounded(self) -> str | None:
+        """A number plus sines and cosines that together do not reach it."""
+        terms = self.e.expand().as_coefficients_dict()
+        waves = [k for k in terms if isinstance(k, sin | cos)]
+        number = Add(*(c * k for k, c in terms.items() if k not in waves))
+        gap = number_sign(number - Add(*(abs(terms[w]) for w in waves))) if waves and not number.free_symbols else None
+        return "sines and cosines lie between -1 and 1" if gap == 1 or (gap == 0 and not self.strict) else None
 
     # ---- least values
 

@@ -97,6 +97,10 @@ def holds(condition: Basic, point: Mapping[Symbol, Any]) -> bool:
     if lhs is None or rhs is None or (condition.free_symbols - set(point)):
         return False
     d = ball_of(lhs - rhs, point)
+    used = {s: point[s] for s in condition.free_symbols}
+    exact = d is not None and d.contains(0) and all(getattr(v, "is_Rational", False) for v in used.values())
+    if exact and (lhs - rhs).xreplace(used) == 0:  # on the edge
+        return condition.rel_op in (">=", "<=")
     return d is not None and bool({">": d > 0, ">=": d >= 0, "<": d < 0, "<=": d <= 0, "!=": d > 0 or d < 0}.get(
         condition.rel_op, False))
 

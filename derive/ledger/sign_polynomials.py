@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice, product
 from typing import Any
 
 from sympy import (
@@ -73,18 +75,18 @@ class PolynomialSigns(Signs):
         open_odd = [(p, m) for p, m in unknown if m % 2]
         why = "factors of known sign"
         resolved = []
-        for p, _ in open_odd:
+        for p, m in open_odd:
             found = self._factor_sign(f, p, depth, whole)
-            if found is None and not strict:
+            if found is None and not strict and m > 0:
                 found = self._weak_sign(f, p, depth)
             if found is None:
                 return None
             sign *= found[0]
             resolved.append(found[1])
-        if strict:
-            for p, m in unknown:
-                if m % 2 == 0 and not self._almost_nonzero(f, p) and self._factor_sign(f, p, depth, whole) is None:
-                    return None
+        for p, m in unknown:
+            if m % 2 == 0 and (strict or m < 0) and not self._almost_nonzero(f, p) and (
+                    self._factor_sign(f, p, depth, whole) is None):
+                return None
         if sign < 0 or not all(self.positive(c, True, max(depth - 1, 0)) for c in conditions if c != whole):
             return None
         return why if not resolved else f"{why} ({', '.join(dict.fromkeys(resolved))})"
@@ -199,68 +201,68 @@ class PolynomialSigns(Signs):
     def _shifted(self, f: Field, poly: Any, strict: bool) -> str | None:
         """All coefficients positive once bounded generators are written in positive ones."""
         used = [i for i, d in enumerate(poly.degrees()) if d]
-        forms: list[tuple[int, list[tuple[Any, Any]]]] = []
-        for i in used:
-            options = self._substitutions(f, i)
-            if options:
-                forms.append((i, options))
+        forms = [(i, options) for i in used if (options := self._substitutions(f, i))]
         if not forms:
             return None
         for choice in _choices(forms):
-            shifted = poly
-            for i, (num, den) in choice:
-                shifted = _substitute(f, shifted, i, num, den)
-            reduced = _reduced(f, shifted, {i for i, _ in choice})
-            if reduced is None:
+            ordered = _in_order(choice)
+            if ordered is None:
                 continue
-            shifted = reduced
-            signs = f._termwise(shifted) if not shifted.is_zero() else 0
-            if signs > 0:
+            shifted = poly
+            degrees = {}
+            for i, shift in ordered:
+                degrees[i] = shifted.degrees()[i]
+                shifted = _substitute(f, shifted, i, shift.num, shift.den)
+            shifted = _reduced(f, shifted, set(degrees))
+            if shifted is None:
+                continue
+            if strict and _sure(f, shifted, dict(ordered), degrees):
                 return "positive coefficients after a shift to the ends of the intervals"
-            if not strict and (shifted.is_zero() or _weak_termwise(f, shifted)):
+            if not strict and (shifted.is_zero() or _weak_termwise(f, shifted, frozenset(degrees))):
                 return "coefficients that are not negative after a shift to the ends of the intervals"
         return None
 
-    def _substitutions(self, f: Field, index: int) -> list[tuple[Any, Any]]:
-        """(numerator, denominator) in the same generator, now positive, that run over the range of a generator."""
+    def _substitutions(self, f: Field, index: int) -> list[_Shift]:
+        """Fractions in the same generator, now positive, that run over the range of a generator."""
         g, q, one = f.gens[index], f.polys[index], f.ctx.constant(1)
         if index in f.relations:
             return []
         if g.kind == "response":
-            return [(one, one + q)]
+            return [_Shift(one, one + q)]
         if g.kind == "exp" and g.argument is not None:
             s = f.sign(g.argument.num, ask=False) * f.sign(g.argument.den, ask=False)
-            return [(one + q, one)] if s > 0 else [(one, one + q)] if s < 0 else []
+            return [_Shift(one + q, one)] if s > 0 else [_Shift(one, one + q)] if s < 0 else []
         if g.kind == "function" and type(g.expr).__name__ == "erf":
-            return [(one, one + q)] if g.positive else [(q - one, q + one)]
-        if g.kind == "log" and g.argument is not None and not g.positive:
-            return []
+            return [_Shift(one, one + q)] if g.positive else [_Shift(q - one, q + one)]
         if g.kind != "symbol":
             return []
-        options: list[tuple[Any, Any]] = []
+        options: list[_Shift] = []
         r = declared(g.expr, self.domain)
+        low, high = not r.lower_open, not r.upper_open
         try:
             if r.lower.is_finite and r.upper.is_finite:
                 a, b = f.build(r.lower), f.build(r.upper)
-                options.append((a.num * b.den + b.num * a.den * q, (one + q) * a.den * b.den))
+                den = (one + q) * a.den * b.den
+                options.append(_Shift(a.num * b.den + b.num * a.den * q, den, low, high))
             elif r.lower.is_finite and r.lower != 0:
                 a = f.build(r.lower)
-                options.append((a.num + a.den * q, a.den))
+                options.append(_Shift(a.num + a.den * q, a.den, low))
             elif r.upper.is_finite:
                 a = f.build(r.upper)
-                options.append((a.num - a.den * q, a.den))
-            for fact, _ in self._facts():
+                options.append(_Shift(a.num - a.den * q, a.den, high))
+            for fact, known_strict in self._facts():
                 x = g.expr
                 if x in fact.free_symbols and fact.diff(x).is_number and fact.diff(x) != 0:
                     slope = fact.diff(x)
                     bound = f.build(-(fact - slope * x) / slope)
                     if slope > 0:
-                        options.append((bound.num + bound.den * q, bound.den))
+                        options.append(_Shift(bound.num + bound.den * q, bound.den, not known_strict))
                     elif g.positive and r.upper == oo:  # 0 < x < bound
-                        options.append((bound.num, bound.den * (one + q)))
+                        options.append(_Shift(bound.num, bound.den * (one + q), not known_strict))
         except Unsupported:
             return options
-        return [o for o in options if f.sign(o[1], ask=False) > 0 or o[1].is_constant()]
+        return [o for o in options if f.sign(o.den, ask=False) > 0 or o.den.is_constant() or _sure(
+            f, o.den, {index: o}, {index: 0})]
 
     def _sturm(self, f: Field, poly: Any, strict: bool) -> str | None:
         used = [i for i, d in enumerate(poly.degrees()) if d]
@@ -317,15 +319,54 @@ def _middle(lower: Any, upper: Any) -> Rational:
     return lower + 1 if upper == oo else (lower + upper) / 2
 
 
-def _choices(forms: list[tuple[int, list[tuple[Any, Any]]]]) -> Iterator[list[tuple[int, tuple[Any, Any]]]]:
-    """Ways to substitute, the plain one (first option for all) first, at most sixteen; an option may be left out."""
-    from itertools import islice, product
+@dataclass(frozen=True)
+class _Shift:
+    """num/den, which runs over the range of a generator as q runs over all that is positive.
 
+    Attributes: num, den, zero, infinity (whether q = 0 and q = oo belong to it: closed ends).
+    """
+
+    num: Any
+    den: Any
+    zero: bool = False
+    infinity: bool = False
+
+
+def _choices(forms: list[tuple[int, list[_Shift]]]) -> Iterator[list[tuple[int, _Shift]]]:
+    """Ways to substitute, the plain one (first option for all) first, at most 24; an option may be left out."""
     lists = [[*((i, o) for o in options), None] for i, options in forms]
     for combination in islice(product(*lists), 24):
         chosen = [c for c in combination if c is not None]
         if chosen:
             yield chosen
+
+
+def _in_order(choice: list[tuple[int, _Shift]]) -> list[tuple[int, _Shift]] | None:
+    """The substitutions, each before that of a generator which it brings in; None where they go round in a circle."""
+    waiting, done = list(choice), []
+    while waiting:
+        free = next((w for w in waiting if not any(
+            o is not w and (o[1].num.degrees()[w[0]] or o[1].den.degrees()[w[0]]) for o in waiting)), None)
+        if free is None:
+            return None
+        waiting.remove(free)
+        done.append(free)
+    return done
+
+
+def _sure(f: Field, poly: Any, shifts: Mapping[int, _Shift], degrees: Mapping[int, int]) -> bool:
+    """Whether a polynomial is positive wherever the generators that were shifted are, closed ends included.
+
+    At each corner of the closed ends some term is left: without q where q = 0, with its highest power where q = oo.
+    """
+    if poly.is_zero() or not _weak_termwise(f, poly, frozenset(shifts)):
+        return False
+    firm = [m for m, _ in poly.terms() if all(
+        i in shifts or f.gens[i].positive or f.gens[i].nonzero for i, e in enumerate(m) if e)]
+    faces = [[(i, power) for power, there in ((0, s.zero), (degrees[i], s.infinity)) if there]
+             for i, s in shifts.items()]
+    return all(any(all(m[i] == power for i, power in corner) for m in firm)
+               for corner in product(*(face for face in faces if face)))
 
 
 def _substitute(f: Field, poly: Any, index: int, num: Any, den: Any) -> Any:
@@ -352,9 +393,11 @@ def _reduced(f: Field, poly: Any, replaced: set[int]) -> Any | None:
     return poly
 
 
-def _weak_termwise(f: Field, poly: Any) -> bool:
+def _weak_termwise(f: Field, poly: Any, shifted: frozenset[int] = frozenset()) -> bool:
+    """Whether no term is negative, where some generators were shifted and are not."""
     return all(
-        c > 0 and not any(e % 2 and not (f.gens[i].positive or f.gens[i].nonnegative) for i, e in enumerate(m))
+        c > 0 and not any(e % 2 and not (i in shifted or f.gens[i].positive or f.gens[i].nonnegative)
+                          for i, e in enumerate(m))
         for m, c in poly.terms()
     )
 

@@ -61,3 +61,30 @@ def test_special_functions(where: str, claim: str) -> None:
 @pytest.mark.parametrize("claim", ["gamma(x) >= 0.886", "log(x) <= 10 + x/1000000", "x^2*exp(-x) <= 0.541"])
 def test_a_window_that_random_points_miss_is_found(claim: str) -> None:
     assert verdict(claim, "x: positive") is Verdict.REFUTED
+
+
+@pytest.mark.parametrize(("where", "on", "claim"), [
+    ("x: [3/7, 1)", "", "(x-3/7)*(y+z+w) > 0"),
+    ("x: [3/7, 5/7]", "", "(x-3/7)*(5/7-x)*(y+z+w) > 0"),
+    ("x: [1, 2]", "", "log(x)*(y+z+w) > 0"),
+    ("x: [3/7, oo)", "", "exp(x-3/7)*(y+z+w) > y+z+w"),
+    ("x: real", "x >= 3/7", "x*y > 3*y/7"),
+    ("x: real", "x >= 3/7", "(x-3/7)*(y+z+w) > 0"),
+    ("x: real", "x >= y", "x*z > y*z"),
+    ("x: [3/7, 1]", "", "1/(x-3/7) > 0"),
+    ("x: [3/7, 1]", "", "log(x-3/7) < 0"),
+    ("x: real\nu: real", "", "(x^2+u^2)/(x-u)^2 >= 1/2"),
+    ("x: real\nu: real", "", "x^2+u^2+y-y > 0"),
+    ("x: real\nu: real", "", "(x-u)^2*(y+z+1) > 0"),
+])
+def test_a_strict_claim_that_fails_at_a_closed_end_is_refuted(where: str, on: str, claim: str) -> None:
+    option = f":on: {on}\n" if on else ""
+    page = (f"```{{symbols}}\n{where}\ny: positive\nz: positive\nw: positive\n```\n"
+            f"```{{step}} s\n:rule: positivity\n{option}{claim}\n```\n")
+    assert read_page(page).derivation.check()["s"].verdict is Verdict.REFUTED
+
+
+@pytest.mark.parametrize("claim", ["x >= 3/7", "49*x^2 >= 9", "x*y >= 3*y/7", "x*y > 2*y/5"])
+def test_what_holds_on_the_edge_too_is_proved(claim: str) -> None:
+    page = f"```{{symbols}}\nx: real\ny: positive\n```\n```{{step}} s\n:rule: positivity\n:on: x >= 3/7\n{claim}\n```\n"
+    assert read_page(page).derivation.check()["s"].verdict is Verdict.PROVED
