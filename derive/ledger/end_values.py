@@ -87,7 +87,7 @@ class _Near:
         if up is None or down is None:
             return None
         relative = {_times(growth, down[0], -1): value for growth, value in up.items()}
-        if any(kind == "positive" for kind in f.conditions.values()):
+        if any(kind != "non-zero" for kind in f.conditions.values()):
             return None
         fastest = _fastest(relative)
         if _direction(fastest) <= 0:  # a coefficient that goes to zero does so at a rate that does not matter

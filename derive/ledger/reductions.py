@@ -194,7 +194,7 @@ class _Goal:
         """Where the slope in y changes from minus to plus, inside the interval of y, and nowhere back."""
         f = Field(self.domain, sign_oracle(self.domain), 48)
         slope = f.build(self.e.diff(y))
-        if slope.is_zero or any(kind == "positive" for kind in f.conditions.values()):
+        if slope.is_zero or any(kind != "non-zero" for kind in f.conditions.values()):
             return
         content, parts = f.factors(slope)
         for k, (poly, multiplicity) in enumerate(parts):
@@ -268,7 +268,7 @@ class _Goal:
         """The sign of the normal form, factor by factor."""
         f = Field(self.domain, sign_oracle(self.domain), 48)
         a = f.build(self.e)
-        if any(kind == "positive" for kind in f.conditions.values()):
+        if any(kind != "non-zero" for kind in f.conditions.values()):
             return None
         content, parts = f.factors(a)
         sign = 1 if content > 0 else -1

@@ -134,9 +134,9 @@ class _Line:
 
         f = Field(self.domain, sign_oracle(self.domain), 24)
         a = f.build(e)
-        if any(kind == "positive" for kind in f.conditions.values()):
+        if any(kind != "non-zero" for kind in f.conditions.values()):
             for condition, kind in f.conditions.items():
-                if kind == "positive":
+                if kind != "non-zero":
                     self._positive(condition)
         return f, a
 
