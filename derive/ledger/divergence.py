@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flint import acb
-from sympy import Basic, Expr, Mul, Piecewise, Poly, PolynomialError, Rel, Symbol, exp
+from sympy import Basic, Expr, Mul, Piecewise, Poly, PolynomialError, Rel, Symbol, exp, log
 
 from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.roots import holds
@@ -21,7 +21,8 @@ def divergence(e: Basic, point: Mapping[Symbol, Any]) -> str | None:
 
     E exp(g) over a standard normal variable is infinite where g is a polynomial of odd degree above two, or of even
     degree above two with a positive leading coefficient, or of degree two with a leading coefficient of 1/2 or more.
-    Below an average over a spectrum one value inside the bulk is enough: it is so in a neighbourhood too.
+    Below an average over a spectrum one value inside the bulk is enough: it is so in a neighbourhood too.  A spectrum
+    with an atom at zero has no average of c^-k or log c.
 
     >>> x, p = Symbol("x", real=True), Symbol("p", positive=True)
     >>> divergence(GaussianAverage(exp(p*x**2), x), {p: 1}) is not None
@@ -34,6 +35,8 @@ def divergence(e: Basic, point: Mapping[Symbol, Any]) -> str | None:
         if _outgrown(e.g, e.var, point):
             return f"{e} diverges"
     elif isinstance(e, SpectralAverage | MeasureAverage):
+        if _infinite_at_atom(e, point):
+            return f"{e} diverges"
         for inside in _values(e, point):
             found = divergence(e.body, {**point, **inside})
             if found is not None:
@@ -70,6 +73,20 @@ def _values(e: SpectralAverage | MeasureAverage, point: Mapping[Symbol, Any]) ->
         yield from ({e.var: (low + (high - low) * k / 16).mid()} for k in (1, 8, 15))
     else:
         yield {}
+
+
+def _infinite_at_atom(e: SpectralAverage | MeasureAverage, point: Mapping[Symbol, Any]) -> bool:
+    """Whether the law of Marchenko and Pastur has an atom at zero, and the body is infinite there."""
+    factors = Mul.make_args(e.body)
+    singular = [f for f in factors if f == log(e.var) or (f.is_Pow and f.base == e.var and f.exp.is_negative)]
+    if not singular or not isinstance(e.law, MarchenkoPastur):
+        return False
+    rest = Mul(*(f for f in factors if f not in singular)).subs(e.var, 0)
+    try:
+        ratio, factor = enclose(e.law.ratio, point, 96), enclose(rest, point, 96)
+    except (NotEnclosed, ValueError, ZeroDivisionError):
+        return False
+    return bool(ratio < 1) and factor.is_finite() and not factor.contains(0)
 
 
 def _exponent(body: Expr, x: Symbol) -> Expr | None:

@@ -14,7 +14,9 @@ from derive.nodes.functions import MPResponse, log_cosh
 def test_every_identity_is_judged_rightly() -> None:
     assert not misjudged()
     assert not misvalued()
-    assert sum(label.endswith("-wrong") for label in ground().labels) == len(ground()) // 2 >= 25
+    right = {label for label in ground().labels if not label.endswith("-wrong")}
+    assert len(right) >= 70
+    assert {f"{label}-wrong" for label in right} < set(ground().labels)
 
 
 WRONG = {
