@@ -32,7 +32,10 @@ from typing import Any, NoReturn
 from sympy import Eq, Expr, Ge, Gt, Le, Lt, Rel
 
 from derive.core import DeriveError
-from derive.parse import Parser, Token, Tree, further_functions, nearest_name, shorten
+from derive.parse import nearest_name, shorten
+from derive.parse.builder import Parser
+from derive.parse.functions import further_functions
+from derive.parse.words import Token, Tree
 
 __all__ = ["LatexLine", "parse_latex", "spelling"]
 

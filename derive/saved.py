@@ -34,7 +34,8 @@ from sympy.functions.elementary.piecewise import ExprCondPair
 from derive.core import DeriveError, Domain, Step, UniqueRoot
 from derive.ledger import Derivation
 from derive.nodes import BoundSymbol
-from derive.parse import MAX_DIGITS, nearest_name, shorten
+from derive.parse import nearest_name, shorten
+from derive.parse.words import MAX_DIGITS
 
 __all__ = ["SCHEMA", "from_json", "load", "save", "to_json"]
 

@@ -15,8 +15,6 @@ from sympy import Rational
 from derive.core import DeriveError
 from derive.nodes import log_cosh, log_erfc
 from derive.parse import (
-    MAX_DIGITS,
-    MAX_LENGTH,
     nearest_name,
     parse_atoms,
     parse_constant,
@@ -25,6 +23,7 @@ from derive.parse import (
     parse_range,
     parse_support,
 )
+from derive.parse.words import MAX_DIGITS, MAX_LENGTH
 from derive.symbols import x
 
 VARIABLES = {"x": x}

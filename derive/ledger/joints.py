@@ -20,12 +20,13 @@ _SIMPLE = (Rational(1), Rational(1, 2), Rational(2), Rational(-1))
 
 
 def joints(exprs: Sequence[Expr], domain: Domain) -> Iterator[dict[Symbol, Rational]]:
-    """Rational points of a domain at which an absolute value, sign, step, maximum or case of some expression switches.
+    """Rational points of a domain at which an absolute value, sign, step, maximum or case of some expression switches,
+    and some close to them.
 
     >>> from sympy import sign
     >>> x = Symbol("x", real=True)
-    >>> list(joints([sign(x - 3)], Domain()))
-    [{x: 3}]
+    >>> next(joints([sign(x - 3)], Domain()))
+    {x: 3}
     """
     symbols = {s for e in exprs for s in e.free_symbols if isinstance(s, Symbol)}
     seen: set[Expr] = set()

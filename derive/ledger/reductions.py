@@ -63,7 +63,7 @@ def prove_by_reduction(e: Expr, domain: Domain, strict: bool, depth: int = 3) ->
 
     >>> x, y = (Symbol(n, positive=True) for n in "xy")
     >>> prove_by_reduction(x*log(x/y) - x + y, Domain(), False)
-    'least at y = x'
+    'least at x = y'
     """
     if e.has(Binder, AppliedUndef) or len(e.free_symbols) > 4:
         return None

@@ -62,6 +62,7 @@ def chart(e: Expr, x: Symbol, lower: Expr, upper: Expr) -> Chart:
 
     Raises: Unknown.
 
+    >>> from sympy import exp
     >>> x = Symbol("x", real=True)
     >>> found = chart(exp(x) - 1 - x, x, -oo, oo)
     >>> found.cells, found.at, found.marks[0].exact
