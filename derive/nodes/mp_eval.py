@@ -41,6 +41,8 @@ Closure = Callable[[Env], Number]
 _GUARD = 20  # bits kept beyond the asked precision in one integral
 _ROUNDS = 40  # halvings of a cell
 _CELLS = 4000  # cells of one integral
+_FEW = 2  # points with noise that are integrated one by one
+_NEAR, _WIDE = 2, 16  # widths between neighbours and from end to end below which they are integrated together
 _MEMO = 50_000  # remembered values of one node
 
 
@@ -949,21 +951,37 @@ def _over_atoms(c: _Compiler, law: Atoms, var: sp.Symbol, factors: Sequence[Any]
 
 
 def _over_noisy_atoms(c: _Compiler, law: Noisy, var: sp.Symbol, factors: Sequence[Any], g: Any) -> Integral:
+    """Normal laws about points: one integral over all of them where they are close and nothing tilts, else one each."""
     w = sp.Dummy("w", real=True)
+    together = _mixture(c, law, var, factors, w) if g is None and len(law.base.points) > _FEW else None
     parts = []
     for point in law.base.points:
         moved = point + sp.sqrt(law.s) * w
         tilt = None if g is None else g.subs(var, moved)
         parts.append(_over_normal(c, w, [f.subs(var, moved) for f in factors], tilt))
     weights = [c.closure(weight) for weight in law.base.weights]
+    gaps = [c.closure((b - a) / sp.sqrt(law.s)) for a, b in pairwise(law.base.points)]
 
     def integral(env: Env) -> tuple[Number, list[Number]]:
+        if together is not None:
+            apart = [gap(env) for gap in gaps]
+            if all(0 < gap < _NEAR for gap in apart) and sum(apart) < _WIDE:
+                return together(env)
         done = [p(env) for p in parts]
         top = max(shift for shift, _ in done)
         mass = [weight(env) * mpmath.exp(shift - top) for weight, (shift, _) in zip(weights, done, strict=True)]
         return top, [mpmath.fdot(zip(mass, column, strict=True)) for column in zip(*(v for _, v in done), strict=True)]
 
     return integral
+
+
+def _mixture(c: _Compiler, law: Noisy, var: sp.Symbol, factors: Sequence[Any], w: sp.Symbol) -> Integral:
+    """One integral over the sum of normal densities, in widths about the middle one."""
+    points, width = law.base.points, sp.sqrt(law.s)
+    middle = points[len(points) // 2]
+    shifts = [(p - middle) / width for p in points]
+    mixed = sp.Add(*(k * sp.exp(d * w - d**2 / 2) for k, d in zip(law.base.weights, shifts, strict=True)))
+    return _over_normal(c, w, [f.subs(var, middle + width * w) * mixed for f in factors], None)
 
 
 @dataclass

@@ -366,3 +366,14 @@ def test_what_cannot_be_reached_is_said() -> None:
 def test_evalf_of_nodes() -> None:
     node = LogAverageExp(2 * xi, xi, UNIFORM)
     assert abs(node.evalf(30) - sp.log(sp.sinh(2) / 2).evalf(30)) < sp.Float("1e-29", 30)
+
+
+@pytest.mark.parametrize("variance", [sp.Rational(1, 50), sp.Rational(1, 2), sp.Integer(9)])
+def test_points_with_noise_are_integrated_together_or_one_by_one(variance: sp.Expr) -> None:
+    """Close points as one sum of normal laws, far ones each, against an average over each of them."""
+    x, w = sp.symbols("x w", real=True)
+    law = Atoms([-1, 0, sp.Rational(1, 2), 3], [sp.Rational(k, 8) for k in (1, 4, 1, 2)])
+    together = evaluate(MeasureAverage(sp.tanh(x) ** 2, x, Noisy(law, variance)), digits=30)
+    each = sp.Add(*(k * GaussianAverage(sp.tanh(p + sp.sqrt(variance) * w) ** 2, w)
+                    for p, k in zip(law.points, law.weights, strict=True)))
+    assert abs(together - evaluate(each, digits=30)) < mpmath.mpf(10) ** -29
