@@ -11,10 +11,14 @@ from functools import lru_cache, partial
 
 from sympy import (
     Abs,
+    Basic,
+    Derivative,
+    Determinant,
     DiracDelta,
     Eq,
     Expr,
     Heaviside,
+    ImmutableMatrix,
     Interval,
     Max,
     Rational,
@@ -63,6 +67,7 @@ from derive.nodes import (
 )
 from derive.nodes.functions import erfcx, log1mexp, log_cosh, log_erfc, log_sum_exp, softplus
 from derive.nodes.mp_eval import evaluate
+from derive.nodes.replica_matrix import OverlapMatrix
 
 __all__ = ["ground", "misjudged", "misvalued"]
 
@@ -70,10 +75,12 @@ _X, _Y = Symbol("x", positive=True), Symbol("y", positive=True)
 _U = Symbol("u", positive=True)
 _R = Symbol("r", real=True)
 _Z, _W = Symbol("z", real=True), Symbol("w", real=True)
-_C = Symbol("c", positive=True)
+_C, _N = Symbol("c", positive=True), Symbol("n", positive=True)
 _POSITIVE = Interval.open(0, oo)
 _DOMAIN = Domain(((_X, _POSITIVE), (_Y, _POSITIVE), (_U, Interval.open(0, 1)), (_R, Interval(-oo, oo))))
 _ERROR = Rational(1, 10**12)
+#: where two variables are integrated in balls, which twelve digits would take long
+_COARSE = Rational(9, 8)
 _WRONG = "-wrong"
 _POINT = {_X: Rational(7, 10), _Y: Rational(2, 5), _U: Rational(3, 10), _R: Rational(1, 5)}
 _DIGITS = 20
@@ -214,6 +221,26 @@ def _in_part() -> Iterator[tuple[str, Expr, Expr]]:
     yield "maximum", Extremum(r*z - z**2/2, z, Interval(0, oo), "max"), r**2/2
 
 
+def _by_rules() -> Iterator[tuple[str, Expr, Expr, str, tuple[tuple[str, Basic], ...]]]:
+    """One identity for each rule of Gaussian averages and of replicas, whose two sides that rule alone connects."""
+    x, y, r, z, w = _X, _Y, _R, _Z, _W
+    field, kernel = tanh(r + sqrt(y)*w), (("mean", r), ("variance", y))
+    yield ("kernel-in-mean", Derivative(GaussianAverage(w*field, w), r), GaussianAverage((w**2 - 1)*field, w)/sqrt(y),
+           "gaussian-kernel", kernel)
+    yield ("kernel-in-variance", Derivative(GaussianAverage(w*field, w), y),
+           GaussianAverage((w**3 - 2*w)*field, w)/(2*y), "gaussian-kernel", kernel)
+    along, across = (3*z + 4*w)/5, (4*z - 3*w)/5
+    turn = ImmutableMatrix([[3, 4], [4, -3]])/5
+    yield ("rotation", GaussianAverage(z*tanh(z)*w**2, z, w), GaussianAverage(along*tanh(along)*across**2, z, w),
+           "gaussian-rotation", (("rotation", turn),))
+    yield "stein", GaussianAverage(z*tanh(x*z), z), x*GaussianAverage(1 - tanh(x*z)**2, z), "stein", ()
+    coin = Atoms([-1, 1], [S.Half, S.Half])
+    posterior = TiltedAverage(w, -(z - w)**2/(2*y), w, coin)
+    yield "posterior", MeasureAverage(z*posterior, z, Noisy(coin, y)), S.One, "nishimori", ()
+    overlaps = OverlapMatrix.symmetric(_N, x + y, y)
+    yield "replicas", log(Determinant(overlaps)), (_N - 1)*log(x) + log(x + _N*y), "replica-algebra", ()
+
+
 @lru_cache(maxsize=1)
 def ground() -> Derivation:
     """The identities as steps, each followed by itself with an error that makes it false.
@@ -226,6 +253,9 @@ def ground() -> Derivation:
         steps.append(Step(label, Eq(left, right, evaluate=False), "evaluate", (), _DOMAIN, "textbooks"))
         wrong = Eq(left, right*(1 + _ERROR), evaluate=False)
         steps.append(Step(label + _WRONG, wrong, "evaluate", (), _DOMAIN, "wrong on purpose"))
+    for label, left, right, rule, hints in _by_rules():
+        for name, side in ((label, right), (label + _WRONG, right*_COARSE)):
+            steps.append(Step(name, Eq(left, side, evaluate=False), rule, (), _DOMAIN, "textbooks", hints=hints))
     steps += [Step(f"{label}-in-part{_WRONG}", Eq(left, right, evaluate=False), "evaluate", (), _DOMAIN,
                    "wrong on a part of the domain") for label, left, right in _in_part()]
     return Derivation("ground", "What the normal form knows", tuple(steps))
