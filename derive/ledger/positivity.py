@@ -48,7 +48,7 @@ __all__ = ["Prover", "continuous_at", "prove_nonzero", "prove_positive", "prove_
 def prove_positive(expr: Expr, domain: Domain, depth: int = 3, strict: bool = True) -> str | None:
     """A reason why an expression is positive (non-negative where not strict) on a domain, or None.
 
-    >>> from sympy import Interval
+    >>> from sympy import Interval, oo
     >>> x = Symbol("x", real=True)
     >>> prove_positive(log(1 + x) - x/(1 + x), Domain(((x, Interval.open(0, oo)),))) is not None
     True

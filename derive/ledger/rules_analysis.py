@@ -83,8 +83,11 @@ def positivity(step: Step, premises: Premises) -> Evidence:
     divided by what has one sign and differentiated until signs are known, and back up each piece between two zeros of
     the slope has at most one zero.  What that needs is shown, or there is no chart: the expression is analytic inside
     its interval, zeros of slopes are isolated in balls or known exactly, and values at the ends are exact limits.
+    Several symbols are brought down to fewer first (derive.ledger.reductions): by cases of absolute values and maxima,
+    at the place of the least value in one symbol, on both sides of zero, or by scaling; what each way needs is proved.
     Exact because each way is; inequalities among the premises and in the domain are used as they stand, equations are
-    carried in first.  A violation found in balls at a point of the domain refutes the claim.
+    carried in first.  A violation found in balls at a point of the domain refutes the claim; points are drawn at random,
+    on the edges of the domain, where pieces join, and downhill from where the two sides are close.
     """
     ctx = context(step, premises)
     found = []
