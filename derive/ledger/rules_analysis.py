@@ -86,8 +86,8 @@ def positivity(step: Step, premises: Premises) -> Evidence:
     Several symbols are brought down to fewer first (derive.ledger.reductions): by cases of absolute values and maxima,
     at the place of the least value in one symbol, on both sides of zero, or by scaling; what each way needs is proved.
     Exact because each way is; inequalities among the premises and in the domain are used as they stand, equations are
-    carried in first.  A violation found in balls at a point of the domain refutes the claim; points are drawn at random,
-    on the edges of the domain, where pieces join, and downhill from where the two sides are close.
+    carried in first.  A violation found in balls at a point of the domain refutes the claim; points are drawn at
+    random, on the edges of the domain, where pieces join, and downhill to where the two sides come close.
     """
     ctx = context(step, premises)
     found = []

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from flint import arb
-from sympy import Add, Dummy, Expr, Poly, PolynomialError, S, Symbol
+from sympy import Add, Dummy, Expr, Poly, PolynomialError, S, Symbol, cosh
 
 from derive.ledger.ball_programs import placed
 
@@ -152,6 +152,9 @@ class _Majorant:
             return [t for a in e.args for t in self.of(a)] + [self.constant(arb(len(e.args)).log())]
         if name == "log" and (e.args[0] - 1).is_nonnegative:  # 0 <= log u <= u - 1
             return self.of(e.args[0] - 1)
+        c, u = e.args[0].as_coeff_Mul() if name == "log" else (S.Zero, e)
+        if c.is_positive and isinstance(u, cosh):  # 0 <= log cosh u <= |u|
+            return [*self.of(u.args[0]), self.constant(abs((arb(int(c.p)) / int(c.q)).log()))]
         if name == "LogAverageExp" and type(e.law).__name__ == "Atoms":  # between the least and the largest exponent
             return [t for p in e.law.points for t in self.of(placed(e.g, e.var, p))]
         if name == "TiltedAverage" and type(e.law).__name__ == "Atoms":

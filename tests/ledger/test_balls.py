@@ -14,7 +14,7 @@ import sympy as sp
 from flint import acb, arb
 from hypothesis import given
 from hypothesis import strategies as st
-from sympy import Basic, Interval, Rational, S, Symbol, exp, log, oo, pi, sqrt, tanh
+from sympy import Basic, Expr, Integer, Interval, Rational, S, Symbol, cosh, exp, log, oo, pi, sqrt, tanh
 
 import derive.nodes
 from derive.ledger.balls import NotEnclosed, enclose, precision
@@ -228,3 +228,11 @@ def test_integer_powers(n: int) -> None:
         about_zero = integer_power(arb(0, 0.5), n)
         assert about_zero.is_finite()
         assert all(about_zero.contains(arb(x) ** n) for x in (-0.5, -0.25, 0.5))
+
+
+@pytest.mark.parametrize("slope", [Rational(1, 2), Integer(3), Integer(30)])
+def test_the_logarithm_of_a_hyperbolic_cosine_is_averaged_however_it_is_written(slope: Expr) -> None:
+    z = Symbol("z", real=True)
+    plain = enclose(GaussianAverage(log(2 * cosh(slope * z)), z), {}, 96)
+    assert (plain - enclose(GaussianAverage(log_cosh(slope * z), z), {}, 96) - arb(2).log()).contains(0)
+    assert plain.rad() < arb(10) ** -12
