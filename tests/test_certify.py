@@ -144,6 +144,22 @@ def test_what_has_no_enclosure_is_said_so() -> None:
     assert "multiple root" not in found.obstacle
 
 
+def test_an_end_that_balls_do_not_tell_from_the_answer_is_named() -> None:
+    """The noise falls short of the signal by exp(-10^12)."""
+    law = ProductMeasure(atoms={0: Rational(1, 2), 10**6: Rational(1, 2)})
+    found = certify(atlas["retrieval-capacity"].with_(ensemble=law), 20, lam="1")
+    assert found.verdict is Verdict.CORROBORATED
+    assert "stays at the end" in found.obstacle
+
+
+def test_a_density_with_a_constant_that_has_no_enclosure() -> None:
+    x = Symbol("x", real=True)
+    law = ProductMeasure(density=(1 - x) ** Rational(1, 3) / sp.sqrt(x), variable=x, support=(0, 1))
+    found = certify(atlas["onset-time"].with_(ensemble=law), 20, seconds=3, alpha="1/5")
+    assert found.verdict is Verdict.CORROBORATED
+    assert "hyper" in found.obstacle
+
+
 def test_both_bounds_of_the_capacity_for_all_patterns_of_a_density() -> None:
     x = Symbol("x", real=True)
     quantity = atlas["full-capacity"].with_(ensemble=ProductMeasure(density=sp.S.Half, variable=x, support=(-1, 1)))

@@ -346,11 +346,20 @@ class _Work:
             guess = sign_change(stage, known)
         if guess is None:
             raise Obstacle(f"there is no first guess for {name}")
-        if stage.inner:
-            self.joint = True
-            found = self.together(stage, known, guess, bits)
-        else:
-            found = [(stage.unknown, *newton(stage.residual, stage.unknown, known, guess, bits))]
+        try:
+            if stage.inner:
+                self.joint = True
+                found = self.together(stage, known, guess, bits)
+            else:
+                found = [(stage.unknown, *newton(stage.residual, stage.unknown, known, guess, bits))]
+        except Obstacle:
+            for end in (stage.upper, stage.lower) if stage.clip and not stage.inner else ():
+                if end not in (oo, -oo):
+                    at = enclose(stage.residual, {**known, stage.unknown: _ball(end, known, bits)}, bits)
+                    if isinstance(at, arb) and at.is_finite() and at.contains(0):
+                        raise Undecided(f"balls do not decide whether {name} stays at the end {end} of its interval"
+                                        ) from None
+            raise
         known[stage.unknown] = within_ends(stage, known, found[0][1], bits)
         with precision(64):
             for unknown, _, bracket in found:
