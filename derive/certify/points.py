@@ -37,8 +37,8 @@ __all__ = ["average_depth", "certify"]
 _FIRST_DIGITS, _LADDER = 10, (14, 22, 30)
 """Digits that are proven one after the other where each takes long: those that doubles can show come first."""
 _SADDLE, _TRIES = 3, 4
-_FOR_DOUBLES = 0.25
-"""The share of the time in which the solver in doubles has to give first guesses of saddle points."""
+_FOR_DOUBLES = 1.0
+"""The share of the time that the solver in doubles has for first guesses of saddle points, beyond that of the proof."""
 _AT_FIRST = 2.0
 """Seconds in which it has to give those of roots; balls find them too."""
 
@@ -78,8 +78,8 @@ def certify(quantity: Quantity, digits: int = 30, *, seconds: float = 60.0, **pa
     Args:
         quantity: of the atlas, or one's own.
         digits: how many are wanted.
-        seconds: the time after which the proof stops; a quarter of it for first guesses, and as much again for the
-            digits that are shown without a proof.
+        seconds: the time after which the proof stops; as much again, at most, for the first guesses of saddle points,
+            and for the digits that are shown without a proof.
         parameters: each a number or exact text ("1/500"); a float is the double it is.
     Returns: a Certificate. Where the proof fails its verdict is CORROBORATED and `obstacle` says what is missing; the
         digits are then those of the mpmath route, or those of doubles where it takes too long as well.
@@ -246,7 +246,7 @@ class _Work:
         for part in chain:
             guess = self.guesses.get(self.names[part.unknown])
             if guess is None:
-                why = part.absent or "no root was found"
+                why = "none came in time" if self.searched else part.absent or "no root was found"
                 raise Obstacle(f"there is no first guess for {part.unknown.name}: {why}")
             end = self.end_at(part, fixed, guess)
             if end is None:
