@@ -18,7 +18,8 @@ class Reference:
 
     Attributes: quantity (name in the atlas), ensemble (as it is named on the command line; empty for the usual one),
     parameters (name -> exact text), value (text), error (absolute, of the value; the last digit where it is rounded),
-    kind ("reference number", "simulation", "exact"), source, output (the named output that it is; empty for the value).
+    kind ("reference number", "simulation", "exact"), source, output (the named output that it is; empty for the value),
+    place (where the values of a grid are interpolated, exact text; empty where there is no grid).
     """
 
     quantity: str
@@ -29,6 +30,7 @@ class Reference:
     kind: str
     source: str
     output: str = ""
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,9 @@ class Fact:
 
 def _reference(
     quantity: str, value: str, error: str, kind: str, source: str, ensemble: str = "", output: str = "",
-    **parameters: str,
+    place: str = "", **parameters: str,
 ) -> Reference:
-    return Reference(quantity, ensemble, parameters, value, error, kind, source, output)
+    return Reference(quantity, ensemble, parameters, value, error, kind, source, output, place)
 
 
 _POINTS = (
@@ -177,9 +179,10 @@ _AT_SADDLES: tuple[tuple[str, str, str, str, dict[str, str]], ...] = (
     ("onset-time", "manifold Max(0, h)", "1", "", {"alpha": "0.19033542525", "alpha_D": "0.3"}),
     ("retrieval-capacity", "manifold erf(h)", "0.20897805991", "", {"alpha_D": "0.5", "lam": "0.7"}),
     ("collapse-time", "manifold sign(h)", "0.5", "", {"alpha": "0.39618297245", "alpha_D": "0.5"}),
-    ("generalization-time", "manifold sign(h)", "0.51551907795", "pattern_entropy",
+    ("generalization-time", "manifold Heaviside(h) + 1", "0.51551907795", "pattern_entropy",
      {"alpha": "0.44966327884", "alpha_D": "0.5"}),
-    ("generalization-time", "manifold sign(h)", "0.051552507153", "", {"alpha": "0.44966327884", "alpha_D": "0.5"}),
+    ("generalization-time", "manifold Heaviside(h) + 1", "0.01288812678825", "",
+     {"alpha": "0.44966327884", "alpha_D": "0.5"}),
 )
 
 VALUES: tuple[Reference, ...] = (
@@ -200,6 +203,10 @@ VALUES: tuple[Reference, ...] = (
       for name, ensemble, value, output, at in _AT_SADDLES),
     *(_reference(name, value, *_LAWS[ensemble], ensemble, output, **at)
       for name, ensemble, value, output, at in _AT_LAWS),
+    _reference("spectral-density", "0.0385252777538437378", "1e-5", "exact", _LAW, "manifold", place="4",
+               alpha_D="0.25"),
+    _reference("spectral-density", "0.616404444061499806", "2e-4", "exact", _LAW, "manifold", place="-0.5",
+               alpha_D="0.25", t="4"),
 )
 """Numbers that only solvers are compared with: read off a spectrum, several in one text where there are several values,
 or at a saddle point."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from numpy import ravel
+from numpy import interp, ravel
 from sympy import Basic, Rational, Symbol
 
 from derive.ledger.definitions import DefinitionTrial, Numbers, definition_trials
@@ -39,7 +39,8 @@ class Comparison:
     def text(self) -> str:
         """Both numbers in one line."""
         at = ", ".join(f"{k} = {v}" for k, v in self.known.parameters.items())
-        at = ", ".join((at, *(k for k in (self.known.ensemble, self.known.output) if k)))
+        place = f"interpolated at {self.known.place}" if self.known.place else ""
+        at = ", ".join((at, *(k for k in (self.known.ensemble, self.known.output, place) if k)))
         found = " ".join(f"{v:.12g}" for v in self.found)
         return f"{found} at {at}, where {self.known.value} is known ({self.known.kind}: {self.known.source})"
 
@@ -55,7 +56,10 @@ def compared_numbers(
     compared = []
     for known in _about(quantity, references):
         solution = quantity.solver()(**{k: float(Rational(v)) for k, v in known.parameters.items()})
-        found = tuple(float(v) for v in ravel(solution.outputs[known.output] if known.output else solution.value))
+        values = solution.outputs[known.output] if known.output else solution.value
+        if known.place:
+            values = interp(float(Rational(known.place)), solution.outputs["points"], values)
+        found = tuple(float(v) for v in ravel(values))
         wanted = tuple(float(v) for v in known.value.split())
         error = float(known.error) * (_SPREAD if known.kind == "simulation" else 1) + _FLOAT
         near = len(found) == len(wanted) and all(abs(u - v) <= error for u, v in zip(found, wanted, strict=True))

@@ -21,6 +21,7 @@ from derive.cli import cli
 from derive.core import Branch, Citation, Domain, Parameter, Problem, Step
 from derive.ensembles import Gaussian
 from derive.ledger import Derivation
+from derive.ledger.derivation import check_many
 from derive.quantity import Quantity
 from derive.quantity import Result as Derived
 
@@ -297,6 +298,28 @@ def test_check_says_what_is_refuted() -> None:
     assert "bad, step claim: REFUTED" in words.stdout
     assert "alpha" in words.stdout  # the counter-example
     assert run("check", "good", "-j", "1", obj=toys()).exit_code == 0
+
+
+def test_check_all_adds_what_the_book_answers_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every published derivation once, those of the atlas first; a wrong step of any of them is found."""
+    checked: list[list[str]] = []
+
+    def noted(derivations: tuple[Derivation, ...], **options: Any) -> Any:
+        checked.append([d.name for d in derivations])
+        return check_many(derivations, **options)
+
+    monkeypatch.setattr("derive.ledger.derivation.check_many", noted)
+    monkeypatch.setattr("derive.ledger.ground.misjudged", lambda workers: {})
+    monkeypatch.setattr("derive.ledger.ground.misvalued", lambda workers: {})
+    named, right, wrong = (toy(name, claim) for name, claim in (("good", RIGHT), ("right", RIGHT), ("wrong", WRONG)))
+    for others, status in (((right,), 0), ((right, wrong), 1)):
+        monkeypatch.setattr("derive.claims.published", lambda others=others: tuple(
+            q.derivation for q in (named, *others)))
+        found = answer("check", "--all", "-j", "1", obj={"good": named}, status=status)
+        assert checked.pop() == [k["quantity"] for k in found["quantities"]] == ["good", *(q.name for q in others)]
+        assert found["verdict"] == ("REFUTED" if status else "PROVED")
+    answer("check", "-j", "1", obj={"good": named})
+    assert checked.pop() == ["good"]
 
 
 def test_export(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sympy import Add, Basic, Expr, Float, Min, Symbol, Tuple, exp, oo, pi, sqrt
+from sympy import Add, Basic, Expr, Float, Symbol, Tuple, exp, oo, pi, sqrt
 
 from derive.core import DeriveError
 from derive.nodes.binders import Binder, as_expr, as_symbol, canonical
@@ -130,11 +130,6 @@ class Atoms(Law):
         if all(p.is_positive for p in self.points):
             return {"positive": True}
         return {"nonnegative": True} if all(p.is_nonnegative for p in self.points) else REAL
-
-    @property
-    def lower(self) -> Expr:
-        """The smallest point."""
-        return Min(*self.points)
 
     def _latex(self, printer: Any) -> str:
         terms = (

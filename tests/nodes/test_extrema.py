@@ -44,6 +44,17 @@ def test_an_open_end_is_not_reached():
     assert value.args[0] == (h**2 / 4, h / 2 > 0) or value.args[0][1] == (h > 0)
 
 
+@pytest.mark.parametrize("interval", [f(a, b) for f in (Interval, Interval.open, Interval.Lopen, Interval.Ropen)
+                                      for a, b in ((0, 1), (-oo, 1), (0, oo))])
+def test_a_stationary_point_lies_in_the_interval(interval):
+    """Its value has the condition that the point is in the interval, its ends counted where they are closed."""
+    value = Extremum(x**2 - 2 * h * x, x, interval, "extr").doit()
+    assert isinstance(value, Piecewise)
+    assert value.args[0][0] == -(h**2)
+    for at in (-1, 0, Rational(1, 2), 1, 2):
+        assert bool(value.args[0][1].subs(h, at)) == (at in interval)
+
+
 def test_other_explicit_stationary_points():
     assert Extremum(p * log(x) - x, x, Interval.open(0, oo), "max").doit() == p * log(p) - p
     assert Extremum(exp(x) - p * x, x, LINE, "min").doit() == p - p * log(p)

@@ -141,11 +141,14 @@ def spectra() -> Iterator[Known]:
     density = mp.sqrt(mp.mpf(15)) / (32 * mp.pi)  # of Marchenko and Pastur: sqrt((9 - c)(c - 1))/(8 pi c) at c = 4
     yield known("spectral-density", "manifold", density, alpha_D=ratio, c=4)
     yield known("spectral-density", "manifold", 16 * density, alpha_D=ratio, t=4, j=-mp.mpf(1) / 2)  # dc/dj = t/j^2
+    yield known("spectral-density", "manifold", density, alpha_D=ratio)  # on a grid: the same, interpolated
+    yield known("spectral-density", "manifold", 16 * density, alpha_D=ratio, t=4)
     below = mp.quad(lambda c: mp.sqrt((9 - c) * (c - 1)) / (8 * mp.pi * c), [1, 4])
     yield known("spectral-density", "manifold", mp.mpf(3) / 4 + below, "fraction_below", alpha_D=ratio, c=4)
 
 
 _TANH, _RELU, _ERF, _SIGN = "manifold tanh(h)", "manifold Max(0, h)", "manifold erf(h)", "manifold sign(h)"
+_STEP = "manifold Heaviside(h) + 1"
 
 
 def saddles() -> Iterator[Known]:
@@ -172,11 +175,12 @@ def saddles() -> Iterator[Known]:
     found = soft.memory(lam, ratio)
     yield known("retrieval-capacity", _ERF, soft.rho * lam - found["value"], alpha_D=ratio, lam=lam)
     yield known("collapse-time", _SIGN, 0.5, alpha=-0.5 - sign.diffusion(2.0, 0.5, ratio)["value"], alpha_D=ratio)
+    # entries 1 and 2, by those of the sign: the same entropy, distances half as large, the load at four times the b
     found = sign.diffusion(2.0, 0.0, ratio)
     entropy = -sign.diffusion(14.0, 0.0, ratio)["value"]
-    yield known("generalization-time", _SIGN, entropy, "pattern_entropy", alpha=-found["mean"] - found["value"],
-                alpha_D=ratio)
-    yield known("generalization-time", _SIGN, found["mean"], alpha=-found["mean"] - found["value"], alpha_D=ratio)
+    load = -found["mean"] - found["value"]
+    yield known("generalization-time", _STEP, entropy, "pattern_entropy", alpha=load, alpha_D=ratio)
+    yield known("generalization-time", _STEP, found["mean"] / 4, alpha=load, alpha_D=ratio)
 
 
 def closed() -> list[Known]:
