@@ -119,6 +119,7 @@ def test_what_is_none(text: str, words: str) -> None:
     (lambda a, b: a, "fails on a symbol"),
     (sp.Function("f")(H), "not a known function"),
     (sp.floor(H), "infinitely many jumps"),
+    (10**12 * (sp.sin(H)**2 + sp.cos(H)**2), "is constant (1.0e+12)"),  # but for rounding
     ([1], "list is not a function"),
 ])
 def test_what_python_may_not_give(given_: object, words: str) -> None:

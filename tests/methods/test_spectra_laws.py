@@ -1,8 +1,11 @@
 """Spectral laws as algebraic objects: identities of free probability, exact, and what is refused."""
 
+from fractions import Fraction
 from itertools import product
+from math import prod
 
 import pytest
+from flint import fmpq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sympy import Eq, I, Poly, Rational, S, Symbol, exp, simplify, sqrt, symbols
@@ -10,6 +13,10 @@ from sympy import Eq, I, Poly, Rational, S, Symbol, exp, simplify, sqrt, symbols
 from derive.core import DeriveError
 from derive.methods import SpectralLaw
 from derive.methods.spectra import AlgebraicLaw, transitions
+from derive.methods.spectra.edges import Edge
+from derive.methods.spectra.exact import factors, from_sympy, to_sympy
+from derive.methods.spectra.population import Population
+from derive.methods.spectra.sheet import Critical
 
 HALF = Rational(1, 2)
 g, z = symbols("g z")
@@ -84,12 +91,41 @@ def test_free_cumulants_of_a_population(drawn):
     assert list(found) == expected
 
 
+def test_equal_variances_of_a_population_are_one():
+    pairs = [(1, Rational(1, 4)), (5, HALF), (1, Rational(1, 4))]
+    assert Population.of(HALF, pairs) == Population.of(HALF, {1: HALF, 5: HALF})
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(-5, 5).filter(bool), st.integers(-5, 5)), min_size=1, max_size=3))
+def test_factors_have_a_positive_leading_coefficient(lines):
+    """Each factor once, whatever the sign and the multiplicity with which it is given."""
+    poly = prod(Poly(a*g + b*z + 1, g, z) for a, b in lines)
+    found = [to_sympy(f, (g, z)) for f in factors(from_sympy(poly))]
+    assert all(f.LC() > 0 and f.is_irreducible for f in found)
+    assert len({f.as_expr() for f in found}) == len(found)
+    assert factors(from_sympy(-poly)) == factors(from_sympy(poly))
+    assert poly.rem(prod(found, start=Poly(1, g, z))).is_zero
+
+
 # ---- free convolution
 
 
 def test_semicircles_add():
     assert semicircle(1).free_add(semicircle(2)) == semicircle(3)
     assert of_atoms({3: 1}).free_add(semicircle(2)) == semicircle(2).shift(3)
+
+
+@pytest.mark.parametrize("poly", [z**2 - 2*z - 1, z**3 - 3*z + 1, z**3 - 12*z**2 + 9*z + 1], ids=str)
+def test_the_expression_of_an_edge_is_the_only_root_in_its_bounds(poly):
+    """However wide the bounds are: here each reaches from one neighbour of the root to the other."""
+    roots = [fmpq(int(r.evalf(30) * 10**9), 10**9) for r in Poly(poly, z).real_roots()]
+    ends, slack = [roots[0] - 100, *roots, roots[-1] + 100], fmpq(1, 10**6)
+    factor = tuple(int(c) for c in reversed(Poly(poly, z).all_coeffs()))
+    for below, root, above in zip(ends, ends[1:], ends[2:], strict=False):
+        edge = Edge(Critical(factor, below + slack, above - slack), True, Fraction(1, 2), 2)
+        assert float(edge.expression) == pytest.approx(float(edge), abs=1e-12)
+        assert float(edge) == pytest.approx(int(root.p) / int(root.q), abs=1e-8)
 
 
 def test_two_coins_give_the_arcsine_law():

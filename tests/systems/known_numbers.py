@@ -175,12 +175,12 @@ def saddles() -> Iterator[Known]:
     found = soft.memory(lam, ratio)
     yield known("retrieval-capacity", _ERF, soft.rho * lam - found["value"], alpha_D=ratio, lam=lam)
     yield known("collapse-time", _SIGN, 0.5, alpha=-0.5 - sign.diffusion(2.0, 0.5, ratio)["value"], alpha_D=ratio)
-    # entries 1 and 2, by those of the sign: the same entropy, distances half as large, the load at four times the b
-    found = sign.diffusion(2.0, 0.0, ratio)
-    entropy = -sign.diffusion(14.0, 0.0, ratio)["value"]
-    load = -found["mean"] - found["value"]
+    step = Manifold(lambda h: np.heaviside(h, 0.5) + 1, (0.0,))  # entries whose squares differ
+    found = step.diffusion(8.0, 0.0, ratio)
+    entropy = -step.diffusion(56.0, 0.0, ratio)["value"]
+    load = -4 * found["mean"] - found["value"]
     yield known("generalization-time", _STEP, entropy, "pattern_entropy", alpha=load, alpha_D=ratio)
-    yield known("generalization-time", _STEP, found["mean"] / 4, alpha=load, alpha_D=ratio)
+    yield known("generalization-time", _STEP, found["mean"], alpha=load, alpha_D=ratio)
 
 
 def closed() -> list[Known]:

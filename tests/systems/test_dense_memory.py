@@ -272,6 +272,11 @@ def test_a_density_that_is_none(density, support):
         ProductMeasure(density=density, variable=X, support=support)
 
 
+def test_a_density_with_complex_values_is_none():
+    with pytest.raises(DeriveError, match="the density is not real at -"):
+        ProductMeasure(density=2 + sqrt(X), variable=X, support=(-1, 1))
+
+
 def test_normalisation_is_done_here():
     assert ProductMeasure(density=7 * exp(-(X**2) / 2), variable=X) == ProductMeasure(
         density=exp(-(X**2) / 2) / sqrt(2 * pi), variable=X
