@@ -17,6 +17,7 @@ from derive.methods.spectra.edges import Edge
 from derive.methods.spectra.exact import factors, from_sympy, to_sympy
 from derive.methods.spectra.population import Population
 from derive.methods.spectra.sheet import Critical
+from derive.methods.spectra.transitions import Transition
 
 HALF = Rational(1, 2)
 g, z = symbols("g z")
@@ -117,15 +118,16 @@ def test_semicircles_add():
 
 
 @pytest.mark.parametrize("poly", [z**2 - 2*z - 1, z**3 - 3*z + 1, z**3 - 12*z**2 + 9*z + 1], ids=str)
-def test_the_expression_of_an_edge_is_the_only_root_in_its_bounds(poly):
+def test_the_expression_of_a_point_is_the_only_root_in_its_bounds(poly):
     """However wide the bounds are: here each reaches from one neighbour of the root to the other."""
     roots = [fmpq(int(r.evalf(30) * 10**9), 10**9) for r in Poly(poly, z).real_roots()]
     ends, slack = [roots[0] - 100, *roots, roots[-1] + 100], fmpq(1, 10**6)
     factor = tuple(int(c) for c in reversed(Poly(poly, z).all_coeffs()))
     for below, root, above in zip(ends, ends[1:], ends[2:], strict=False):
-        edge = Edge(Critical(factor, below + slack, above - slack), True, Fraction(1, 2), 2)
-        assert float(edge.expression) == pytest.approx(float(edge), abs=1e-12)
-        assert float(edge) == pytest.approx(int(root.p) / int(root.q), abs=1e-8)
+        point = Critical(factor, below + slack, above - slack)
+        for found in (Edge(point, True, Fraction(1, 2), 2), Transition(z, point, 1, 2)):
+            assert float(found.expression) == pytest.approx(float(found), abs=1e-12)
+            assert float(found) == pytest.approx(int(root.p) / int(root.q), abs=1e-8)
 
 
 def test_two_coins_give_the_arcsine_law():
