@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -11,8 +11,9 @@ from sympy.core.function import AppliedUndef
 
 from derive.core import Domain, Evidence, Verdict
 from derive.ledger.balls import NotEnclosed, enclose
-from derive.ledger.domain import seed_of
-from derive.ledger.roots import ball_of, points_on
+from derive.ledger.domain import points, seed_of
+from derive.ledger.premises import eliminate, eliminations
+from derive.ledger.roots import ball_of, obeying, points_on
 from derive.ledger.sampling import ball_text, shown_point, shown_value
 from derive.nodes.binders import Binder
 from derive.nodes.timebox import TimedOut, timebox
@@ -43,32 +44,52 @@ def refuted_by_values(
     freed = [_valued(e, values) for e in (a - b, *(e.lhs - e.rhs for e in given))]
     if not values or any(e is None for e in freed):
         return None
-    difference, *zeros = (e for e in freed if isinstance(e, Expr))
-    symbols = {s for e in (difference, *zeros, *values) for s in e.free_symbols if isinstance(s, Symbol)}
+    sides = [e for e in freed if isinstance(e, Expr)]
     try:
-        return timebox(_SECONDS, _refuted, difference, zeros, values, symbols, domain, names or {})
+        return timebox(_SECONDS, _refuted, sides[0], sides[1:], values, domain, names or {})
     except TimedOut:
         return None
 
 
 def _refuted(
-    difference: Expr, zeros: Sequence[Expr], values: Mapping[Basic, Dummy], free: set[Symbol], domain: Domain,
-    names: Mapping[Any, Any],
+    difference: Expr, zeros: Sequence[Expr], values: Mapping[Basic, Dummy], domain: Domain, names: Mapping[Any, Any]
 ) -> Evidence | None:
-    for point in points_on(zeros, sorted(free, key=str), domain, seed_of(difference), _TRIES, 0.5):
-        try:
-            gap = enclose(difference, point, 160)
-        except (NotEnclosed, ValueError, ZeroDivisionError, OverflowError):
+    equations = [Eq(z, 0, evaluate=False) for z in zeros]
+    used, narrowed = eliminations(equations, domain, (difference,))[0]
+    solved = {premise for premise, _, _ in used}
+    rest = [eliminate(e.lhs, used) for e in equations if e not in solved]
+    gap = eliminate(difference, used)
+    taken = [value for _, _, value in used]
+    free = {s for e in (gap, *rest, *values, *taken) for s in e.free_symbols if isinstance(s, Symbol)}
+    free -= {symbol for _, symbol, _ in used}
+    for point in _obeying(rest, free, narrowed, seed_of(difference)):
+        whole = {**point, **{s: _ball(value, point) for _, s, value in used}}
+        found = _ball(gap, point)
+        if found is None or found.contains(0) or None in whole.values() or not _distinct(values, whole):
             continue
-        if not gap.is_finite() or gap.contains(0) or not _distinct(values, point):
-            continue
-        shown = shown_point({names.get(s, s): shown_value(point[s]) for s in free if s in point}, ball_text(gap))
+        shown = shown_point({names.get(s, s): shown_value(v) for s, v in whole.items()}, ball_text(found))
         shown = tuple((k.lstrip("_"), v) for k, v in shown)
         at = ", ".join(f"{k} = {v}" for k, v in shown if k != "lhs - rhs")
-        wanted = ", ".join(str(v).lstrip("_") for v in values.values())
-        return Evidence(
-            Verdict.REFUTED, f"lhs - rhs = {ball_text(gap)} at {at}, with {wanted} as the premises want it", shown)
+        return Evidence(Verdict.REFUTED, f"lhs - rhs = {ball_text(found)} at {at}", shown)
     return None
+
+
+def _obeying(zeros: Sequence[Expr], free: set[Symbol], domain: Domain, seed: int) -> Iterator[dict[Symbol, Any]]:
+    """Points at which expressions vanish: moved from points of the domain, and from others."""
+    for point in points(free, domain, seed, _TRIES, 0.5):
+        found = obeying(zeros, point, domain)
+        if found is not None:
+            yield found
+    yield from points_on(zeros, sorted(free, key=str), domain, seed, _TRIES, 0.5)
+
+
+def _ball(e: Expr, point: Mapping[Symbol, Any]) -> Any:
+    """The value at a point as a finite ball, complex where it is; None where that is not known."""
+    try:
+        found = enclose(e, point, 160)
+    except (NotEnclosed, ValueError, ZeroDivisionError, OverflowError):
+        return None
+    return found if found.is_finite() else None
 
 
 def _valued(e: Basic, values: dict[Basic, Dummy]) -> Basic | None:
@@ -76,7 +97,8 @@ def _valued(e: Basic, values: dict[Basic, Dummy]) -> Basic | None:
     if isinstance(e, Subs | Derivative) and not isinstance(e.args[0], AppliedUndef | Derivative):
         return None
     if isinstance(e, AppliedUndef | Subs | Derivative):
-        return values.setdefault(e, Dummy(f"value of {e}", real=True))
+        plain = e.xreplace({s: Symbol(s.name) for s in e.free_symbols if isinstance(s, Dummy)})
+        return values.setdefault(e, Dummy(f"value of {plain}", real=True))
     if not e.has(AppliedUndef):
         return e
     if isinstance(e, Binder):
