@@ -21,14 +21,14 @@ from derive.nodes.timebox import TimedOut, timebox
 __all__ = ["refuted_by_values"]
 
 _TRIES = 6
-_SECONDS = 4.0
 
 #: where a function is asked for its value, or a derivative: which of them, and the arguments
 _Place = tuple[Any, tuple[Expr, ...]]
 
 
 def refuted_by_values(
-    a: Expr, b: Expr, domain: Domain, given: Sequence[Eq], names: Mapping[Symbol, Symbol] | None = None
+    a: Expr, b: Expr, domain: Domain, given: Sequence[Eq], names: Mapping[Symbol, Symbol] | None = None,
+    seconds: float = 4.0,
 ) -> Evidence | None:
     """A point that obeys the premises and not a = b, where functions that nothing is known of take what values they
     must; None where none was found.
@@ -36,7 +36,7 @@ def refuted_by_values(
     Sound because some smooth function takes any given values, with any derivatives, at finitely many distinct points.
     Where the domain says more of a function (convexity, say), or an average has one in it, nothing is concluded.
 
-    Args: a, b (the sides); domain; given (equations); names (other names for symbols, in the witness).
+    Args: a, b (the sides); domain; given (equations); names (other names for symbols, in the witness); seconds.
     """
     if any(c.has(AppliedUndef) for c in domain.constraints):
         return None
@@ -46,7 +46,7 @@ def refuted_by_values(
         return None
     sides = [e for e in freed if isinstance(e, Expr)]
     try:
-        return timebox(_SECONDS, _refuted, sides[0], sides[1:], values, domain, names or {})
+        return timebox(seconds, _refuted, sides[0], sides[1:], values, domain, names or {})
     except TimedOut:
         return None
 
@@ -62,16 +62,39 @@ def _refuted(
     taken = [value for _, _, value in used]
     free = {s for e in (gap, *rest, *values, *taken) for s in e.free_symbols if isinstance(s, Symbol)}
     free -= {symbol for _, symbol, _ in used}
+    unbound = _unbound(gap, rest, values)
+    asked = {s for node in values for a in _place(node)[1] for s in a.free_symbols}
     for point in _obeying(rest, free, narrowed, seed_of(difference)):
-        whole = {**point, **{s: _ball(value, point) for _, s, value in used}}
-        found = _ball(gap, point)
+        whole = {**point, **{s: _ball(value, point) for _, s, value in used if s in asked or not value.has(Binder)}}
+        found = _ball(gap if unbound is None else gap.diff(values[unbound]), point)
         if found is None or found.contains(0) or None in whole.values() or not _distinct(values, whole):
             continue
-        shown = shown_point({names.get(s, s): shown_value(v) for s, v in whole.items()}, ball_text(found))
+        if unbound is not None:
+            whole = {s: v for s, v in whole.items() if s not in values.values()}
+        shown = shown_point({names.get(s, s): shown_value(v) for s, v in whole.items()})
         shown = tuple((k.lstrip("_"), v) for k, v in shown)
-        at = ", ".join(f"{k} = {v}" for k, v in shown if k != "lhs - rhs")
-        return Evidence(Verdict.REFUTED, f"lhs - rhs = {ball_text(found)} at {at}", shown)
+        at = ", ".join(f"{k} = {v}" for k, v in shown)
+        if unbound is not None:
+            return Evidence(Verdict.REFUTED, f"no premise gives the value of {_plain(unbound)} at {at}",
+                            (*shown, (str(_plain(unbound)), "any value")))
+        text = ball_text(found)
+        return Evidence(Verdict.REFUTED, f"lhs - rhs = {text} at {at}", (*shown, ("lhs - rhs", text)))
     return None
+
+
+def _unbound(gap: Expr, rest: Sequence[Expr], values: Mapping[Basic, Dummy]) -> Basic | None:
+    """A value that the difference of the sides has in first degree, and no premise speaks of; with a factor that costs
+    no integral."""
+    for node, value in sorted(values.items(), key=lambda item: str(item[0])):
+        if value in gap.free_symbols and not any(value in e.free_symbols for e in rest):
+            factor = gap.diff(value)
+            if value not in factor.free_symbols and not factor.has(Binder):
+                return node
+    return None
+
+
+def _plain(e: Basic) -> Basic:
+    return e.xreplace({s: Symbol(s.name) for s in e.free_symbols if isinstance(s, Dummy)})
 
 
 def _obeying(zeros: Sequence[Expr], free: set[Symbol], domain: Domain, seed: int) -> Iterator[dict[Symbol, Any]]:
@@ -97,8 +120,7 @@ def _valued(e: Basic, values: dict[Basic, Dummy]) -> Basic | None:
     if isinstance(e, Subs | Derivative) and not isinstance(e.args[0], AppliedUndef | Derivative):
         return None
     if isinstance(e, AppliedUndef | Subs | Derivative):
-        plain = e.xreplace({s: Symbol(s.name) for s in e.free_symbols if isinstance(s, Dummy)})
-        return values.setdefault(e, Dummy(f"value of {plain}", real=True))
+        return values.setdefault(e, Dummy(f"value of {_plain(e)}", real=True))
     if not e.has(AppliedUndef):
         return e
     if isinstance(e, Binder):

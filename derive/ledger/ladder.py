@@ -250,6 +250,9 @@ def _in_pieces(difference: Expr, domain: Domain) -> Evidence | None:
 
 def refuted_by_members(ready: _Prepared, seed: int) -> Evidence | None:
     """A point, and simple functions for those that are averaged, where the premises hold and the two sides differ."""
+    free = refuted_by_values(ready.a, ready.b, ready.domain, ready.given, ready.names, 1.0)
+    if free is not None:
+        return free
     zeros = [g.lhs - g.rhs for g in ready.given]
     for member in simple_members((ready.a, ready.b), zeros, ready.domain, seed, ready.bound):
         if member.refutes is not None:

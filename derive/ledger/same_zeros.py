@@ -124,6 +124,10 @@ def same_difference(difference: Expr, domain: Domain, seconds: float, said: str 
 def _members_differ(first: Expr, second: Expr, left: Sequence[Eq], domain: Domain) -> Evidence | None:
     """The same with simple functions for those that are averaged, so that no value costs an integral."""
     others = [carried_out(e.lhs - e.rhs) for e in named_only(left, (first, second, *domain.constraints))]
+    premises = tuple(Eq(e, S.Zero, evaluate=False) for e in (second, *others))
+    free = refuted_by_values(first, S.Zero, domain, premises, seconds=1.0)
+    if free is not None:
+        return free
     bound = bound_functions(domain.constraints)
     for p, q, said in ((second, first, "the premise holds and the claim does not"),
                        (first, second, "the claim holds and the premise does not")):
