@@ -9,7 +9,7 @@ from sympy.core.function import AppliedUndef, UndefinedFunction
 
 from derive.nodes.binders import BoundSymbol
 
-__all__ = ["carried_out", "defines", "replace_function", "rewrite"]
+__all__ = ["carried_out", "defines", "defines_slice", "replace_function", "rewrite"]
 
 
 def defines(premise: Eq) -> bool:
@@ -21,12 +21,24 @@ def defines(premise: Eq) -> bool:
     return bool(lhs.is_Symbol) and lhs not in rhs.free_symbols
 
 
+def defines_slice(premise: Eq) -> bool:
+    """Whether the left side is a function at symbols and numbers, f(x, 1), and the right side does not contain it."""
+    lhs = premise.lhs
+    if not isinstance(lhs, AppliedUndef):
+        return False
+    symbols = [a for a in lhs.args if a.is_Symbol]
+    plain = len(set(symbols)) == len(symbols) and all(a.is_Symbol or not a.free_symbols for a in lhs.args)
+    return bool(symbols) and plain and lhs.func not in {a.func for a in premise.rhs.atoms(AppliedUndef)}
+
+
 def rewrite(expr: Basic, premises: Sequence[Eq]) -> tuple[Basic, tuple[Eq, ...]]:
     """The expression with the left sides of premises replaced by their right sides, and the premises not used.
 
-    A premise f(x, ...) = rhs with symbols as arguments replaces f everywhere, at any argument and below derivatives; a
-    premise symbol = rhs replaces the symbol; any other left side is replaced where it stands as it is, and its premise
-    stays among those not used, for it says more than that.  A premise may bring in what another one defines.
+    A premise f(x, ...) = rhs with symbols as arguments replaces f everywhere, below derivatives too, at any argument
+    that is not certainly outside what is assumed of the symbol; with some numbers among the arguments, where these
+    stand; a premise symbol = rhs replaces the symbol; any other left side is replaced where it stands as it is.
+    Premises of the last kind, and those with numbers, stay among those not used, for they say more than that.  A
+    premise may bring in what another one defines.
     """
     unused = list(premises)
     implicit: list[Eq] = []
@@ -36,7 +48,7 @@ def rewrite(expr: Basic, premises: Sequence[Eq]) -> tuple[Basic, tuple[Eq, ...]]
             if not functions:
                 expr = carried_out(expr)
             for premise in tuple(unused):
-                if (defines(premise) and not premise.lhs.is_Symbol) is functions:
+                if (defines_slice(premise) and not premise.lhs.is_Symbol) is functions:
                     new = _apply(expr, premise)
                     if new != expr:
                         expr, changed = new, True
@@ -96,6 +108,8 @@ def _apply(expr: Basic, premise: Eq) -> Basic:
         if isinstance(lhs, AppliedUndef):
             return replace_function(expr, lhs.func, lhs.args, rhs)
         return carried_out(_replace_symbol(expr, lhs, rhs)) if lhs in expr.free_symbols else expr
+    if defines_slice(premise):
+        return replace_function(expr, lhs.func, lhs.args, rhs)
     if lhs.is_Number or rhs.has(lhs):
         return expr
     return expr.xreplace({lhs: rhs})
@@ -106,15 +120,22 @@ def _replace_symbol(expr: Basic, symbol: Symbol, value: Expr) -> Basic:
     return expr.subs(symbol, value)
 
 
-def replace_function(expr: Basic, function: UndefinedFunction, arguments: Iterable[Symbol], body: Expr) -> Basic:
-    """Every application of an undefined function replaced by its body; derivatives of it are then performed."""
+def replace_function(expr: Basic, function: UndefinedFunction, arguments: Iterable[Expr], body: Expr) -> Basic:
+    """Every application of an undefined function replaced by its body; derivatives of it are then performed.
+
+    Args: arguments (distinct symbols of the body; numbers among them are to stand in the application as they are).
+    """
     if not any(isinstance(a, AppliedUndef) and a.func == function for a in _applied(expr)):
         return expr
     arguments = tuple(arguments)
 
     def walk(e: Basic) -> Basic:
         if isinstance(e, AppliedUndef) and e.func == function:
-            return body.subs(dict(zip(arguments, (walk(a) for a in e.args), strict=True)), simultaneous=True)
+            given = tuple(walk(a) for a in e.args)
+            if _fits(arguments, given):
+                pairs = {x: a for x, a in zip(arguments, given, strict=True) if x.is_Symbol}
+                return body.subs(pairs, simultaneous=True)
+            return e.func(*given)
         if isinstance(e, Derivative):
             inner = walk(e.expr)
             return inner.diff(*e.variable_count)
@@ -126,6 +147,18 @@ def replace_function(expr: Basic, function: UndefinedFunction, arguments: Iterab
         return e if all(a is b for a, b in zip(new, e.args, strict=True)) else e.func(*new)
 
     return walk(expr)
+
+
+def _fits(arguments: Sequence[Expr], given: Sequence[Basic]) -> bool:
+    """Whether an application is one that a definition speaks of: numbers as they stand in it, and the rest not
+    certainly outside what is assumed of its symbols."""
+    return len(arguments) == len(given) and all(
+        not _outside(x, a) if x.is_Symbol else x == a for x, a in zip(arguments, given, strict=True))
+
+
+def _outside(symbol: Symbol, value: Basic) -> bool:
+    return any(getattr(symbol, k) is True and getattr(value, k, None) is False
+               for k in ("is_positive", "is_nonnegative", "is_negative", "is_nonpositive", "is_integer"))
 
 
 def _applied(expr: Basic) -> set[Basic]:

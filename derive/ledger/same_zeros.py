@@ -25,7 +25,7 @@ from derive.ledger.premises import (
     sharpened_domain,
     sharpened_sides,
 )
-from derive.ledger.rewriting import carried_out, rewrite
+from derive.ledger.rewriting import carried_out, defines_slice, rewrite
 from derive.ledger.roots import points_on
 from derive.ledger.rungs import Proof, parametrised, shown_expr, vanishes, with_field
 from derive.ledger.sampling import (
@@ -60,6 +60,10 @@ def same_zeros(claim: Eq, premise: Eq, ctx: Context) -> Evidence:
         return Evidence(Verdict.PROVED, "the same equation")
     if a == b:
         return Evidence(Verdict.PROVED, "both sides are the same expression")
+    if defines_slice(premise):
+        instance, _ = rewrite(Basic(a, b), (premise,))
+        if instance.args[0] == instance.args[1]:
+            return Evidence(Verdict.PROVED, "the premise, at other arguments")
     first, second = a - b, c - d
     relations = carried_in(Domain(domain.intervals, (*domain.constraints, *ctx.relations)), ctx.equations)
     sharp, names = sharpened_sides((first, second, *(e.lhs - e.rhs for e in left)), relations)

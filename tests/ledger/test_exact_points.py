@@ -1,11 +1,13 @@
 """Exact points that obey premises, values that functions are free to take, and slopes along families of functions."""
 
+import pytest
 import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from derive.core import Domain, Step, Verdict
 from derive.ledger.counterexamples import counterexample
+from derive.ledger.derivation import Derivation, check_step
 from derive.ledger.exact_points import in_averages, placed
 from derive.ledger.free_values import refuted_by_values
 from derive.ledger.ladder import prove_identity, refuted_identity
@@ -106,6 +108,34 @@ def test_one_place_has_one_value() -> None:
 def test_two_places_may_coincide_somewhere_and_differ_elsewhere() -> None:
     assert refuted_by_values(f(x), f(y), Domain(), ()).verdict is Verdict.REFUTED
     assert refuted_by_values(f(x), f(y), Domain(), (sp.Eq(x, y),)) is None
+
+
+def follows(premise: sp.Eq, claim: sp.Eq, rule: str = "identity") -> Verdict:
+    steps = (Step("given", premise, "assumption"), Step("claim", claim, rule, ("given",)))
+    return check_step(Derivation("d", "", steps), "claim").verdict
+
+
+@pytest.mark.parametrize("rule", ["identity", "rearrange"])
+def test_a_definition_at_a_number_holds_at_every_other_argument(rule: str) -> None:
+    """F(x, 1) = x^2 for every real x says F(y^2, 1) = y^4, and nothing of F(y, 2)."""
+    premise = sp.Eq(F(x, 1), x**2)
+    assert follows(premise, sp.Eq(F(y, 1), y**2), rule) is Verdict.PROVED
+    assert follows(premise, sp.Eq(F(y**2, 1), y**4), rule) is Verdict.PROVED
+    assert follows(premise, sp.Eq(F(y**2, 1), y**3), rule) is Verdict.REFUTED
+    assert follows(premise, sp.Eq(F(y, 2), y**2), rule) is Verdict.REFUTED
+
+
+def test_a_definition_holds_for_what_is_assumed_of_its_symbols_only() -> None:
+    for premise, other in ((sp.Eq(F(a, 1), a**2), F(-a, 1)), (sp.Eq(f(a), a**2), f(-a))):
+        assert follows(premise, sp.Eq(other, a**2)) is Verdict.REFUTED
+        assert follows(premise, sp.Eq(other.subs(a, -2 * a), 4 * a**2)) is Verdict.PROVED
+
+
+def test_a_value_that_no_premise_gives_refutes_without_an_integral() -> None:
+    average = GaussianAverage(sp.log(1 + sp.exp(a * x)), x)
+    found = refuted_by_values(F(a, -b), average, Domain(), (sp.Eq(F(a, b), average),))
+    assert found.verdict is Verdict.REFUTED
+    assert "no premise gives the value of F(a, -b)" in found.detail
 
 
 # ---- functions of real variables
