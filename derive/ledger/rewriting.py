@@ -157,8 +157,10 @@ def _fits(arguments: Sequence[Expr], given: Sequence[Basic]) -> bool:
 
 
 def _outside(symbol: Symbol, value: Basic) -> bool:
-    return any(getattr(symbol, k) is True and getattr(value, k, None) is False
-               for k in ("is_positive", "is_nonnegative", "is_negative", "is_nonpositive", "is_integer"))
+    """Whether a value has the other sign than a symbol, or is no integer where that is one; at zero a formula for
+    positive values goes on."""
+    return bool((symbol.is_nonnegative and value.is_negative) or (symbol.is_nonpositive and value.is_positive)
+                or (symbol.is_integer and value.is_integer is False))
 
 
 def _applied(expr: Basic) -> set[Basic]:
