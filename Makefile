@@ -18,7 +18,6 @@ help:
 	@echo "make lint       ruff and mypy"
 	@echo "make soak       the invariants on random parameters and laws, MINUTES=60 SEED=1; writes a record"
 	@echo "make mutants    plant errors in steps, rules and definitions; how many are caught"
-	@echo "make mutants-slow  the same with the calculations whose mutants take minutes: 20 minutes on two cores"
 	@echo "make mutants-tenth  the same with a tenth of the steps' errors, drawn by a seed"
 	@echo "make bench      speed against peers, and import time"
 	@echo "make lock       resolve requirements.lock anew"
@@ -44,9 +43,6 @@ soak: $(STAMP)
 
 mutants: $(STAMP)
 	$(BIN)/derive check --mutate --jobs $(WORKERS) --output book/records/mutations.json
-
-mutants-slow: $(STAMP)
-	$(BIN)/derive check --mutate --slow --jobs $(WORKERS) --output book/records/mutations_slow.json
 
 mutants-tenth: $(STAMP)
 	$(BIN)/derive check --mutate --share 0.1 --jobs $(WORKERS)

@@ -19,8 +19,7 @@ from derive.core import DeriveError, Step, Verdict
 from derive.ledger import Derivation, Ledger
 from derive.show import Page, claim_latex
 
-__all__ = ["anchor", "graph", "index", "kills", "page", "published", "replica_derivations",
-           "slow_replica_derivations"]
+__all__ = ["anchor", "graph", "index", "kills", "page", "published", "replica_derivations"]
 
 #: (derivation, label) -> (mutants that are not equivalent, how many of them were killed)
 Kills = Mapping[tuple[str, str], tuple[int, int]]
@@ -65,39 +64,28 @@ def published() -> tuple[Derivation, ...]:
 
 def _methods() -> tuple[Derivation, ...]:
     from derive.methods import marchenko_pastur, rem
+
+    return (rem.general_derivation(), marchenko_pastur.derivation(), *replica_derivations())
+
+
+def replica_derivations() -> tuple[Derivation, ...]:
+    """Replica calculations: on a hidden manifold, symmetric, with its stability, with one step of breaking,
+    Bayes-optimal, and of memory and diffusion on a linear one; the spin glasses with three-spin interactions on the
+    sphere and of Sherrington and Kirkpatrick."""
+    from derive.methods import replica, replica_bayes, replica_breaking, replica_linear, replica_stability
     from derive.methods.replica_spins import SpinGlass
     from derive.symbols import q
-
-    return (rem.general_derivation(), marchenko_pastur.derivation(), *_on_a_manifold(), *slow_replica_derivations(),
-            SpinGlass(q**3 / 2, None).derivation(), SpinGlass(q**2 / 2).derivation())
-
-
-def _on_a_manifold() -> tuple[Derivation, ...]:
-    from derive.methods import replica, replica_linear, replica_stability
 
     return (
         replica.symmetric_derivation(),
         replica_stability.stability_derivation(),
         replica_linear.memory_derivation(),
+        replica_breaking.breaking_derivation(),
+        replica_bayes.bayes_derivation(),
+        replica_linear.diffusion_derivation(),
+        SpinGlass(q**3 / 2, None).derivation(),
+        SpinGlass(q**2 / 2).derivation(),
     )
-
-
-def slow_replica_derivations() -> tuple[Derivation, ...]:
-    """The replica calculations whose mutants take up to half a minute each: with one step of breaking, Bayes-optimal,
-    and of diffusion on a linear manifold."""
-    from derive.methods import replica_bayes, replica_breaking, replica_linear
-
-    return (replica_breaking.breaking_derivation(), replica_bayes.bayes_derivation(),
-            replica_linear.diffusion_derivation())
-
-
-def replica_derivations() -> tuple[Derivation, ...]:
-    """Replica calculations: on a hidden manifold, symmetric, with its stability, and of a memory on a linear one; and
-    the spin glass with three-spin interactions on the sphere."""
-    from derive.methods.replica_spins import SpinGlass
-    from derive.symbols import q
-
-    return (*_on_a_manifold(), SpinGlass(q**3 / 2, None).derivation())
 
 
 def kills(record: Mapping[str, Any]) -> Kills:

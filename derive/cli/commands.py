@@ -218,7 +218,6 @@ def cite(ctx: click.Context, /, name: str, as_json: bool) -> None:
 @click.option("--mutate", is_flag=True, help="Plant errors in every checked step; report how many the rules catch.")
 @click.option("--share", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="With --mutate: of the mutants.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="With --mutate: which mutants are drawn.")
-@click.option("--slow", is_flag=True, help="With --mutate: of the calculations whose mutants take minutes as well.")
 @click.option("-o", "--output", metavar="FILE", help="With --mutate: write the report as JSON there, whole.")
 @click.option("-j", "--jobs", type=click.IntRange(1, 64), default=None, help="Processes; as many as there are cores.")
 @_JSON
@@ -233,7 +232,6 @@ def check(
     mutate: bool,
     share: float,
     seed: int,
-    slow: bool,
     output: str | None,
     jobs: int | None,
     as_json: bool,
@@ -242,11 +240,10 @@ def check(
     """Check derivations step by step; all of them without a name.
 
     What is solved is compared with numbers that are known from elsewhere, where there are any; without a name textbook
-    identities, right and wrong, are judged too; --all adds every other
-    derivation of the book, a minute or two. Exit status 1 where a step is REFUTED or UNDECIDED, a known number
-    is missed or an identity misjudged; with --mutate, where a planted error was neither caught
-    nor explained. Errors are planted in steps, in rules and in definitions; without a name, in the steps of the replica
-    calculations too.
+    identities, right and wrong, are judged too; --all adds every other derivation of the book, a minute or two. Exit
+    status 1 where a step is REFUTED or UNDECIDED, a known number is missed or an identity misjudged; with --mutate,
+    where a planted error was neither caught nor explained. Errors are planted in steps, in rules and in definitions;
+    without a name, in the steps of the replica calculations too.
     """
     from derive.core import Verdict
     from derive.ledger.derivation import check_many
@@ -266,9 +263,9 @@ def check(
             report(i, quantity.name)
             derivations.append(quantity.derivation)
     if mutate:
-        from derive.claims import replica_derivations, slow_replica_derivations
+        from derive.claims import replica_derivations
 
-        methods = (*(replica_derivations() if not names else ()), *(slow_replica_derivations() if slow else ()))
+        methods = () if names else replica_derivations()
         return _mutations(wanted, methods, share, seed, jobs or _cores(), as_json, output)
     others: tuple[Derivation, ...] = ()
     if everything:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from sympy import Basic, Derivative, Dummy, Eq, Expr, Subs, Symbol
+from sympy import Basic, Derivative, Determinant, Dummy, Eq, Expr, MatrixSymbol, Subs, Symbol, Trace
 from sympy.core.function import AppliedUndef
 
 from derive.core import Domain, Evidence, Verdict
@@ -34,7 +34,8 @@ def refuted_by_values(
     must; None where none was found.
 
     Sound because some smooth function takes any given values, with any derivatives, at finitely many distinct points.
-    Where the domain says more of a function (convexity, say), or an average has one in it, nothing is concluded.
+    So has some real matrix any trace together with any determinant.  Where the domain says more of a function
+    (convexity, say), an average has one in it or a matrix is more than named by these, nothing is concluded.
 
     Args: a, b (the sides); domain; given (equations); names (other names for symbols, in the witness); seconds.
     """
@@ -63,7 +64,7 @@ def _refuted(
     free = {s for e in (gap, *rest, *values, *taken) for s in e.free_symbols if isinstance(s, Symbol)}
     free -= {symbol for _, symbol, _ in used}
     unbound = _unbound(gap, rest, values)
-    asked = {s for node in values for a in _place(node)[1] for s in a.free_symbols}
+    asked = {s for node in values for a in _place(node)[1] for s in a.free_symbols if isinstance(s, Symbol)}
     for point in _obeying(rest, free, narrowed, seed_of(difference)):
         whole = {**point, **{s: _ball(value, point) for _, s, value in used if s in asked or not value.has(Binder)}}
         found = _ball(gap if unbound is None else gap.diff(values[unbound]), point)
@@ -119,9 +120,13 @@ def _valued(e: Basic, values: dict[Basic, Dummy]) -> Basic | None:
     """The expression with a symbol for each value or derivative of an undefined function; None where that cannot be."""
     if isinstance(e, Subs | Derivative) and not isinstance(e.args[0], AppliedUndef | Derivative):
         return None
+    if isinstance(e, Determinant | Trace) and isinstance(e.arg, MatrixSymbol):
+        return values.setdefault(e, Dummy(f"value of {e}", real=True))
+    if getattr(e, "is_Matrix", False):
+        return None
     if isinstance(e, AppliedUndef | Subs | Derivative):
         return values.setdefault(e, Dummy(f"value of {_plain(e)}", real=True))
-    if not e.has(AppliedUndef):
+    if not e.has(AppliedUndef, MatrixSymbol):
         return e
     if isinstance(e, Binder):
         return None
@@ -135,6 +140,8 @@ def _distinct(values: Mapping[Basic, Dummy], point: Mapping[Symbol, Any]) -> boo
 
 
 def _place(node: Basic) -> _Place:
+    if isinstance(node, Determinant | Trace):
+        return (type(node), node.arg), ()
     inner, where = (node.args[0], dict(zip(*node.args[1:], strict=True))) if isinstance(node, Subs) else (node, {})
     applied = inner.args[0] if isinstance(inner, Derivative) else inner
     order = tuple(inner.args[1:]) if isinstance(inner, Derivative) else ()
