@@ -90,9 +90,9 @@ def _inequality(relation: Any, ctx: Context, seconds: float) -> Evidence | None:
     given = independent([e for e in left if not holds_everywhere(e, domain)], domain)
     bound = bound_functions((*ctx.domain.constraints, *ctx.relations))
     case = Case(plain, domain, given, bound, relation.rel_op in (">", "<", "!="), relation.rel_op == "!=")
-    return (violation(case, 6, 0.4 * seconds, coarse=True) or violation(case, 60, 0.6 * seconds)
-            or (None if given else undefined_at((plain,), domain)) or _at_members(plain, given, domain, bound)
-            or _free_value(plain, given, domain))
+    return (_free_value(plain, given, domain)
+            or violation(case, 6, 0.4 * seconds, coarse=True) or violation(case, 60, 0.6 * seconds)
+            or (None if given else undefined_at((plain,), domain)) or _at_members(plain, given, domain, bound))
 
 
 def _at_members(
@@ -120,7 +120,7 @@ def _free_value(e: Expr, given: Sequence[Eq], domain: Domain) -> Evidence | None
     if not e.has(AppliedUndef):
         return None
     somewhere = Add(*sorted((s for x in (e, *given, *domain.constraints) for s in x.free_symbols), key=str))
-    found = refuted_by_values(somewhere, somewhere + 1, domain, (*given, Eq(e, -1, evaluate=False)))
+    found = refuted_by_values(somewhere, somewhere + 1, domain, (*given, Eq(e, -1, evaluate=False)), seconds=1.0)
     if found is None:
         return None
     shown = tuple((k, v) for k, v in found.witness if k != "lhs - rhs")

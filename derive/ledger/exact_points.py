@@ -1,8 +1,8 @@
 """Exact points that obey premises: values for symbols such that expressions vanish, each solved for one symbol.
 
 An average is closed once the symbols in it have values; what is then left of its premise is solved for a symbol that
-stands outside it.  Premises are taken in an order in which this works: those without averages first, then those with
-the fewest symbols in their averages.
+stands outside it, or in it where the closed form is simple in that symbol.  Premises are taken in an order in which
+this works: those without averages first, then those with the fewest symbols in their averages.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from derive.ledger.roots import ball_of, holds
 from derive.nodes.binders import Binder
 
 __all__ = ["Placed", "in_averages", "placed"]
+
+#: symbols in averages of which a closed form is asked for
+_MOVES = 4
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ def placed(
     at: dict[Symbol, Expr] = {}
     left: list[Expr] = []
     for premise in sorted(premises, key=lambda e: (e.has(Binder), len(in_averages(e)), str(e))):
-        at.update({s: drawn[s] for s in sorted(in_averages(premise) - set(at), key=str) if s in drawn})
+        fresh = {s: drawn[s] for s in sorted(in_averages(premise) - set(at), key=str) if s in drawn}
+        at.update(fresh)
         rest = _closed(premise, at)
         if rest == 0 or _vanishes(rest):
             continue
@@ -59,9 +63,7 @@ def placed(
         if free - wanted or rest.has(AppliedUndef):
             left.append(rest)
             continue
-        if not free:
-            return None
-        found = next(_solutions(rest, free, drawn, domain), None)
+        found = next(_solutions(rest, free, drawn, domain) if free else _moved(premise, fresh, at, domain), None)
         if found is None:
             return None
         at.update(found)
@@ -97,6 +99,16 @@ def _solutions(
         for value in _zeros(put, symbol):
             if _inside(value, declared(symbol, domain), others) and _regular(put, symbol, value):
                 yield {**others, symbol: value}
+
+
+def _moved(
+    premise: Expr, fresh: Mapping[Symbol, Rational], at: Mapping[Symbol, Expr], domain: Domain
+) -> Iterator[dict[Symbol, Expr]]:
+    """Another value of one of the symbols in the averages of a premise, where these have a closed form in it."""
+    for symbol in list(fresh)[:_MOVES]:
+        rest = _closed(premise, {s: v for s, v in at.items() if s != symbol})
+        if not rest.has(Binder):
+            yield from _solutions(rest, {symbol}, {}, domain)
 
 
 def _zeros(e: Expr, symbol: Symbol) -> Iterator[Expr]:

@@ -77,6 +77,12 @@ def test_a_premise_that_no_symbol_can_obey_has_no_point() -> None:
     assert placed([GaussianAverage(x**2, x) - 2], {m}, {m: HALF}, Domain()) is None
 
 
+def test_a_premise_may_fix_a_symbol_in_its_own_average() -> None:
+    """E (k x)^2 = 4 leaves k = 2."""
+    found = placed([GaussianAverage((V * x) ** 2, x) - 4], {V}, {V: HALF}, Domain())
+    assert found.at == {V: 2}
+
+
 def test_a_premise_that_is_an_identity_binds_nothing() -> None:
     mean = Step("mean", sp.Eq(GaussianAverage(x * tilted(xi), x), b / (1 + b)), "evaluate")
     saddle = Step("saddle", sp.Eq(m, GaussianAverage(x * tilted(xi), x) / a), "assumption")
