@@ -354,7 +354,7 @@ Progress = Callable[[int, int, Trial], None]
 
 
 def mutate(
-    derivations: Iterable[Derivation], *, seed: int = 0, share: float = 1.0, per_step: int = 8, workers: int = 1,
+    derivations: Iterable[Derivation], *, seed: int = 0, share: float = 1.0, per_step: int = 5, workers: int = 1,
     progress: Progress | None = None,
 ) -> MutationReport:
     """Make mutants of every checked step and ask the rules about them.
@@ -415,7 +415,7 @@ def _premise(step: Step) -> Any:
 
 
 def drawn_mutants(step: Step, seed: int, per_step: int, share: float = 1.0) -> list[tuple[str, Basic]]:
-    """Some mutants of a step, drawn by the seed, by turns from each operator."""
+    """Some mutants of a step, drawn by the seed, by turns from each operator, beginning with any of them."""
     queues: dict[str, list[tuple[float, str, Basic]]] = {}
     written = _Text().doprint
     original = written(step.claim)
@@ -425,9 +425,11 @@ def drawn_mutants(step: Step, seed: int, per_step: int, share: float = 1.0) -> l
         queues.setdefault(name, []).append((weight, name, claim))
     for queue in queues.values():
         queue.sort(key=lambda item: item[0], reverse=True)
+    start = int(_uniform(f"{seed}|{step.label}|{original}") * len(queues))
+    turns = [*list(queues.values())[start:], *list(queues.values())[:start]]
     chosen: list[tuple[float, str, Basic]] = []
     while len(chosen) < per_step and any(queues.values()):
-        for queue in queues.values():
+        for queue in turns:
             if queue and len(chosen) < per_step:
                 chosen.append(queue.pop())
     kept = [item for item in chosen if share >= 1 or _uniform(f"{seed}/{item[1]}/{item[2]}/{step.label}") < share]
