@@ -6,15 +6,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from sympy import Basic, Derivative, Determinant, Dummy, Eq, Expr, MatrixSymbol, Subs, Symbol, Trace
+from sympy import (
+    Basic,
+    Derivative,
+    Determinant,
+    Dummy,
+    Eq,
+    Expr,
+    Integer,
+    MatrixSymbol,
+    Subs,
+    Symbol,
+    Trace,
+    expand_mul,
+)
 from sympy.core.function import AppliedUndef
 
 from derive.core import Domain, Evidence, Verdict
 from derive.ledger.balls import NotEnclosed, enclose
 from derive.ledger.domain import points, seed_of
-from derive.ledger.premises import eliminate, eliminations
+from derive.ledger.premises import Solved, eliminate, eliminations
 from derive.ledger.roots import ball_of, obeying, points_on
-from derive.ledger.sampling import ball_text, shown_point, shown_value
+from derive.ledger.sampling import applied_functions, ball_text, bound_functions, shown_point, shown_value
 from derive.nodes.binders import Binder
 from derive.nodes.timebox import TimedOut, timebox
 
@@ -34,18 +47,32 @@ def refuted_by_values(
     must; None where none was found.
 
     Sound because some smooth function takes any given values, with any derivatives, at finitely many distinct points.
-    So has some real matrix any trace together with any determinant.  Where the domain says more of a function
-    (convexity, say), an average has one in it or a matrix is more than named by these, nothing is concluded.
+    So has some real matrix any trace together with any determinant.  Nothing is concluded from values of functions of
+    which the domain says more (convexity, say) or that stand in an average or an extremum, nor where a matrix is more
+    than named by these.
 
     Args: a, b (the sides); domain; given (equations); names (other names for symbols, in the witness); seconds.
     """
-    if any(c.has(AppliedUndef) for c in domain.constraints):
-        return None
     values: dict[Basic, Dummy] = {}
     freed = [_valued(e, values) for e in (a - b, *(e.lhs - e.rhs for e in given))]
     if not values or any(e is None for e in freed):
         return None
     sides = [e for e in freed if isinstance(e, Expr)]
+    closed = bound_functions(domain.constraints) | {
+        f.func for node in values if isinstance(node, Binder) for f in applied_functions(node)}
+    held = {v for node, v in values.items() if isinstance(node, Binder) or _place(node)[0][0] in closed}
+    if held:  # what these may be is not for the premises alone to say
+        values = {node: v for node, v in values.items() if v not in held}
+        unbound = _unbound(sides[0], sides[1:], values)
+        factor = None if unbound is None else sides[0].diff(values[unbound])
+        if unbound is None or factor is None or held & factor.free_symbols:
+            return None
+        if any(held & e.free_symbols for e in sides[1:]):
+            if len(_given(sides[1:], values)) < len(sides) - 1:
+                return None
+            del sides[1:]  # each gives another value, whatever stands on its other side
+        sides[0] = factor * values[unbound]  # whatever is added to it, some value of the function does not fit
+        domain = Domain(domain.intervals, tuple(c for c in domain.constraints if not c.has(AppliedUndef)))
     try:
         return timebox(seconds, _refuted, sides[0], sides[1:], values, domain, names or {})
     except TimedOut:
@@ -55,11 +82,16 @@ def refuted_by_values(
 def _refuted(
     difference: Expr, zeros: Sequence[Expr], values: Mapping[Basic, Dummy], domain: Domain, names: Mapping[Any, Any]
 ) -> Evidence | None:
-    equations = [Eq(z, 0, evaluate=False) for z in zeros]
-    used, narrowed = eliminations(equations, domain, (difference,))[0]
-    solved = {premise for premise, _, _ in used}
-    rest = [eliminate(e.lhs, used) for e in equations if e not in solved]
-    gap = eliminate(difference, used)
+    at_once = _given(zeros, values)
+    spent = {premise.lhs for premise, _, _ in at_once}
+    equations = [Eq(eliminate(z, at_once), 0, evaluate=False) for z in zeros if z not in spent]
+    difference = eliminate(difference, at_once)
+    found_ones, narrowed = eliminations(equations, domain, (difference,))[0]
+    solved = {premise for premise, _, _ in found_ones}
+    used = (*at_once, *found_ones)
+    rest = [eliminate(e.lhs, found_ones) for e in equations if e not in solved]
+    gap = eliminate(difference, found_ones)
+    used = tuple((premise, symbol, eliminate(value, found_ones)) for premise, symbol, value in used)
     taken = [value for _, _, value in used]
     free = {s for e in (gap, *rest, *values, *taken) for s in e.free_symbols if isinstance(s, Symbol)}
     free -= {symbol for _, symbol, _ in used}
@@ -81,6 +113,21 @@ def _refuted(
         text = ball_text(found)
         return Evidence(Verdict.REFUTED, f"lhs - rhs = {text} at {at}", (*shown, ("lhs - rhs", text)))
     return None
+
+
+def _given(zeros: Sequence[Expr], values: Mapping[Basic, Dummy]) -> Solved:
+    """Values that premises give at once: those that one has with a number for a factor."""
+    found: Solved = ()
+    for zero in zeros:
+        rest = eliminate(zero, found)
+        for value in sorted(values.values(), key=str):
+            factor = rest.diff(value) if value in rest.free_symbols else Integer(0)
+            if factor.is_Number and factor != 0:
+                solution = expand_mul(value - rest / factor, deep=False)
+                found = (*((p, s, v.subs(value, solution)) for p, s, v in found),
+                         (Eq(zero, 0, evaluate=False), value, solution))
+                break
+    return found
 
 
 def _unbound(gap: Expr, rest: Sequence[Expr], values: Mapping[Basic, Dummy]) -> Basic | None:
@@ -129,7 +176,7 @@ def _valued(e: Basic, values: dict[Basic, Dummy]) -> Basic | None:
     if not e.has(AppliedUndef, MatrixSymbol):
         return e
     if isinstance(e, Binder):
-        return None
+        return values.setdefault(e, Dummy("value of an average", real=True))
     parts = [_valued(x, values) for x in e.args]
     return None if any(x is None for x in parts) else e.func(*parts)
 

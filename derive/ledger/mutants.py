@@ -354,7 +354,7 @@ Progress = Callable[[int, int, Trial], None]
 
 
 def mutate(
-    derivations: Iterable[Derivation], *, seed: int = 0, share: float = 1.0, per_step: int = 5, workers: int = 1,
+    derivations: Iterable[Derivation], *, seed: int = 0, share: float = 1.0, per_step: int = 4, workers: int = 1,
     progress: Progress | None = None,
 ) -> MutationReport:
     """Make mutants of every checked step and ask the rules about them.
