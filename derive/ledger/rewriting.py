@@ -34,11 +34,10 @@ def defines_slice(premise: Eq) -> bool:
 def rewrite(expr: Basic, premises: Sequence[Eq]) -> tuple[Basic, tuple[Eq, ...]]:
     """The expression with the left sides of premises replaced by their right sides, and the premises not used.
 
-    A premise f(x, ...) = rhs with symbols as arguments replaces f everywhere, below derivatives too, at any argument
-    that is not certainly outside what is assumed of the symbol; with some numbers among the arguments, where these
-    stand; a premise symbol = rhs replaces the symbol; any other left side is replaced where it stands as it is.
-    Premises of the last kind, and those with numbers, stay among those not used, for they say more than that.  A
-    premise may bring in what another one defines.
+    A premise f(x, ...) = rhs with symbols as arguments replaces f everywhere, at any argument and below derivatives;
+    with some numbers among the arguments, where these stand; a premise symbol = rhs replaces the symbol; any other left
+    side is replaced where it stands as it is.  Premises of the last kind, and those with numbers, stay among those not
+    used, for they say more than that.  A premise may bring in what another one defines.
     """
     unused = list(premises)
     implicit: list[Eq] = []
@@ -150,17 +149,9 @@ def replace_function(expr: Basic, function: UndefinedFunction, arguments: Iterab
 
 
 def _fits(arguments: Sequence[Expr], given: Sequence[Basic]) -> bool:
-    """Whether an application is one that a definition speaks of: numbers as they stand in it, and the rest not
-    certainly outside what is assumed of its symbols."""
+    """Whether an application is one that a definition speaks of: numbers as they stand in it."""
     return len(arguments) == len(given) and all(
-        not _outside(x, a) if x.is_Symbol else x == a for x, a in zip(arguments, given, strict=True))
-
-
-def _outside(symbol: Symbol, value: Basic) -> bool:
-    """Whether a value has the other sign than a symbol, or is no integer where that is one; at zero a formula for
-    positive values goes on."""
-    return bool((symbol.is_nonnegative and value.is_negative) or (symbol.is_nonpositive and value.is_positive)
-                or (symbol.is_integer and value.is_integer is False))
+        x.is_Symbol or x == a for x, a in zip(arguments, given, strict=True))
 
 
 def _applied(expr: Basic) -> set[Basic]:

@@ -131,12 +131,6 @@ def test_a_definition_at_a_number_holds_at_every_other_argument(rule: str) -> No
     assert follows(premise, sp.Eq(F(y, 2), y**2), rule) is Verdict.REFUTED
 
 
-def test_a_definition_holds_for_what_is_assumed_of_its_symbols_only() -> None:
-    for premise, other in ((sp.Eq(F(a, 1), a**2), F(-a, 1)), (sp.Eq(f(a), a**2), f(-a))):
-        assert follows(premise, sp.Eq(other, a**2)) is Verdict.REFUTED
-        assert follows(premise, sp.Eq(other.subs(a, -2 * a), 4 * a**2)) is Verdict.PROVED
-
-
 def test_a_value_that_no_premise_gives_refutes_without_an_integral() -> None:
     average = GaussianAverage(sp.log(1 + sp.exp(a * x)), x)
     found = refuted_by_values(F(a, -b), average, Domain(), (sp.Eq(F(a, b), average),))
